@@ -1,0 +1,57 @@
+"""The canonical column names and dtypes; nowhere else is a column name spelled."""
+
+import polars as pl
+
+EVENT_ID = "event_id"  # unique; the deduplication key
+USER_ID = "user_id"  # outside key, never a row number
+ITEM_ID = "item_id"  # outside key, never a row number
+TS = "ts"  # event time: when it happened
+ARRIVAL_TS = "arrival_ts"  # when we knew
+CLICKED = "clicked"  # the reward
+WATCH_MS = "watch_ms"
+CATEGORY = "category"  # "A|B" is a set of two
+POSITION = "position"
+PROPENSITY = "propensity"  # chance of showing this item under the logging policy
+REQUEST_ID = "request_id"  # rows shown together carry the same one
+
+PUBLISHED_AT = "published_at"
+TITLE = "title"
+DURATION_MS = "duration_ms"
+
+USER_ROW = "user_row"  # contiguous position from a Vocabulary
+ITEM_ROW = "item_row"  # contiguous position from a Vocabulary
+
+RANK = "rank"  # 1 is shown first
+SCORE = "score"  # higher is better
+REASON = "reason"  # why a row was set aside
+
+INSTANT = pl.Datetime("us", "UTC")
+
+EVENT_DTYPES: dict[str, pl.DataType] = {
+    EVENT_ID: pl.Int64(),  # or String, where the source has string ids
+    USER_ID: pl.Int64(),
+    ITEM_ID: pl.Int64(),
+    TS: INSTANT,
+    ARRIVAL_TS: INSTANT,
+    CLICKED: pl.Boolean(),
+    WATCH_MS: pl.Int64(),
+    CATEGORY: pl.String(),
+    POSITION: pl.Int16(),
+    PROPENSITY: pl.Float64(),
+    REQUEST_ID: pl.Int64(),  # or String, where the source has string ids
+}
+
+ITEM_DTYPES: dict[str, pl.DataType] = {
+    ITEM_ID: pl.Int64(),
+    PUBLISHED_AT: INSTANT,
+    CATEGORY: pl.String(),
+    TITLE: pl.String(),
+    DURATION_MS: pl.Int64(),
+}
+
+RECOMMENDATION_DTYPES: dict[str, pl.DataType] = {
+    USER_ID: pl.Int64(),
+    ITEM_ID: pl.Int64(),
+    RANK: pl.Int32(),
+    SCORE: pl.Float32(),
+}
