@@ -24,6 +24,7 @@ ITEM_ROW = "item_row"  # contiguous position from a Vocabulary
 RANK = "rank"  # 1 is shown first
 SCORE = "score"  # higher is better
 REASON = "reason"  # why a row was set aside
+SOURCE_ROW = "source_row"  # position in the source: orders the events of one instant
 
 INSTANT = pl.Datetime("us", "UTC")
 

@@ -1,0 +1,47 @@
+"""One event log, checked and read from the lake: what every stage works on."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast, get_args
+
+import polars as pl
+
+from recbench import columns as c
+from recbench.errors import InputError
+
+__all__ = ["EventLog", "Protocol", "as_protocol"]
+
+Protocol = Literal["masked", "next_in_session", "next_basket", "impressions"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventLog:
+    """Canonical events and items of one data set, at one version of the lake."""
+
+    name: str
+    protocol: Protocol
+    events: pl.DataFrame  # ordered by ts, ties in the order of the source
+    items: pl.DataFrame  # one row an item
+    version: int  # Delta version of the events table
+    rejected: dict[str, int] = field(default_factory=dict)  # reason -> rows set aside
+
+    @property
+    def watermark(self) -> datetime:
+        """The time of the last event."""
+        return cast("datetime", self.events[c.TS].max())
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an item of the history may be recommended again under the protocol."""
+        return self.protocol in {"next_in_session", "next_basket", "impressions"}
+
+
+def as_protocol(name: str) -> Protocol:
+    """``name`` as a protocol.
+
+    Raises:
+        InputError: no such protocol.
+    """
+    if name not in get_args(Protocol):
+        raise InputError(f"`protocol` must be one of {list(get_args(Protocol))}, got {name!r}")
+    return cast("Protocol", name)

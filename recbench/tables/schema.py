@@ -1,0 +1,202 @@
+"""Bring a frame to the canonical schema: what fits is cast, bad rows are set aside with a reason.
+
+A column that cannot be used at all is an error; a row that cannot be used is counted and kept
+in a side table.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recbench import columns as c
+from recbench.errors import SchemaError
+
+__all__ = ["Checked", "check_events", "check_items"]
+
+CLOCK_SLACK = timedelta(days=1)  # sources' clocks and time zones are not exact
+REQUIRED = (c.USER_ID, c.ITEM_ID, c.TS)
+KEYS_OF_ANY_TYPE = {c.EVENT_ID, c.REQUEST_ID}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """Rows that can be used, and those that cannot, each with its ``reason``."""
+
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+
+    def reasons(self) -> dict[str, int]:
+        """Rows set aside, by reason."""
+        counts = self.rejected[c.REASON].value_counts().sort(c.REASON)
+        return dict(counts.iter_rows())
+
+
+def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
+    """Canonical events from ``frame``; further columns pass through.
+
+    Missing ``event_id``: a 64-bit hash of (source, user, item, ts, ordinal among equals).
+    Missing ``clicked``: true. Missing ``arrival_ts``: ``ts``. Naive times are UTC.
+
+    Args:
+        frame: at least ``user_id``, ``item_id`` and ``ts``.
+        source: the name of the log, part of derived event ids.
+        now: events later than a day after it are set aside.
+
+    Raises:
+        SchemaError: a required column is missing or of an unusable type, or there are no rows.
+    """
+    _require(frame, REQUIRED, source=source)
+    frame = frame.with_row_index(c.SOURCE_ROW) if c.SOURCE_ROW not in frame.columns else frame
+    frame = frame.with_columns(pl.col(c.SOURCE_ROW).cast(pl.Int64))
+    cast = _cast(frame, c.EVENT_DTYPES, source=source)
+    if c.CLICKED not in cast.columns:
+        cast = cast.with_columns(pl.lit(True).alias(c.CLICKED))
+    arrival = pl.col(c.ARRIVAL_TS) if c.ARRIVAL_TS in cast.columns else pl.lit(None, c.INSTANT)
+    cast = cast.with_columns(
+        pl.col(c.CLICKED).fill_null(True), arrival.fill_null(pl.col(c.TS)).alias(c.ARRIVAL_TS)
+    )
+    if c.EVENT_ID not in cast.columns:
+        cast = cast.with_columns(_derived_event_ids(cast, source).alias(c.EVENT_ID))
+    reason = _first_reason(
+        [
+            *_unusable(frame, cast, REQUIRED),
+            (pl.col(c.EVENT_ID).is_null(), "event_id is null"),
+            (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future"),
+            (~pl.col(c.EVENT_ID).is_first_distinct(), "event_id occurs twice"),
+        ]
+    )
+    checked = _parted(cast, frame, reason)
+    if not len(checked.accepted):
+        raise SchemaError(
+            f"{source}: none of {len(frame)} rows can be used: {checked.reasons()}. "
+            "Mend the file and give it again"
+        )
+    order = [name for name in c.EVENT_DTYPES if name in cast.columns]
+    others = [name for name in cast.columns if name not in c.EVENT_DTYPES]
+    accepted = checked.accepted.select(*order, *others).sort(c.TS, c.SOURCE_ROW)
+    return Checked(accepted, checked.rejected)
+
+
+def check_items(frame: pl.DataFrame, *, source: str) -> Checked:
+    """Canonical items from ``frame``: one row an ``item_id``; further columns pass through.
+
+    Raises:
+        SchemaError: ``item_id`` is missing or of an unusable type.
+    """
+    _require(frame, (c.ITEM_ID,), source=source)
+    cast = _cast(frame, c.ITEM_DTYPES, source=source)
+    reason = _first_reason(
+        [
+            *_unusable(frame, cast, (c.ITEM_ID,)),
+            (~pl.col(c.ITEM_ID).is_first_distinct(), "item_id occurs twice"),
+        ]
+    )
+    return _parted(cast, frame, reason)
+
+
+def _require(frame: pl.DataFrame, names: tuple[str, ...], *, source: str) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise SchemaError(
+            f"{source}: column{'s' * (len(missing) > 1)} {missing} missing; it has {frame.columns}. "
+            "Rename what fits, or add it"
+        )
+    if not len(frame):
+        raise SchemaError(f"{source}: there are no rows")
+
+
+def _cast(frame: pl.DataFrame, dtypes: dict[str, pl.DataType], *, source: str) -> pl.DataFrame:
+    """Every canonical column at its dtype; what does not fit becomes null."""
+    casts = []
+    for name, wanted in dtypes.items():
+        if name not in frame.columns:
+            continue
+        column = frame[name]
+        if name in KEYS_OF_ANY_TYPE and column.dtype == pl.String:
+            continue
+        converted = _converted(column, wanted, source=source)
+        if len(column) > column.null_count() and converted.null_count() == len(column):
+            raise SchemaError(
+                f"{source}: no value of `{name}` can be read as {wanted}, "
+                f"the first is {column.drop_nulls()[0]!r}"
+            )
+        casts.append(converted)
+    return frame.with_columns(casts)
+
+
+def _converted(column: pl.Series, wanted: pl.DataType, *, source: str) -> pl.Series:
+    have = column.dtype
+    if have == pl.Null:
+        return column.cast(wanted)
+    if isinstance(wanted, pl.Datetime):
+        if have == pl.String:
+            return column.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        if isinstance(have, pl.Datetime):
+            aware = column if have.time_zone else column.dt.replace_time_zone("UTC")
+            return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+        hint = "for seconds since the epoch: pl.from_epoch(column, time_unit='s')"
+        raise SchemaError(
+            f"{source}: `{column.name}` must be a datetime, got {have}; convert it first, {hint}"
+        )
+    fits = (
+        (wanted.is_integer() and (have.is_integer() or have == pl.String))
+        or (wanted.is_float() and have.is_numeric())
+        or (wanted == pl.Boolean and (have == pl.Boolean or have.is_integer()))
+        or (wanted == pl.String and have in {pl.String, pl.Categorical, pl.Enum})
+    )
+    if not fits:
+        raise SchemaError(f"{source}: `{column.name}` must be {wanted}, got {have}")
+    return column.cast(wanted, strict=False)
+
+
+def _unusable(
+    frame: pl.DataFrame, cast: pl.DataFrame, names: tuple[str, ...]
+) -> list[tuple[pl.Series, str]]:
+    conditions = []
+    for name in names:
+        was_null, is_null = frame[name].is_null(), cast[name].is_null()
+        kind = "a time" if name == c.TS else "an int64"
+        conditions += [(was_null, f"{name} is null"), (is_null, f"{name} is not {kind}")]
+    return conditions
+
+
+def _first_reason(conditions: list[tuple[pl.Expr | pl.Series, str]]) -> pl.Expr:
+    """The reason of the first condition that holds, else null."""
+    return pl.coalesce(
+        pl.when(condition).then(pl.lit(text)) for condition, text in conditions
+    ).alias(c.REASON)
+
+
+def _parted(cast: pl.DataFrame, raw: pl.DataFrame, reason: pl.Expr) -> Checked:
+    reasons = cast.select(reason)[c.REASON]
+    bad = reasons.is_not_null()
+    return Checked(cast.filter(~bad), raw.with_columns(reasons).filter(bad))
+
+
+def _derived_event_ids(events: pl.DataFrame, source: str) -> pl.Series:
+    keys = [c.USER_ID, c.ITEM_ID, c.TS]
+    parts = events.select(
+        pl.col(c.USER_ID).fill_null(0),
+        pl.col(c.ITEM_ID).fill_null(0),
+        pl.col(c.TS).dt.epoch("us").fill_null(0),
+        pl.int_range(pl.len(), dtype=pl.Int64).over(keys).alias("ordinal"),
+    )
+    seed = np.frombuffer(source.encode(), dtype=np.uint8).astype(np.uint64)
+    state = np.full(len(events), len(seed), dtype=np.uint64)
+    for value in seed:
+        state = _mixed(state ^ value)
+    for column in parts.iter_columns():
+        state = _mixed(state ^ column.to_numpy().astype(np.int64).view(np.uint64))
+    return pl.Series(c.EVENT_ID, state.view(np.int64))
+
+
+def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """One step of SplitMix64: stable across machines, processes and library versions."""
+    with np.errstate(over="ignore"):
+        state = state + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
