@@ -1,0 +1,108 @@
+"""Fetch a file over HTTP: resumed where it stopped, checked, and never half in the cache."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from recbench.errors import DownloadError
+from recbench.files import sync_directory
+
+__all__ = ["checksum_of", "download", "verify"]
+
+CHUNK_BYTES = 1 << 18
+FINISHED = 416  # the server's word for a range that starts at the end
+
+
+def download(
+    url: str, target: Path, *, checksum: str | None, timeout_s: float = 10.0, show: bool = True
+) -> Path:
+    """``target`` with the content of ``url``; a file that is there already is not fetched again.
+
+    What arrived before an interruption stays in ``target.part`` and is continued.
+
+    Args:
+        url: http or https.
+        target: where the file goes.
+        checksum: ``"sha256:…"`` or ``"md5:…"``; None where the source states none.
+        timeout_s: seconds without an answer before giving up.
+        show: draw a progress bar.
+
+    Raises:
+        DownloadError: no answer, a broken transfer, or another content than ``checksum``.
+    """
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        _fetch(url, part, timeout_s=timeout_s, show=show)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as bad:
+        reason = getattr(bad, "reason", None) or bad
+        raise DownloadError(f"{url} could not be fetched: {reason}") from bad
+    if checksum is not None:
+        verify(part, checksum, name=url, on_mismatch=part.unlink)
+    part.replace(target)
+    sync_directory(target.parent)
+    return target
+
+
+def verify(
+    path: Path, checksum: str, *, name: str, on_mismatch: Callable[[], None] | None = None
+) -> None:
+    """Nothing, if ``path`` has this checksum.
+
+    Raises:
+        DownloadError: it has another one.
+    """
+    found = checksum_of(path, checksum.partition(":")[0])
+    if found != checksum:
+        if on_mismatch is not None:
+            on_mismatch()
+        raise DownloadError(
+            f"{name} has the checksum {found}, expected {checksum}: the file was changed or "
+            "damaged on its way, and was not used. Try again"
+        )
+
+
+def checksum_of(path: Path, algorithm: str) -> str:
+    """``algorithm:hexadecimal digest`` of the file."""
+    with path.open("rb") as stream:
+        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+
+
+def _fetch(url: str, part: Path, *, timeout_s: float, show: bool) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == FINISHED and have:
+            return
+        raise
+    with answer, part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as to:
+        length = answer.headers.get("Content-Length")
+        received = 0
+        with tqdm(
+            total=int(length) if length else None,
+            unit="B",
+            unit_scale=True,
+            desc=part.name.removesuffix(".part"),
+            mininterval=1,
+            ascii=True,
+            ncols=80,
+            disable=not show,
+        ) as bar:
+            while chunk := answer.read(CHUNK_BYTES):
+                to.write(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
+        if length and received < int(length):
+            raise ConnectionError(f"the connection ended after {received} of {length} bytes")
+        to.flush()
+        os.fsync(to.fileno())

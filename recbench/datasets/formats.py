@@ -1,0 +1,187 @@
+"""Each data set's original files as canonical events and items."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import polars as pl
+
+from recbench import columns as c
+from recbench.errors import InputError
+
+__all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
+
+Tables = tuple[pl.DataFrame, pl.DataFrame]
+
+GENRES = (
+    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
+    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+).split("|")  # in the order of u.item's flags
+TITLE_AND_YEAR = r"^(.*?)\s*\((\d{4})\)\s*$"
+
+
+def movielens(path: Path) -> Tables:
+    """MovieLens-100K from GroupLens' own archive, or from the copy that RecBole's wheel carries.
+
+    Both give the same tables: the order of the ratings file, titles without the year, and the
+    first of January of the release year as ``published_at``, since one of them has no more.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        wheel = next((name for name in names if name.endswith("ml-100k/ml-100k.inter")), None)
+        if wheel is not None:
+            ratings = _tsv(archive.read(wheel), skip=1)
+            items = _tsv(archive.read(wheel.replace(".inter", ".item")), skip=1)
+            titled = items.select(
+                pl.col("column_1").cast(pl.Int64).alias(c.ITEM_ID),
+                pl.col("column_2").alias(c.TITLE),
+                pl.col("column_3").alias("year"),
+                pl.col("column_4").str.replace_all(" ", "|", literal=True).alias(c.CATEGORY),
+            )
+        else:
+            ratings = _tsv(archive.read("ml-100k/u.data"))
+            titled = _u_item(archive.read("ml-100k/u.item"))
+    events = ratings.select(
+        pl.col("column_1").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("column_2").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.from_epoch(pl.col("column_4").cast(pl.Float64).cast(pl.Int64), time_unit="s").alias(c.TS),
+        pl.col("column_3").cast(pl.Float32).alias("rating"),
+    )
+    year = pl.col("year").cast(pl.Int32, strict=False)
+    published = pl.datetime(year, 1, 1, time_unit="us", time_zone="UTC")
+    return events, titled.select(
+        c.ITEM_ID, published.alias(c.PUBLISHED_AT), pl.col(c.CATEGORY), pl.col(c.TITLE)
+    )
+
+
+def movietweetings(ratings: Path, movies: Path) -> Tables:
+    """MovieTweetings: ``user::film::rating::time`` and ``film::title (year)::genres``."""
+    rated = _double_colon(ratings, n_columns=4)
+    events = rated.select(
+        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("field_1").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.from_epoch(pl.col("field_3").cast(pl.Int64), time_unit="s").alias(c.TS),
+        pl.col("field_2").cast(pl.Float32).alias("rating"),
+    )
+    films = _double_colon(movies, n_columns=3)
+    items = films.select(
+        pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.col("field_2").replace("", None).alias(c.CATEGORY),
+        pl.col("field_1").alias(c.TITLE),
+    )
+    return events, items
+
+
+def online_retail(path: Path) -> Tables:
+    """UCI Online Retail: purchases of known customers; cancellations and returns are left out."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            name = next(n for n in archive.namelist() if n.lower().endswith((".xlsx", ".csv")))
+            raw = _sheet(archive.read(name), name)
+    else:
+        raw = _sheet(path.read_bytes(), path.name)
+    bought = raw.filter(
+        pl.col("CustomerID").is_not_null()
+        & (pl.col("Quantity").cast(pl.Int64) > 0)
+        & (pl.col("UnitPrice").cast(pl.Float64) > 0)
+    )
+    codes = bought["StockCode"].cast(pl.String).unique().sort()
+    number = {code: row for row, code in enumerate(codes)}
+    item_id = pl.col("StockCode").cast(pl.String).replace_strict(number, return_dtype=pl.Int64)
+    events = bought.select(
+        pl.col("CustomerID").cast(pl.Float64).cast(pl.Int64).alias(c.USER_ID),
+        item_id.alias(c.ITEM_ID),
+        pl.col("InvoiceDate").alias(c.TS),
+        pl.col("Quantity").cast(pl.Int64).alias("quantity"),
+        pl.col("UnitPrice").cast(pl.Float64).alias("price"),
+        pl.col("Country").alias("country"),
+    )
+    items = bought.group_by(item_id.alias(c.ITEM_ID)).agg(
+        pl.col("StockCode").cast(pl.String).first().alias("code"),
+        pl.col("Description").drop_nulls().first().alias(c.TITLE),
+    )
+    return events, items.sort(c.ITEM_ID)
+
+
+def yoochoose(path: Path) -> Tables:
+    """RecSys Challenge 2015 clicks: ``session,time,item,category`` without a header."""
+    raw = pl.read_csv(path, has_header=False, infer_schema=False)
+    category = pl.col("column_4").replace({"0": None, "": None})
+    events = raw.select(
+        pl.col("column_1").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("column_3").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.col("column_2").str.to_datetime("%+", time_unit="us", time_zone="UTC").alias(c.TS),
+        category.alias(c.CATEGORY),
+    )
+    return events, events.group_by(c.ITEM_ID).agg(pl.col(c.CATEGORY).last()).sort(c.ITEM_ID)
+
+
+def kuairand(folder: Path) -> Tables:
+    """KuaiRand-Pure: impressions with clicks and watch time, and the basic video features."""
+    logs = [
+        pl.read_csv(path).select(
+            pl.col("user_id").alias(c.USER_ID),
+            pl.col("video_id").alias(c.ITEM_ID),
+            pl.from_epoch("time_ms", time_unit="ms").alias(c.TS),
+            (pl.col("is_click") == 1).alias(c.CLICKED),
+            pl.col("play_time_ms").cast(pl.Int64).alias(c.WATCH_MS),
+            pl.col("is_rand").cast(pl.Int8).alias("is_random"),
+        )
+        for path in sorted(folder.rglob("log_*.csv"))
+    ]
+    if not logs:
+        raise InputError(f"{folder} holds no log_*.csv of KuaiRand")
+    items = pl.read_csv(next(folder.rglob("video_features_basic*.csv"))).select(
+        pl.col("video_id").alias(c.ITEM_ID),
+        pl.col("upload_dt").str.to_datetime("%Y-%m-%d", time_zone="UTC").alias(c.PUBLISHED_AT),
+        pl.col("tag").cast(pl.String).str.replace_all(",", "|", literal=True).alias(c.CATEGORY),
+        pl.col("video_duration").cast(pl.Float64).cast(pl.Int64).alias(c.DURATION_MS),
+    )
+    return pl.concat(logs).sort(c.TS, maintain_order=True), items
+
+
+def _tsv(content: bytes, *, skip: int = 0, separator: str = "\t") -> pl.DataFrame:
+    return pl.read_csv(
+        content,
+        separator=separator,
+        has_header=False,
+        skip_rows=skip,
+        quote_char=None,
+        infer_schema=False,
+    )
+
+
+def _u_item(content: bytes) -> pl.DataFrame:
+    raw = _tsv(content.decode("latin-1").encode(), separator="|")
+    flags = [
+        pl.when(pl.col(f"column_{6 + at}") == "1").then(pl.lit(genre))
+        for at, genre in enumerate(GENRES)
+    ]
+    title = pl.col("column_2")
+    return raw.select(
+        pl.col("column_1").cast(pl.Int64).alias(c.ITEM_ID),
+        title.str.extract(TITLE_AND_YEAR, 1).fill_null(title).alias(c.TITLE),
+        title.str.extract(TITLE_AND_YEAR, 2).alias("year"),
+        pl.concat_str(flags, separator="|", ignore_nulls=True).alias(c.CATEGORY),
+    )
+
+
+def _double_colon(path: Path, *, n_columns: int) -> pl.DataFrame:
+    lines = pl.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
+    parts = pl.col("line").str.replace_all("::", "\x1f", literal=True).str.split("\x1f")
+    return lines.select(parts.list.to_struct(fields=[f"field_{n}" for n in range(n_columns)])).unnest(
+        "line"
+    )
+
+
+def _sheet(content: bytes, name: str) -> pl.DataFrame:
+    if name.lower().endswith(".csv"):
+        raw = pl.read_csv(content, infer_schema=False, encoding="utf8-lossy")
+        when = pl.col("InvoiceDate").str.to_datetime("%m/%d/%Y %H:%M", time_unit="us")
+        return raw.with_columns(when)
+    try:
+        return pl.read_excel(io.BytesIO(content), engine="calamine")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"Reading {name} needs the package `fastexcel`: pip install 'recbench[excel]'"
+        ) from error

