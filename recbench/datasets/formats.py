@@ -33,19 +33,19 @@ def movielens(path: Path) -> Tables:
             ratings = _tsv(archive.read(wheel), skip=1)
             items = _tsv(archive.read(wheel.replace(".inter", ".item")), skip=1)
             titled = items.select(
-                pl.col("column_1").cast(pl.Int64).alias(c.ITEM_ID),
-                pl.col("column_2").alias(c.TITLE),
-                pl.col("column_3").alias("year"),
-                pl.col("column_4").str.replace_all(" ", "|", literal=True).alias(c.CATEGORY),
+                pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
+                pl.col("field_1").alias(c.TITLE),
+                pl.col("field_2").alias("year"),
+                pl.col("field_3").str.replace_all(" ", "|", literal=True).alias(c.CATEGORY),
             )
         else:
             ratings = _tsv(archive.read("ml-100k/u.data"))
             titled = _u_item(archive.read("ml-100k/u.item"))
     events = ratings.select(
-        pl.col("column_1").cast(pl.Int64).alias(c.USER_ID),
-        pl.col("column_2").cast(pl.Int64).alias(c.ITEM_ID),
-        pl.from_epoch(pl.col("column_4").cast(pl.Float64).cast(pl.Int64), time_unit="s").alias(c.TS),
-        pl.col("column_3").cast(pl.Float32).alias("rating"),
+        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("field_1").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.from_epoch(pl.col("field_3").cast(pl.Float64).cast(pl.Int64), time_unit="s").alias(c.TS),
+        pl.col("field_2").cast(pl.Float32).alias("rating"),
     )
     year = pl.col("year").cast(pl.Int32, strict=False)
     published = pl.datetime(year, 1, 1, time_unit="us", time_zone="UTC")
@@ -105,12 +105,12 @@ def online_retail(path: Path) -> Tables:
 
 def yoochoose(path: Path) -> Tables:
     """RecSys Challenge 2015 clicks: ``session,time,item,category`` without a header."""
-    raw = pl.read_csv(path, has_header=False, infer_schema=False)
-    category = pl.col("column_4").replace({"0": None, "": None})
+    raw = _numbered(pl.read_csv(path, has_header=False, infer_schema=False))
+    category = pl.col("field_3").replace({"0": None, "": None})
     events = raw.select(
-        pl.col("column_1").cast(pl.Int64).alias(c.USER_ID),
-        pl.col("column_3").cast(pl.Int64).alias(c.ITEM_ID),
-        pl.col("column_2").str.to_datetime("%+", time_unit="us", time_zone="UTC").alias(c.TS),
+        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("field_2").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.col("field_1").str.to_datetime("%+", time_unit="us", time_zone="UTC").alias(c.TS),
         category.alias(c.CATEGORY),
     )
     return events, events.group_by(c.ITEM_ID).agg(pl.col(c.CATEGORY).last()).sort(c.ITEM_ID)
@@ -141,7 +141,7 @@ def kuairand(folder: Path) -> Tables:
 
 
 def _tsv(content: bytes, *, skip: int = 0, separator: str = "\t") -> pl.DataFrame:
-    return pl.read_csv(
+    raw = pl.read_csv(
         content,
         separator=separator,
         has_header=False,
@@ -149,17 +149,23 @@ def _tsv(content: bytes, *, skip: int = 0, separator: str = "\t") -> pl.DataFram
         quote_char=None,
         infer_schema=False,
     )
+    return _numbered(raw)
+
+
+def _numbered(raw: pl.DataFrame) -> pl.DataFrame:
+    """Columns ``field_0``, ``field_1``, …: Polars' own numbers start at 0 or 1 by its version."""
+    return raw.rename(dict(zip(raw.columns, (f"field_{n}" for n in range(raw.width)), strict=True)))
 
 
 def _u_item(content: bytes) -> pl.DataFrame:
     raw = _tsv(content.decode("latin-1").encode(), separator="|")
     flags = [
-        pl.when(pl.col(f"column_{6 + at}") == "1").then(pl.lit(genre))
+        pl.when(pl.col(f"field_{5 + at}") == "1").then(pl.lit(genre))
         for at, genre in enumerate(GENRES)
     ]
-    title = pl.col("column_2")
+    title = pl.col("field_1")
     return raw.select(
-        pl.col("column_1").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
         title.str.extract(TITLE_AND_YEAR, 1).fill_null(title).alias(c.TITLE),
         title.str.extract(TITLE_AND_YEAR, 2).alias("year"),
         pl.concat_str(flags, separator="|", ignore_nulls=True).alias(c.CATEGORY),

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import logging
 import re
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.datasets.catalogue import CATALOGUE
 from recbench.errors import InputError
-from recbench.files import sha256_of
+from recbench.files import sha256_of, write_json
 from recbench.tables.lake import LakeTable
 from recbench.tables.log import EventLog, Protocol, as_protocol
 from recbench.tables.schema import Checked, check_events, check_items
@@ -58,10 +59,12 @@ def load(
     """
     source = _resolve(str(data), items=items, protocol=protocol)
     folder = workspace / "lake" / source.name
-    mark = f"source:{source.content}"
-    if LakeTable(folder / "events").transaction(mark) is None:
-        _append(source, folder, mark=mark, workspace=workspace, now=now or datetime.now(UTC))
-    return _read(source, folder)
+    state = folder / "source.json"  # which content of the source the table holds, as of a version
+    if not state.exists() or json.loads(state.read_text())["content"] != source.content:
+        _append(source, folder, downloads=workspace / "downloads", now=now or datetime.now(UTC))
+        version = LakeTable(folder / "events").version
+        write_json(state, {"content": source.content, "version": version})
+    return _read(source, folder, version=json.loads(state.read_text())["version"])
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
@@ -93,25 +96,21 @@ def _state(path: Path) -> str:
     return sha256_of(path)
 
 
-def _append(
-    source: _Source, folder: Path, *, mark: str, workspace: Path, now: datetime
-) -> None:
-    raw_events, raw_items = _raw(source, workspace / "downloads")
+def _append(source: _Source, folder: Path, *, downloads: Path, now: datetime) -> None:
+    """Make the table hold what the source holds; safe to repeat after an interruption."""
+    raw_events, raw_items = _raw(source, downloads)
     checked = check_events(raw_events, source=source.name, now=now)
     item_check = check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
     items = _with_every_item(item_check, checked.accepted)
     _set_aside(folder, checked, item_check)
     LakeTable(folder / "items").overwrite(items)
     events = LakeTable(folder / "events")
-    if not events.exists:
-        events.append(checked.accepted, transaction=(mark, 1))
-        return
-    new = _gained(events, checked.accepted)
+    new = _gained(events, checked.accepted) if events.exists else checked.accepted
     if new is None:
-        logger.warning("%s changed since it was last read: its table gets a new version", source.name)
-        events.overwrite(checked.accepted, transaction=(mark, 1))
-    else:
-        events.append(new, transaction=(mark, 1))
+        logger.warning("%s changed since it was last read: a new version of its table", source.name)
+        events.overwrite(checked.accepted)
+    elif len(new):
+        events.append(new)
 
 
 def _gained(table: LakeTable, events: pl.DataFrame) -> pl.DataFrame | None:
@@ -162,10 +161,8 @@ def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> No
             LakeTable(folder / name).overwrite(part.rejected)
 
 
-def _read(source: _Source, folder: Path) -> EventLog:
-    table = LakeTable(folder / "events")
-    version = table.version
-    events = table.read(version).collect().sort(c.TS, c.SOURCE_ROW)
+def _read(source: _Source, folder: Path, *, version: int) -> EventLog:
+    events = LakeTable(folder / "events").read(version).collect().sort(c.TS, c.SOURCE_ROW)
     items = LakeTable(folder / "items").read().collect()
     if c.CATEGORY in items.columns:
         own = pl.col(c.CATEGORY) if c.CATEGORY in events.columns else pl.lit(None, pl.String)
