@@ -61,10 +61,13 @@ def load(
     folder = workspace / "lake" / source.name
     state = folder / "source.json"  # which content of the source the table holds, as of a version
     if not state.exists() or json.loads(state.read_text())["content"] != source.content:
-        _append(source, folder, downloads=workspace / "downloads", now=now or datetime.now(UTC))
+        rejected = _append(source, folder, workspace / "downloads", now=now or datetime.now(UTC))
         version = LakeTable(folder / "events").version
-        write_json(state, {"content": source.content, "version": version})
-    return _read(source, folder, version=json.loads(state.read_text())["version"])
+        write_json(
+            state, {"content": source.content, "version": version, "rejected": rejected}
+        )
+    held = json.loads(state.read_text())
+    return _read(source, folder, version=held["version"], rejected=held["rejected"])
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
@@ -96,8 +99,8 @@ def _state(path: Path) -> str:
     return sha256_of(path)
 
 
-def _append(source: _Source, folder: Path, *, downloads: Path, now: datetime) -> None:
-    """Make the table hold what the source holds; safe to repeat after an interruption."""
+def _append(source: _Source, folder: Path, downloads: Path, *, now: datetime) -> dict[str, int]:
+    """Make the table hold what the source holds; safe to repeat. Returns rows set aside."""
     raw_events, raw_items = _raw(source, downloads)
     checked = check_events(raw_events, source=source.name, now=now)
     item_check = check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
@@ -111,6 +114,7 @@ def _append(source: _Source, folder: Path, *, downloads: Path, now: datetime) ->
         events.overwrite(checked.accepted)
     elif len(new):
         events.append(new)
+    return checked.reasons()
 
 
 def _gained(table: LakeTable, events: pl.DataFrame) -> pl.DataFrame | None:
@@ -161,7 +165,9 @@ def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> No
             LakeTable(folder / name).overwrite(part.rejected)
 
 
-def _read(source: _Source, folder: Path, *, version: int) -> EventLog:
+def _read(
+    source: _Source, folder: Path, *, version: int, rejected: dict[str, int]
+) -> EventLog:
     events = LakeTable(folder / "events").read(version).collect().sort(c.TS, c.SOURCE_ROW)
     items = LakeTable(folder / "items").read().collect()
     if c.CATEGORY in items.columns:
@@ -175,8 +181,4 @@ def _read(source: _Source, folder: Path, *, version: int) -> EventLog:
         events = joined.with_columns(own.fill_null(pl.col("_of_item")).alias(c.CATEGORY)).drop(
             "_of_item"
         )
-    rejected: dict[str, int] = {}
-    if (side := LakeTable(folder / "rejected")).exists:
-        counts = side.read().group_by(c.REASON).len().sort(c.REASON).collect()
-        rejected = dict(counts.iter_rows())
     return EventLog(source.name, source.protocol, events, items, version, rejected)

@@ -1,0 +1,64 @@
+# Every target stands alone on a fresh clone with Python 3.11 or 3.12 and nothing else.
+# What is built lands in .venv*, workspace/ and papermill_runs/, never outside this folder.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Name another interpreter with PYTHON=/path/to/python3.12.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
+  "$$name" -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
+  2>/dev/null && command -v "$$name" && break; done)
+BIN := .venv/bin
+NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
+
+.PHONY: help demo test check check-all lab env env-obp env-peers lock clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: env ## fetch MovieLens-100K, run the main job, print its table and the report's path
+	@folder="$$($(BIN)/recbench run 00_pipeline | tee /dev/stderr | tail -n 1)"; \
+	$(BIN)/recbench runs show "$$folder"; \
+	echo "Report: $$folder/report.html"
+
+test: env ## the test suite, without what is slow
+	$(BIN)/pytest
+
+check: env ## every linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+	@find notebooks -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null \
+	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
+
+check-all: check env-obp env-peers ## the linters and what `make test` leaves out
+	$(BIN)/pytest -m "slow or browser"
+
+lab: env ## JupyterLab on the notebooks
+	$(BIN)/recbench lab
+
+env: .python ## .venv, from environments/cpu.lock
+	@$(PYTHON) environments/install.py cpu
+
+env-obp: .python ## .venv-obp: the Open Bandit Pipeline, for parity tests
+	@$(PYTHON) environments/install.py obp
+
+env-peers: .python ## .venv-peers: RecBole and RecTools, for parity tests
+	@$(PYTHON) environments/install.py peers
+
+lock: .python ## resolve environments/packages.toml anew
+	$(PYTHON) environments/generate.py
+
+clean: ## remove the environments and caches; data and results stay
+	rm -rf .venv .venv-obp .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+.PHONY: .python
+.python:
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or 3.12 found. Install one (Debian:" \
+	  "apt-get install python3.11-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
