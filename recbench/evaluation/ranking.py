@@ -98,7 +98,7 @@ def evaluate(
         recommendations: ``user_id, item_id, rank``; ranks beyond ``k`` are not used.
         train: events that make a user known, and items popular.
         test: events; a user's relevant items are those clicked here.
-        seen: further events whose items are masked and make a user known.
+        seen: further events whose items are masked; they make nobody known.
         repeats: whether an item of train or seen may be relevant and recommended again; if not,
             such pairs leave both sides and the list closes up.
         k: list length.
@@ -126,7 +126,7 @@ def evaluate(
         relevant.select(c.USER_ID).unique(), on=c.USER_ID, how="semi"
     )
     by_user = _by_user(lists, relevant, k=k)
-    known = by_user[c.USER_ID].is_in(before[c.USER_ID].unique().implode())
+    known = by_user[c.USER_ID].is_in(_clicked(train)[c.USER_ID].unique().implode())
     by_user = by_user.with_columns(known.alias(KNOWN)).sort(c.USER_ID)
     if not len(by_user):
         raise InputError("No user of the test has a relevant item that was not seen before")
@@ -136,7 +136,7 @@ def evaluate(
         "n_users_without_list": int((by_user["n_recommended"] == 0).sum()),
         "n_repeats_dropped": dropped,
     }
-    return RankingResult(k, by_user, _of_lists(lists, before, n_items, k), left_out, seed, resamples)
+    return RankingResult(k, by_user, _of_lists(lists, _clicked(train), n_items, k), left_out, seed, resamples)
 
 
 def paired_difference(

@@ -1,0 +1,72 @@
+"""What is known of each item besides its clicks, as token rows: categories and title words."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recbench import columns as c
+from recbench.tables.vocabulary import Vocabulary
+
+__all__ = ["ItemContent", "TokenField"]
+
+WORD = re.compile(r"\w+")
+UNKNOWN = 0  # the token row of padding, and of words too rare to be learned
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenField:
+    """One text column as a rectangle of token rows, 0 where there is none."""
+
+    tokens: tuple[str, ...]  # token row - 1 -> token
+    token_rows: npt.NDArray[np.int64]  # (n_items, W)
+
+    @classmethod
+    def of(cls, texts: list[list[str]], *, at_least: int, width: int) -> Self:
+        """Token rows of each item's words.
+
+        Args:
+            texts: the words of each item.
+            at_least: items that must share a word for it to be kept.
+            width: W; further words of an item are left out.
+        """
+        counts = Counter(word for words in texts for word in set(words))
+        tokens = tuple(sorted(word for word, count in counts.items() if count >= at_least))
+        row = {word: number for number, word in enumerate(tokens, start=1)}
+        token_rows = np.zeros((len(texts), width), dtype=np.int64)
+        for at, words in enumerate(texts):
+            known = [row[word] for word in dict.fromkeys(words) if word in row][:width]
+            token_rows[at, : len(known)] = known
+        return cls(tokens, token_rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemContent:
+    """The content of every item of a vocabulary."""
+
+    category: TokenField
+    title: TokenField
+
+    @classmethod
+    def from_items(cls, items: pl.DataFrame, vocabulary: Vocabulary) -> Self:
+        """Categories (``A|B`` is two) and lower-case title words that five items share.
+
+        Args:
+            items: canonical; absent columns and items give no tokens.
+            vocabulary: the rows.
+        """
+        frame = pl.DataFrame({c.ITEM_ID: vocabulary.ids}).join(
+            items, on=c.ITEM_ID, how="left", maintain_order="left"
+        )
+        categories, titles = (
+            frame[name].fill_null("").to_list() if name in frame.columns else [""] * len(frame)
+            for name in (c.CATEGORY, c.TITLE)
+        )
+        return cls(
+            TokenField.of([text.split("|") if text else [] for text in categories], at_least=2, width=8),
+            TokenField.of([WORD.findall(text.lower()) for text in titles], at_least=5, width=12),
+        )

@@ -1,0 +1,94 @@
+"""What is seen while a model trains: a bar with the time left, or plain lines in a log."""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+__all__ = ["EvaluateEvery", "TrainingProgress"]
+
+
+class TrainingProgress(lightning.Callback):
+    """One tqdm bar over the steps; reads well in a terminal, a notebook and a file."""
+
+    def __init__(self, label: str) -> None:
+        """``label`` stands before the bar."""
+        self.label = label
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Open the bar at the step where training starts or goes on."""
+        self.bar = tqdm(
+            total=trainer.max_steps,
+            initial=trainer.global_step,
+            desc=self.label,
+            unit="step",
+            mininterval=1,
+            file=sys.stdout,
+            ascii=True,
+            ncols=80,
+        )
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
+        """One step on."""
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class EvaluateEvery(lightning.Callback):
+    """Measures the averaged towers as training goes, keeps the best, stops when it stays behind."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[torch.nn.Module], float],
+        *,
+        steps: int,
+        patience: int,
+        on_value: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """``evaluate`` maps the towers to a number that should grow; ``patience`` evaluations."""
+        self.evaluate = evaluate
+        self.steps = steps
+        self.patience = patience
+        self.on_value = on_value
+        self.curve: list[tuple[int, float]] = []  # (step, value)
+        self.best_step = 0
+        self.best_state: dict[str, Tensor] = {}
+        self.loss = math.nan
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Measure before the first step: an untrained model is a candidate, too."""
+        self._measure(trainer, module)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: Any, *_: Any, **__: Any
+    ) -> None:
+        """Measure when it is time."""
+        if trainer.global_step % self.steps == 0:
+            self._measure(trainer, module)
+
+    def _measure(self, trainer: lightning.Trainer, module: Any) -> None:
+        towers = module.average.module if trainer.global_step else module.towers
+        towers.eval()
+        value = self.evaluate(towers)
+        towers.train()
+        step = trainer.global_step
+        if not self.curve or value > max(known for _, known in self.curve):
+            self.best_step = step
+            self.best_state = {name: t.detach().clone() for name, t in towers.state_dict().items()}
+        self.curve.append((step, value))
+        if self.on_value is not None:
+            self.on_value(step, value)
+        best_at = next(n for n, (at, _) in enumerate(self.curve) if at == self.best_step)
+        if len(self.curve) - 1 - best_at >= self.patience:
+            trainer.should_stop = True
