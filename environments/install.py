@@ -23,17 +23,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PIP = "pip==26.3"
 OURS = ".made-by-recbench"
 STAMP = ".complete"
+# RecBole 1.2.1 needs a ray that has no wheel for Python 3.12.
+PYTHONS = {"cpu": ["3.11", "3.12"], "obp": ["3.11", "3.12"], "peers": ["3.11"]}
 
 
 def main(arguments: list[str]) -> None:
     """Make the environment named on the command line ready, or exit 1 saying what failed."""
-    names = ["cpu", "obp", "peers"]
-    if len(arguments) != 1 or arguments[0] not in names:
-        sys.exit(f"Name one environment of: {', '.join(names)}; got {arguments}")
-    if sys.version_info[:2] not in {(3, 11), (3, 12)}:
-        version = sys.version.partition(" ")[0]
-        sys.exit(f"Python 3.11 or 3.12 is needed, this is {version}; choose one with PYTHON=…")
-    name = arguments[0]
+    if len(arguments) != 1 or arguments[0] not in PYTHONS:
+        sys.exit(f"Name one environment of: {', '.join(PYTHONS)}; got {arguments}")
+    name, version = arguments[0], ".".join(map(str, sys.version_info[:2]))
+    if version not in PYTHONS[name]:
+        needed = " or ".join(PYTHONS[name])
+        sys.exit(f"`{name}` needs Python {needed}, this is {version}; name one: make PYTHON=…")
     if is_ready(folder_of(name), stamp_of(name)):
         return
     try:

@@ -1,0 +1,1 @@
+"""Features at an instant, from what came strictly before it."""

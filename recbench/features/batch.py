@@ -1,26 +1,36 @@
-"""Window features over whole logs, lazily in Polars, on the CPU or the GPU.
+"""Point-in-time features over whole logs, lazily in Polars, on the CPU or the GPU.
 
-One window is one rolling expression over its entity, sorted once by (entity, time). Two forms
-give the same numbers: ``sum().rolling().over()``, which the GPU engine supports and which is fastest on the CPU
-from Polars 2 on, and ``rolling_sum_by().over()`` for the CPU under Polars 1, where the first takes
-a hundred times as long.
+The log is put in order of time once; each window is then one rolling expression over its entity.
+Two forms of it give the same numbers: ``sum().rolling().over()``, the only one that the GPU engine
+runs and the fastest on the CPU from Polars 2 on, and ``rolling_sum_by().over()`` for the CPU under
+Polars 1, where the first takes a hundred times as long and all the memory.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal
 
 import polars as pl
 
 from recbench import columns as c
-from recbench.errors import InputError
-from recbench.features.definitions import WindowFeature
+from recbench.errors import InputError, SchemaError
+from recbench.features.definitions import DecayedPopularity, WindowFeature
 
-__all__ = ["Engine", "collect", "features_at", "window_features"]
+__all__ = ["Engine", "collect", "features_at", "window_features", "window_lookup"]
 
 Engine = Literal["cpu", "gpu"]
+Features = Sequence[WindowFeature | DecayedPopularity]
+
 POLARS_MAJOR = int(pl.__version__.split(".")[0])
-ROW = "_row"
-IS_EVENT = "_is_event"
+MICROSECOND = timedelta(microseconds=1)
+
+# Columns that live only inside a query.
+ROW, CLICKS, SUM, HELD = "__row", "__clicks", "__sum_", "__held_"
+STRETCH, ELAPSED, WEIGHT, BEFORE = "__stretch", "__elapsed", "__weight", "__before"
+
+# Popularity is summed in stretches of so many half-lives, in which 2 ** elapsed stays far from
+# overflow; clicks more than a whole stretch back weigh less than 2 ** -256 and count as nothing.
+HALF_LIVES = 256
 
 
 def collect(frame: pl.LazyFrame, *, engine: Engine = "cpu") -> pl.DataFrame:
@@ -41,87 +51,171 @@ def collect(frame: pl.LazyFrame, *, engine: Engine = "cpu") -> pl.DataFrame:
         return frame.collect(engine=pl.GPUEngine(raise_on_fail=True))
     except ModuleNotFoundError as error:
         raise InputError(
-            f"`engine='gpu'` needs cudf-polars ({error}); environments/README.md says how to "
-            "install the gpu environment"
+            f"`engine='gpu'` needs a package that is not here: {error}. "
+            "environments/README.md says how to install the gpu environment"
         ) from error
 
 
 def window_features(
-    events: pl.LazyFrame, features: Sequence[WindowFeature], *, engine: Engine = "cpu"
+    events: pl.LazyFrame, features: Features, *, engine: Engine = "cpu"
 ) -> pl.LazyFrame:
-    """``events`` with one more column a feature, each over [t - window, t) of the row's own t.
+    """``events`` with one more column a feature, as it was known at the row's own t.
 
-    Neither the event itself nor any other of the same instant counts. Rows keep their order.
+    A window is [t - w, t): neither the event itself nor any other of the same instant counts.
+    Sums of integers are exact. Rows keep their order, whatever it is.
 
     Args:
-        events: canonical; a column that a feature names and the log lacks counts as null.
+        events: canonical; ``ts`` without nulls. A column that a feature names and the log lacks
+            counts as null; without ``clicked`` every row is a click.
         features: what to compute.
         engine: for which engine the query is written; collect it on the same one.
+
+    Raises:
+        SchemaError: an entity's column or ``ts`` is missing.
+        InputError: a feature's name is taken.
     """
-    named = set(events.collect_schema().names())
-    frame = events.with_row_index(ROW)
-    for entity in dict.fromkeys(feature.entity for feature in features):
-        own = [feature for feature in features if feature.entity == entity]
-        frame = frame.sort(entity, c.TS, maintain_order=True).with_columns(
-            _window(feature, named, engine=engine) for feature in own
-        )
-    return frame.sort(ROW).drop(ROW)
+    schema = events.collect_schema()
+    _check(schema, features, what="events")
+    frame = events.with_row_index(ROW).with_columns(_values(schema, features))
+    return _computed(frame, features, engine=engine).select(*schema, *(f.name for f in features))
 
 
 def features_at(
-    events: pl.LazyFrame,
-    points: pl.LazyFrame,
-    features: Sequence[WindowFeature],
-    *,
-    engine: Engine = "cpu",
+    events: pl.LazyFrame, points: pl.LazyFrame, features: Features, *, engine: Engine = "cpu"
 ) -> pl.LazyFrame:
     """``points`` with one more column a feature, as it was known at each point.
 
+    The numbers are those that ``window_features`` gives to an event of the same entity and
+    instant; points are no events and do not count for one another.
+
     Args:
-        events: canonical.
-        points: the entities' columns and ``ts``; they keep their order and are no events.
+        events: as for ``window_features``.
+        points: the features' entities and ``ts``, of the events' dtypes; may hold more, and keep
+            their order.
         features: what to compute.
-        engine: for which engine the query is written.
+        engine: for which engine the query is written; collect it on the same one.
+
+    Raises:
+        SchemaError: a key is missing, or has another dtype in ``points`` than in ``events``.
+        InputError: a feature's name is taken.
     """
-    entities = list(dict.fromkeys(feature.entity for feature in features))
-    keys = [*entities, c.TS]
-    held = events.collect_schema().names()
-    values = {feature.value for feature in features if feature.value in held}
-    values |= {c.CLICKED} & set(held)
+    held, asked = events.collect_schema(), points.collect_schema()
+    keys = _keys(features)
+    _check(held, features, what="events", taken=False)
+    _check(asked, features, what="points")
+    for key in keys:
+        if held[key] != asked[key]:
+            raise SchemaError(f"`{key}` is {held[key]} in `events` but {asked[key]} in `points`")
+    values = _values(held, features)
+    names = [value.meta.output_name() for value in values]
     both = pl.concat(
-        [
-            events.select(*keys, *sorted(values)).with_columns(pl.lit(True).alias(IS_EVENT)),
-            points.select(keys).with_columns(pl.lit(False).alias(IS_EVENT)),
-        ],
-        how="diagonal",
+        [events.select(*keys, *values), points.with_row_index(ROW)], how="diagonal"
+    ).with_columns(pl.col(names).fill_null(0))
+    computed = _computed(both, features, engine=engine)
+    return computed.select(*asked, *(f.name for f in features))
+
+
+def _computed(frame: pl.LazyFrame, features: Features, *, engine: Engine) -> pl.LazyFrame:
+    """The rows that have a ROW, in its order, with their features."""
+    windows = [f for f in features if isinstance(f, WindowFeature)]
+    frame = frame.sort(c.TS, maintain_order=True).with_columns(
+        _window(feature, engine=engine) for feature in windows
     )
-    if c.CLICKED not in values:
-        both = both.with_columns(pl.col(IS_EVENT).alias(c.CLICKED))
-    both = both.with_columns((pl.col(c.CLICKED) & pl.col(IS_EVENT)).alias(c.CLICKED))
-    computed = window_features(both, features, engine=engine).filter(~pl.col(IS_EVENT))
-    return pl.concat([points, computed.select(f.name for f in features)], how="horizontal")
+    for feature in features:
+        if isinstance(feature, DecayedPopularity):
+            frame = _with_decayed(frame, feature)
+    return frame.filter(pl.col(ROW).is_not_null()).sort(ROW)
 
 
-def _window(feature: WindowFeature, columns: set[str], *, engine: Engine) -> pl.Expr:
-    if feature.aggregation == "count":
-        clicked = pl.col(c.CLICKED) if c.CLICKED in columns else pl.lit(True)
-        return _rolling_sum(clicked.fill_null(False).cast(pl.Int64), feature, engine=engine)
-    if feature.value not in columns:
-        empty = pl.lit(0 if feature.aggregation == "sum" else None, pl.Int64)
-        return empty.alias(feature.name)
-    value = pl.col(feature.value)
-    total = _rolling_sum(value.fill_null(0), feature, engine=engine)
-    if feature.aggregation == "sum":
-        return total
-    count = _rolling_sum(value.is_not_null().cast(pl.Int64), feature, engine=engine)
-    return pl.when(count > 0).then(total / count).alias(feature.name)
+def window_lookup(
+    events: pl.DataFrame, features: Sequence[WindowFeature], *, engine: Engine = "cpu"
+) -> Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]]:
+    """A function from users (Q,) and instants (Q,) to their window features (Q, W), float32.
 
+    Instants are microseconds since the epoch. A feature without a value (the mean of an empty
+    window) is 0.
+    """
+    names = [feature.name for feature in features]
 
-def _rolling_sum(value: pl.Expr, feature: WindowFeature, *, engine: Engine) -> pl.Expr:
-    if engine == "gpu" or POLARS_MAJOR >= 2:
-        rolling = value.sum().rolling(c.TS, period=feature.window, closed="left")
-    else:
-        rolling = value.rolling_sum_by(
-            c.TS, window_size=feature.window, closed="left", min_samples=0
+    def look_up(
+        user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        points = pl.DataFrame({c.USER_ID: user_ids, c.TS: ts}).with_columns(
+            pl.col(c.TS).cast(c.INSTANT)
         )
-    return rolling.over(feature.entity).fill_null(0).alias(feature.name)
+        asked = events.lazy().filter(pl.col(c.USER_ID).is_in(points[c.USER_ID].unique().implode()))
+        found = collect(features_at(asked, points.lazy(), features, engine=engine), engine=engine)
+        return found.select(pl.col(names).fill_null(0).cast(pl.Float32)).to_numpy()
+
+    return look_up
+
+
+def _window(feature: WindowFeature, *, engine: Engine) -> pl.Expr:
+    if feature.aggregation == "count":
+        return _rolling_sum(CLICKS, feature, engine=engine).alias(feature.name)
+    total = _rolling_sum(f"{SUM}{feature.value}", feature, engine=engine)
+    if feature.aggregation == "sum":
+        return total.alias(feature.name)
+    held = _rolling_sum(f"{HELD}{feature.value}", feature, engine=engine)
+    return pl.when(held > 0).then(total / held).alias(feature.name)
+
+
+def _rolling_sum(column: str, feature: WindowFeature, *, engine: Engine) -> pl.Expr:
+    value, window = pl.col(column), feature.window
+    if engine == "gpu" or POLARS_MAJOR >= 2:
+        rolling = value.sum().rolling(c.TS, period=window, closed="left")
+    else:
+        rolling = value.rolling_sum_by(c.TS, window_size=window, closed="left", min_samples=0)
+    return rolling.over(feature.entity).fill_null(0)
+
+
+def _with_decayed(frame: pl.LazyFrame, feature: DecayedPopularity) -> pl.LazyFrame:
+    """One cumulative sum an item: a click weighs 2 ** its time, and the sum is scaled back."""
+    half_life = feature.half_life // MICROSECOND
+    ts, stretch = pl.col(c.TS).cast(pl.Int64), [feature.entity, STRETCH]
+    frame = frame.with_columns(
+        (ts // (HALF_LIVES * half_life)).alias(STRETCH),
+        ((ts % (HALF_LIVES * half_life)) / half_life).alias(ELAPSED),
+    ).with_columns((pl.col(CLICKS) * 2.0 ** pl.col(ELAPSED)).alias(WEIGHT))
+    last = (
+        frame.group_by(stretch)
+        .agg(pl.col(WEIGHT).sum().alias(feature.name))
+        .with_columns(pl.col(STRETCH) + 1)
+    )
+    summed = frame.with_columns(pl.col(WEIGHT).cum_sum().over(stretch).alias(BEFORE))
+    shifted = summed.with_columns(pl.col(BEFORE).shift(1, fill_value=0.0).over(stretch))
+    # the rows of one instant all see what was there before its first
+    before = shifted.with_columns(pl.col(BEFORE).min().over(feature.entity, c.TS))
+    joined = before.join(last, on=stretch, how="left", maintain_order="left")
+    held = pl.col(BEFORE) + pl.col(feature.name).fill_null(0.0) * 2.0**-HALF_LIVES
+    return joined.with_columns((held * 2.0 ** -pl.col(ELAPSED)).alias(feature.name))
+
+
+def _values(schema: pl.Schema, features: Features) -> list[pl.Expr]:
+    """What the features add up, a column each, without nulls."""
+    clicked = pl.col(c.CLICKED).fill_null(False) if c.CLICKED in schema else pl.lit(True)
+    values = [clicked.cast(pl.Int64).alias(CLICKS)]
+    named = (f.value for f in features if isinstance(f, WindowFeature) and f.value is not None)
+    for name in dict.fromkeys(named):
+        dtype = schema.get(name, pl.Int64())
+        if not (dtype.is_numeric() or dtype == pl.Boolean):
+            raise SchemaError(f"`{name}` cannot be added up: its dtype is {dtype}")
+        wide = pl.Float64() if dtype.is_float() or dtype.is_decimal() else pl.Int64()
+        value = (pl.col(name) if name in schema else pl.lit(None)).cast(wide)
+        values.append(value.fill_null(0).alias(f"{SUM}{name}"))
+        values.append(value.is_not_null().cast(pl.Int64).alias(f"{HELD}{name}"))
+    return values
+
+
+def _keys(features: Features) -> list[str]:
+    return [*dict.fromkeys(feature.entity for feature in features), c.TS]
+
+
+def _check(schema: pl.Schema, features: Features, *, what: str, taken: bool = True) -> None:
+    missing = [key for key in _keys(features) if key not in schema]
+    if missing:
+        raise SchemaError(f"`{what}` need {missing}, but have {schema.names()}")
+    names = [*schema, *(f.name for f in features)] if taken else []
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise InputError(f"A feature needs a name of its own; taken in `{what}`: {twice}")

@@ -3,12 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from recbench import columns as c
 from recbench.errors import InputError
 
-__all__ = ["DEFAULT_WINDOW_FEATURES", "WindowFeature", "from_json", "to_json"]
+__all__ = [
+    "DEFAULT_WINDOW_FEATURES",
+    "DecayedPopularity",
+    "WindowFeature",
+    "from_json",
+    "to_json",
+]
 
 Entity = Literal["user_id", "item_id"]
 Aggregation = Literal["count", "sum", "mean"]
@@ -45,6 +51,24 @@ class WindowFeature:
             raise InputError(f"{self.name}: `window` must be positive, got {self.window}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecayedPopularity:
+    """An item's clicks strictly before t, each halved for every half-life that has passed."""
+
+    name: str
+    half_life: timedelta
+
+    def __post_init__(self) -> None:
+        """Refuse what would never decay, or grow."""
+        if self.half_life <= timedelta(0):
+            raise InputError(f"{self.name}: `half_life` must be positive, got {self.half_life}")
+
+    @property
+    def entity(self) -> Entity:
+        """Popularity belongs to items."""
+        return "item_id"
+
+
 DEFAULT_WINDOW_FEATURES = (
     WindowFeature(
         name="user_clicks_1h",
@@ -69,8 +93,16 @@ def to_json(features: Iterable[WindowFeature]) -> list[dict[str, Any]]:
 
 
 def from_json(declared: Iterable[dict[str, Any]]) -> tuple[WindowFeature, ...]:
-    """What ``to_json`` gave."""
-    return tuple(
-        WindowFeature(**cast("dict[str, Any]", d) | {"window": timedelta(seconds=d["window"])})
-        for d in declared
-    )
+    """What ``to_json`` gave.
+
+    Raises:
+        InputError: a key is missing or unknown, or a value is none a feature can have.
+    """
+    return tuple(_declared(one) for one in declared)
+
+
+def _declared(one: dict[str, Any]) -> WindowFeature:
+    try:
+        return WindowFeature(**(one | {"window": timedelta(seconds=one["window"])}))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"Not the declaration of a window feature: {one} ({error})") from error

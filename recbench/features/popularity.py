@@ -45,7 +45,7 @@ def popularity_snapshots(
     """
     if np.any(np.diff(at) < 0):
         raise InputError(f"`at` must be ascending, got {at.tolist()}")
-    if not half_lives_s or min(half_lives_s) <= 0:
+    if not half_lives_s or not all(half_life > 0 for half_life in half_lives_s):
         raise InputError(f"`half_lives_s` must hold positive seconds, got {list(half_lives_s)}")
     half_lives = np.asarray(half_lives_s, dtype=np.float64) * MICROSECONDS
     order = np.argsort(log.ts, kind="stable")

@@ -1,0 +1,1 @@
+"""A tower as something that answers: exported, and run."""

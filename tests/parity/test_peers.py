@@ -57,7 +57,8 @@ def test_ndcg_of_rectools_default_has_another_ideal(ask_peers):
     # One relevant item, found at rank 2 of 10: 1 / log2(3) = 0.631 of our ideal, one hit at rank 1;
     # RecTools' default ideal is ten hits, sum of 1 / log2(rank + 1) = 4.544, so 0.139 there.
     lists = {c.USER_ID: [1] * 10, c.ITEM_ID: list(range(10)), c.RANK: list(range(1, 11))}
-    theirs = ask_peers("rectools_metrics", k=K, lists=lists, relevant={"user_id": [1], "item_id": [1]})
+    relevant = {c.USER_ID: [1], c.ITEM_ID: [1]}
+    theirs = ask_peers("rectools_metrics", k=K, lists=lists, relevant=relevant)
     assert theirs["ndcg"] == pytest.approx(0.631, abs=5e-4)
     assert theirs["ndcg_ideal_k_hits"] == pytest.approx(0.139, abs=5e-4)
 

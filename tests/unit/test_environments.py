@@ -38,7 +38,8 @@ def _required(environment):
     lines = list(declared["requirements"])
     if "extras" in declared:
         lines += PROJECT["dependencies"]
-        lines += [r for extra in declared["extras"] for r in PROJECT["optional-dependencies"][extra]]
+        for extra in declared["extras"]:
+            lines += PROJECT["optional-dependencies"][extra]
     return [Requirement(line) for line in lines]
 
 
@@ -84,7 +85,12 @@ def test_pins_drop_the_build_label_the_project_and_what_is_left_out():
     report = {"install": [{"metadata": {"name": n, "version": v}} for n, v in names.items()]}
     kept = generate.pins(report, leave_out=["nvidia-*"])
     assert kept == {"deprecated": "1.3.1", "torch": "2.13.0"}
-    assert generate.lock_text("cpu", kept).splitlines()[2:] == ["deprecated==1.3.1", "torch==2.13.0"]
+    lines = generate.lock_text("cpu", kept).splitlines()
+    assert lines[2:] == ["deprecated==1.3.1", "torch==2.13.0"]
+
+
+def test_locks_are_installed_by_the_pip_that_resolved_them():
+    assert generate.PIP == install.PIP
 
 
 def test_unknown_environment_is_refused_by_both_scripts():
@@ -143,8 +149,8 @@ def test_folder_of_somebody_else_is_left_alone(tmp_path, monkeypatch):
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_python_too_old_is_told_its_version(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
-    monkeypatch.setattr(sys, "version", "3.9.18 (main)")
-    with pytest.raises(SystemExit, match=r"3\.9\.18"):
-        install.main(["obp"])
+@pytest.mark.parametrize(("environment", "version"), [("cpu", (3, 13, 1)), ("peers", (3, 12, 1))])
+def test_python_that_the_lock_does_not_serve_is_refused(environment, version, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit, match=f"this is {version[0]}.{version[1]}"):
+        install.main([environment])

@@ -23,15 +23,21 @@ def test_file_appears_only_after_the_block_and_in_a_new_folder(tmp_path):
 def test_failure_keeps_the_old_content_and_leaves_no_draft(tmp_path, failure):
     path = tmp_path / "report.txt"
     path.write_text("old")
-    with pytest.raises(type(failure)), whole_file(path) as draft:
-        draft.write_text("half of")
-        raise failure
+
+    def interrupted_write():
+        with whole_file(path) as draft:
+            draft.write_text("half of")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        interrupted_write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_block_that_writes_nothing_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"report\.txt"), whole_file(tmp_path / "report.txt"):
+    path = tmp_path / "report.txt"
+    with pytest.raises(FileNotFoundError, match=r"report\.txt"), whole_file(path):
         pass
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,91 @@
+"""`recbench evaluate`: judge any Parquet file of recommendations."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recbench.cli.output import json_option, print_table, save_json
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["evaluate"]
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--train", required=True, type=FILE, help="Events: known users and popularity.")
+@click.option("--seen", type=FILE, help="Further events whose items are masked.")
+@click.option("--test", required=True, type=FILE, help="Events that were to be predicted.")
+@click.option("--recs", required=True, type=FILE, help="user_id, item_id, rank.")
+@click.option(
+    "--repeats",
+    type=click.Choice(["allow", "mask"]),
+    default="mask",
+    show_default=True,
+    help="Whether items of train and seen may be relevant and recommended.",
+)
+@click.option("--k", default=20, show_default=True, type=click.IntRange(min=1), help="List length.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@json_option
+def evaluate(
+    train: Path,
+    seen: Path | None,
+    test: Path,
+    recs: Path,
+    repeats: str,
+    k: int,
+    seed: int,
+    json_path: Path | None,
+) -> None:
+    """Print the ranking table with 95 % intervals over users.
+
+    Full ranking; a user of the test without a list counts 0.
+    """
+    from recbench.evaluation.ranking import evaluate as judge
+
+    result = judge(
+        _read(recs),
+        train=_events(train),
+        test=_events(test),
+        seen=_events(seen) if seen is not None else None,
+        repeats=repeats == "allow",
+        k=k,
+        seed=seed,
+    )
+    print_table(result.table())
+    for name, value in (result.lists | result.left_out).items():
+        click.echo(f"{name}: {value:.4g}")
+    save_json(json_path, result.to_json())
+
+
+def _events(path: Path) -> "pl.DataFrame":
+    from recbench import columns as c
+    from recbench.errors import InputError
+
+    frame = _read(path)
+    missing = [name for name in (c.USER_ID, c.ITEM_ID) if name not in frame.columns]
+    if missing:
+        raise InputError(f"{path} lacks {missing}; it has {frame.columns}")
+    nulls = {name: frame[name].null_count() for name in (c.USER_ID, c.ITEM_ID)}
+    if any(nulls.values()):
+        raise InputError(f"{path} has null ids: {nulls}")
+    return frame
+
+
+def _read(path: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    from recbench.errors import InputError
+
+    if not path.exists():
+        raise InputError(f"There is no file {path}")
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.ComputeError as error:
+        raise InputError(f"{path} is not a Parquet file: {error}") from error
+    if not len(frame):
+        raise InputError(f"{path} holds no rows")
+    return frame

@@ -1,0 +1,118 @@
+"""`recbench recommend` and `recbench score`: answers from a release."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["recommend", "score"]
+
+ANY_TIME = datetime(9998, 1, 1, tzinfo=UTC)  # a request may be asked about the future
+READABLE = click.Path(dir_okay=False, path_type=Path)
+release_option = click.option(
+    "--release",
+    default="current",
+    show_default=True,
+    metavar="R",
+    help="'current', a release id, or the path of a release's folder.",
+)
+out_option = click.option(
+    "--out", required=True, type=READABLE, help="The Parquet file to write, whole or not at all."
+)
+
+
+@click.command()
+@release_option
+@click.option(
+    "--users",
+    required=True,
+    metavar="FILE|all",
+    help="A Parquet file with a column user_id, or all users with a history.",
+)
+@click.option("--k", default=20, show_default=True, type=click.IntRange(min=1), help="List length.")
+@click.option(
+    "--repeats",
+    type=click.Choice(["allow", "mask"]),
+    help="Whether items of the history may be shown; default: by the data's protocol.",
+)
+@out_option
+def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) -> None:
+    """Write lists for users: user_id, item_id, rank, score.
+
+    Users without a history get the release's recency-popularity list.
+    """
+    from tqdm import tqdm
+
+    from recbench.files import whole_file
+    from recbench.refresh import Registry
+    from recbench.serving.recommender import ReleasedRecommender, require_user_ids
+    from recbench.settings import registry_path
+
+    opened = Registry(registry_path()).open(release)
+    model = ReleasedRecommender.load(opened)
+    ids = model.users.ids if users == "all" else require_user_ids(_parquet(Path(users)), source=users)
+    with tqdm(total=len(ids), unit="user", mininterval=1, ascii=True, ncols=80) as bar:
+        allowed = None if repeats is None else repeats == "allow"
+        lists = model.recommend(ids, k=k, repeats=allowed, on_batch=bar.update)
+    with whole_file(out) as draft:
+        lists.write_parquet(draft)
+    unknown = int((model.users.rows(ids) < 0).sum())
+    click.echo(
+        f"{len(lists)} rows for {len(ids)} users, {unknown} of them unknown (recency popularity), "
+        f"by release {opened.manifest.release}: {out}"
+    )
+
+
+@click.command()
+@release_option
+@click.option(
+    "--pairs", required=True, type=READABLE, help="A Parquet file: user_id, item_id, ts."
+)
+@out_option
+def score(release: str, pairs: Path, out: Path) -> None:
+    """Write the score of each pair, from what the user had clicked strictly before its ts.
+
+    An item that the release does not know has a null score.
+    """
+    from recbench import columns as c
+    from recbench.errors import InputError
+    from recbench.files import whole_file
+    from recbench.refresh import Registry
+    from recbench.serving.recommender import ReleasedRecommender
+    from recbench.settings import registry_path
+    from recbench.tables.schema import check_events
+
+    opened = Registry(registry_path()).open(release)
+    asked = _parquet(pairs)
+    keys = [c.USER_ID, c.ITEM_ID, c.TS]
+    extra = [name for name in asked.columns if name not in keys]
+    checked = check_events(asked.drop(extra), source=str(pairs), now=ANY_TIME)
+    if len(checked.rejected):
+        raise InputError(f"{pairs}: {len(checked.rejected)} rows cannot be used: {checked.reasons()}")
+    in_order = checked.accepted.sort(c.SOURCE_ROW).select(keys)
+    scored = ReleasedRecommender.load(opened).score(in_order)
+    result = asked.with_columns(scored[c.SCORE])
+    with whole_file(out) as draft:
+        result.write_parquet(draft)
+    unknown = scored[c.SCORE].null_count()
+    click.echo(
+        f"{len(result)} pairs scored by release {opened.manifest.release}, {unknown} of them null "
+        f"(unknown items): {out}"
+    )
+
+
+def _parquet(path: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    from recbench.errors import InputError
+
+    if not path.exists():
+        raise InputError(f"There is no file {path}")
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.ComputeError as error:
+        raise InputError(f"{path} is not a Parquet file: {error}") from error

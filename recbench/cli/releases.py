@@ -1,0 +1,80 @@
+"""`recbench releases`: the registry."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from recbench.cli.output import json_option, print_table, save_json
+
+__all__ = ["releases"]
+
+
+@click.group()
+def releases() -> None:
+    """List, show, publish and roll back releases."""
+
+
+@releases.command("list")
+@json_option
+def list_releases(json_path: Path | None) -> None:
+    """All releases, the newest first; `*` marks the current one."""
+    import polars as pl
+
+    from recbench.refresh import Registry
+    from recbench.settings import registry_path
+
+    registry = Registry(registry_path())
+    current = registry.current()
+    held = registry.releases()
+    if held:
+        print_table(
+            pl.DataFrame(
+                {
+                    "": ["*" if m.release == current else "" for m in held],
+                    "release": [m.release for m in held],
+                    "data": [m.data for m in held],
+                    "watermark": [m.watermark for m in held],
+                    "verdict": [m.gate["verdict"] for m in held],
+                }
+            )
+        )
+    else:
+        click.echo(f"No releases in {registry.path} yet: recbench run 03_train_two_tower makes one")
+    save_json(json_path, {"current": current, "releases": [asdict(m) for m in held]})
+
+
+@releases.command()
+@click.argument("release", default="current")
+@json_option
+def show(release: str, json_path: Path | None) -> None:
+    """The manifest of one release, its files verified."""
+    import json
+
+    from recbench.refresh import Registry
+    from recbench.settings import registry_path
+
+    manifest = asdict(Registry(registry_path()).open(release).manifest)
+    click.echo(json.dumps(manifest, indent=2))
+    save_json(json_path, manifest)
+
+
+@releases.command()
+@click.argument("release")
+def publish(release: str) -> None:
+    """Verify a release and make it the current one, by one atomic move."""
+    from recbench.refresh import Registry
+    from recbench.settings import registry_path
+
+    published = Registry(registry_path()).publish(release)
+    click.echo(f"{published.manifest.release} is current")
+
+
+@releases.command()
+def rollback() -> None:
+    """Make the release current that was so before."""
+    from recbench.refresh import Registry
+    from recbench.settings import registry_path
+
+    chosen = Registry(registry_path()).roll_back()
+    click.echo(f"{chosen.manifest.release} is current again")

@@ -1,0 +1,88 @@
+"""What a release holds besides its towers, written and read: enough to serve without the lake."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from recbench import columns as c
+from recbench.features.definitions import WindowFeature, from_json, to_json
+from recbench.files import write_json
+from recbench.refresh.registry import Release
+from recbench.tables.vocabulary import Vocabulary
+
+__all__ = ["Contents", "write_contents"]
+
+INDEX = "index.safetensors"
+EMBEDDINGS = "candidate_embeddings"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """A release's tables and index in memory."""
+
+    items: Vocabulary
+    item_features: pl.DataFrame  # by item row
+    interactions: pl.DataFrame  # clicked events up to the watermark
+    candidate_embeddings: npt.NDArray[np.float32]  # (n_items, D)
+    window_features: tuple[WindowFeature, ...]
+    history_length: int
+
+    @classmethod
+    def read(cls, release: Release) -> Self:
+        """The files that ``write_contents`` wrote."""
+        item_features = pl.read_parquet(release.path("items.parquet"))
+        declared = json.loads(release.path("features.json").read_text(encoding="utf-8"))
+        return cls(
+            Vocabulary(item_features[c.ITEM_ID]),
+            item_features,
+            pl.read_parquet(release.path("interactions.parquet")),
+            load_file(release.path(INDEX))[EMBEDDINGS],
+            from_json(declared["window_features"]),
+            declared["history_length"],
+        )
+
+
+def write_contents(
+    folder: Path,
+    *,
+    items: Vocabulary,
+    item_features: pl.DataFrame,
+    events: pl.DataFrame,
+    candidate_embeddings: npt.NDArray[np.float32],
+    popularity: dict[str, npt.NDArray[np.float64]],
+    window_features: Sequence[WindowFeature],
+    history_length: int,
+    metrics: dict[str, Any],
+) -> None:
+    """Vocabularies, index, feature definitions, popularity, histories and metrics into ``folder``.
+
+    Args:
+        folder: a draft of the registry.
+        items: the catalogue.
+        item_features: canonical items; those outside the catalogue are left out.
+        events: canonical, up to the watermark; their clicks become histories and seen items.
+        candidate_embeddings: (n_items, D).
+        popularity: named states as of the watermark, each (n_items,).
+        window_features: what the query tower takes, in its order.
+        history_length: L of the query tower.
+        metrics: from the fit before any refit.
+    """
+    by_row = pl.DataFrame({c.ITEM_ID: items.ids})
+    item_features = by_row.join(item_features, on=c.ITEM_ID, how="left", maintain_order="left")
+    item_features.write_parquet(folder / "items.parquet")
+    clicked = events.filter(pl.col(c.CLICKED))
+    kept = [c.USER_ID, c.ITEM_ID, c.TS, *({c.WATCH_MS} & set(events.columns))]
+    clicked.select(kept).write_parquet(folder / "interactions.parquet")
+    Vocabulary.of(clicked[c.USER_ID]).write(folder / "users.parquet", column=c.USER_ID)
+    by_row.with_columns(**popularity).write_parquet(folder / "popularity.parquet")
+    save_file({EMBEDDINGS: np.ascontiguousarray(candidate_embeddings)}, folder / INDEX)
+    declared = {"window_features": to_json(window_features), "history_length": history_length}
+    write_json(folder / "features.json", declared)
+    write_json(folder / "metrics.json", metrics)

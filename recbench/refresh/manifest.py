@@ -1,0 +1,96 @@
+"""A release's manifest: what it binds, where it comes from, and the checksum of every file."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from recbench.errors import ReleaseError
+from recbench.files import sha256_of, write_json
+
+__all__ = ["Manifest", "as_release_id", "hashed_files"]
+
+FORMAT = 1
+NAME = "manifest.json"
+RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The facts of one release."""
+
+    release: str
+    created: str  # ISO 8601, UTC
+    data: str  # name of the data set
+    protocol: str
+    watermark: str  # ISO 8601: the time of the last event it knows
+    lake_version: int  # Delta version of the events
+    parent: str | None  # the release that was current when this one was made
+    gate: dict[str, Any]  # {"verdict": …, "reasons": […]}
+    metrics: dict[str, Any]  # measured before any refit on the test's part
+    settings: dict[str, Any]  # every dial of the fit
+    parity: dict[str, float]  # exported towers against torch
+    code: dict[str, Any]  # version and commit
+    kafka_offsets: dict[str, int] | None = None
+    format: int = FORMAT
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
+
+    def write(self, folder: Path) -> None:
+        """As ``manifest.json`` in ``folder``."""
+        write_json(folder / NAME, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What ``write`` wrote.
+
+        Raises:
+            ReleaseError: there is none, or of another format.
+        """
+        try:
+            held = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ReleaseError(f"{folder} is no release: it has no {NAME}") from error
+        except json.JSONDecodeError as error:
+            raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
+        if held.get("format") != FORMAT:
+            raise ReleaseError(
+                f"{folder} has format {held.get('format')!r}, this version reads {FORMAT}"
+            )
+        return cls(**held)
+
+    def verify(self, folder: Path) -> None:
+        """Nothing, if every file is there and unchanged.
+
+        Raises:
+            ReleaseError: one is not; the message names it.
+        """
+        for name, facts in self.files.items():
+            path = folder / name
+            if Path(name).name != name or path.is_symlink() or not path.is_file():
+                raise ReleaseError(f"Release {self.release} lacks its file {name!r}")
+            if sha256_of(path) != facts["sha256"]:
+                raise ReleaseError(
+                    f"{path} is not the file that was released: its checksum differs. Roll back, "
+                    "or make the release again"
+                )
+
+
+def as_release_id(name: str) -> str:
+    """``name``, if it has the form of a release id.
+
+    Raises:
+        ReleaseError: it has not, so it names no folder of the registry.
+    """
+    if not RELEASE_ID.fullmatch(name):
+        raise ReleaseError(f"{name!r} is no release id, such as 20260131T120000Z-0a1b2c3d")
+    return name
+
+
+def hashed_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """SHA-256 and size of every file in ``folder`` but the manifest."""
+    return {
+        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name != NAME
+    }

@@ -1,0 +1,167 @@
+"""The registry: releases that appear whole, and one pointer that is moved atomically.
+
+``registry/current`` is a JSON file of one line: the current release and those that were current
+before it. Publishing and rolling back replace this one file, so a reader sees the old or the new.
+"""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recbench.errors import ReleaseError
+from recbench.files import sync_directory, write_json
+from recbench.refresh.manifest import Manifest, as_release_id, hashed_files
+
+__all__ = ["Registry", "Release"]
+
+POINTER = "current"
+DRAFT = ".draft-"
+ABANDONED_S = 86_400  # a draft older than this belongs to no living process
+REMEMBERED = 50  # earlier releases that the pointer names
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One complete release."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """The file ``name``.
+
+        Raises:
+            ReleaseError: the release has no such file.
+        """
+        if name not in self.manifest.files:
+            raise ReleaseError(
+                f"Release {self.manifest.release} has no file {name!r}, but "
+                f"{sorted(self.manifest.files)}"
+            )
+        return self.folder / name
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The folder that holds the releases."""
+
+    path: Path
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A folder to put a release's files into; gone afterwards unless it was sealed."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        folder = self.path / f"{DRAFT}{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def seal(self, draft: Path, manifest: Manifest) -> Release:
+        """Make the draft a release: hash its files, write the manifest last, move it into place.
+
+        The id is the time of ``manifest.created`` and eight digits of the content's checksum.
+        """
+        files = hashed_files(draft)
+        digest = sorted(facts["sha256"] for facts in files.values())
+        created = datetime.fromisoformat(manifest.created).astimezone(UTC)
+        number = uuid.uuid5(uuid.NAMESPACE_OID, "".join(digest)).hex[:8]
+        complete = replace(manifest, release=f"{created:%Y%m%dT%H%M%SZ}-{number}", files=files)
+        complete.write(draft)
+        for path in draft.iterdir():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        sync_directory(draft)
+        target = self.path / complete.release
+        if target.exists():
+            raise ReleaseError(f"Release {complete.release} is there already")
+        draft.rename(target)
+        sync_directory(self.path)
+        return Release(target, complete)
+
+    def publish(self, release: str) -> Release:
+        """Make ``release`` the current one, after verifying every file; one atomic move."""
+        chosen = self.open(release)
+        current, earlier = self._pointer()
+        if current != chosen.manifest.release:
+            before = [current, *earlier][:REMEMBERED] if current else earlier
+            self._point(chosen.manifest.release, before)
+        return chosen
+
+    def roll_back(self) -> Release:
+        """Make the release current that was so before the current one.
+
+        Raises:
+            ReleaseError: there is none.
+        """
+        current, earlier = self._pointer()
+        if not earlier:
+            raise ReleaseError(f"There is no release before {current} to roll back to")
+        chosen = self.open(earlier[0])
+        self._point(earlier[0], earlier[1:])
+        return chosen
+
+    def current(self) -> str | None:
+        """The id of the current release; None before the first."""
+        return self._pointer()[0]
+
+    def open(self, release: str = POINTER, *, verify: bool = True) -> Release:
+        """A release by id, by ``"current"`` or by the path of its folder; its files verified.
+
+        Raises:
+            ReleaseError: there is no such release, or a file of it is missing or changed.
+        """
+        folder = self._folder(release)
+        manifest = Manifest.read(folder)
+        if verify:
+            manifest.verify(folder)
+        return Release(folder, manifest)
+
+    def releases(self) -> list[Manifest]:
+        """All complete releases, the newest first."""
+        folders = (p for p in self.path.glob("*") if p.is_dir() and not p.name.startswith(DRAFT))
+        return sorted((Manifest.read(f) for f in folders), key=lambda m: m.release, reverse=True)
+
+    def _folder(self, release: str) -> Path:
+        if release == POINTER:
+            current = self.current()
+            if current is None:
+                raise ReleaseError(
+                    f"There is no release in {self.path} yet; make one by "
+                    "`recbench run 03_train_two_tower`"
+                )
+            release = current
+        elif os.sep in release and Path(release).is_dir():
+            return Path(release)
+        folder = self.path / as_release_id(release)
+        if not folder.is_dir():
+            known = [manifest.release for manifest in self.releases()][:5]
+            raise ReleaseError(f"There is no release {release!r}; the latest are {known}")
+        return folder
+
+    def _pointer(self) -> tuple[str | None, list[str]]:
+        path = self.path / POINTER
+        if not path.exists():
+            return None, []
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            return as_release_id(held["release"]), [as_release_id(r) for r in held["earlier"]]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ReleaseError(f"{path} is damaged; publish a release again") from error
+
+    def _point(self, release: str, earlier: list[str]) -> None:
+        write_json(self.path / POINTER, {"release": release, "earlier": earlier})
+
+    def _sweep(self) -> None:
+        for folder in self.path.glob(f"{DRAFT}*"):
+            if time.time() - folder.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(folder, ignore_errors=True)

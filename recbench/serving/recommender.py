@@ -1,0 +1,141 @@
+"""A release that answers: lists for users, scores for pairs."""
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recbench import columns as c
+from recbench.errors import InputError
+from recbench.evaluation.recommender import as_frame
+from recbench.features.batch import window_lookup
+from recbench.features.history import padded_histories
+from recbench.index.exact import ExactIndex
+from recbench.refresh.contents import Contents
+from recbench.refresh.registry import Release
+from recbench.runtime.onnx import OnnxQueryTower
+from recbench.tables.queries import InteractionLog, Queries
+from recbench.tables.vocabulary import Vocabulary
+
+__all__ = ["ReleasedRecommender", "require_user_ids"]
+
+USERS_PER_BATCH = 256
+
+
+class ReleasedRecommender:
+    """The towers, index, histories and features of one release, bound together.
+
+    Users without history get the release's recency-popularity list.
+    """
+
+    def __init__(self, contents: Contents, tower: OnnxQueryTower, *, repeats: bool) -> None:
+        """``repeats``: whether lists may hold items of the history, by the data's protocol."""
+        self.contents = contents
+        self.tower = tower
+        self.repeats = repeats
+        self.index = ExactIndex(contents.candidate_embeddings)
+        self.log = InteractionLog.from_events(contents.interactions, items=contents.items)
+        self._window_features = window_lookup(contents.interactions, contents.window_features)
+
+    @classmethod
+    def load(cls, release: Release) -> Self:
+        """From the files of a release."""
+        contents = Contents.read(release)
+        tower = OnnxQueryTower(release.path("query_tower.onnx"), n_items=len(contents.items))
+        repeats = release.manifest.protocol != "masked"
+        return cls(contents, tower, repeats=repeats)
+
+    @property
+    def items(self) -> Vocabulary:
+        """The catalogue."""
+        return self.contents.items
+
+    @property
+    def users(self) -> Vocabulary:
+        """Users with a history."""
+        return self.log.users
+
+    def queries(self, user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64] | None = None) -> Queries:
+        """Requests of users, with all their history before ``ts``; default: the whole of it."""
+        after_all = int(self.log.ts.max(initial=0)) + 1
+        return self.log.queries(user_ids, after_all if ts is None else ts)
+
+    def query_embeddings(self, queries: Queries) -> npt.NDArray[np.float32]:
+        """(Q, D)."""
+        histories = padded_histories(queries, length=self.contents.history_length)
+        window = self._window_features(queries.user_ids, queries.ts)
+        return self.tower(histories.item_rows, histories.age_s, window)
+
+    def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
+        """(Q, n_items), as every `Recommender`."""
+        return self.query_embeddings(queries) @ self.contents.candidate_embeddings.T
+
+    def recommend(
+        self,
+        user_ids: npt.NDArray[np.int64],
+        *,
+        k: int = 20,
+        repeats: bool | None = None,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> pl.DataFrame:
+        """``user_id, item_id, rank, score``: each user's k best items as of the watermark.
+
+        Args:
+            user_ids: (U,) known or not.
+            k: list length; shorter lists only where the catalogue runs out.
+            repeats: whether items of the history may be shown; default: by the data's protocol.
+            on_batch: told the number of users answered, for progress.
+        """
+        repeats = self.repeats if repeats is None else repeats
+        frames = [pl.DataFrame(schema=c.RECOMMENDATION_DTYPES)]
+        for start in range(0, len(user_ids), USERS_PER_BATCH):
+            queries = self.queries(user_ids[start : start + USERS_PER_BATCH])
+            seen = queries.matrix().tocoo()
+            excluded = None if repeats else (seen.row.astype(np.int64), seen.col.astype(np.int64))
+            rows, scores = self.index.search(
+                self.query_embeddings(queries), k=k, excluded=excluded
+            )
+            frames.append(as_frame(queries.user_ids, rows, scores, self.items))
+            if on_batch is not None:
+                on_batch(len(queries))
+        return pl.concat(frames)
+
+    def score(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """``pairs`` with a column ``score``: as a request of this user at that time scores it.
+
+        Args:
+            pairs: ``user_id, item_id, ts``; the history is what was clicked strictly before.
+
+        Returns:
+            The same rows in the same order; a null score where the item is not in the catalogue.
+        """
+        item_rows = self.items.rows(pairs[c.ITEM_ID])
+        user_ids, ts = pairs[c.USER_ID].to_numpy(), pairs[c.TS].dt.epoch("us").to_numpy()
+        scores = np.empty(len(pairs), dtype=np.float32)
+        for start in range(0, len(pairs), USERS_PER_BATCH):
+            part = slice(start, start + USERS_PER_BATCH)
+            embedded = self.query_embeddings(self.queries(user_ids[part], ts[part]))
+            candidates = self.contents.candidate_embeddings[np.maximum(item_rows[part], 0)]
+            scores[part] = np.einsum("qd,qd->q", embedded, candidates)
+        known = pl.Series(item_rows >= 0)
+        column = pl.Series(c.SCORE, scores).to_frame().select(pl.when(known).then(c.SCORE))
+        return pairs.with_columns(column[c.SCORE].alias(c.SCORE))
+
+
+def require_user_ids(frame: pl.DataFrame, *, source: str) -> npt.NDArray[np.int64]:
+    """The distinct ids of column ``user_id``, in the order of their first row.
+
+    Raises:
+        InputError: no such column, no rows, nulls, or no whole numbers within int64.
+    """
+    if c.USER_ID not in frame.columns:
+        raise InputError(f"{source} lacks the column `{c.USER_ID}`; it has {frame.columns}")
+    if not len(frame):
+        raise InputError(f"{source} holds no users")
+    try:
+        distinct = Vocabulary(frame[c.USER_ID].unique(maintain_order=True))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    return distinct.ids
