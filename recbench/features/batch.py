@@ -6,10 +6,12 @@ runs and the fastest on the CPU from Polars 2 on, and ``rolling_sum_by().over()`
 Polars 1, where the first takes a hundred times as long and all the memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c

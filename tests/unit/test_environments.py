@@ -1,9 +1,12 @@
 """The pinned environments agree with what the project declares, and builds are whole or nothing."""
 
+import ast
 import importlib.util
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,31 @@ def test_gpu_pins_hold_what_rapids_needs(package, bound):
 def test_locks_without_a_gpu_name_no_cuda_library():
     named = {name for each in ("cpu", "obp", "peers") for name in _locked(each)}
     assert [n for n in named if n.startswith(("nvidia-", "cuda-")) or n == "triton"] == []
+
+
+def test_every_imported_package_is_declared():
+    declared = chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    names = {canonicalize_name(Requirement(line).name) for line in declared}
+    distributions = packages_distributions()
+    undeclared = {
+        module
+        for module in _imported_packages()
+        if not names & {canonicalize_name(each) for each in distributions.get(module, [module])}
+    }
+    assert undeclared == set()
+
+
+def _imported_packages():
+    for path in (ROOT / "recbench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module]
+            else:
+                continue
+            packages = {module.partition(".")[0] for module in modules}
+            yield from packages - sys.stdlib_module_names
 
 
 def test_pins_drop_the_build_label_the_project_and_what_is_left_out():

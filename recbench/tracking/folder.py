@@ -1,0 +1,41 @@
+"""The folder a run records to."""
+
+import os
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recbench.errors import InputError
+from recbench.settings import runs_path
+
+__all__ = ["new_run_folder", "run_folder"]
+
+
+def new_run_folder(runs: Path, name: str, *, at: datetime) -> Path:
+    """A new folder ``<utc>-<name>-<id>`` below ``runs``; ``id`` is random.
+
+    Raises:
+        InputError: ``runs`` cannot be written to, or is a file.
+    """
+    folder = runs / f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{name}-{uuid.uuid4().hex[:6]}"
+    try:
+        folder.mkdir(parents=True)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise InputError(
+            f"Cannot create a run's folder below `{runs}` ({error.strerror}); "
+            "set RECBENCH_RUNS to a folder that you may write to"
+        ) from error
+    return folder
+
+
+def run_folder() -> Path:
+    """The folder of the job this process belongs to, else a new one below ``runs_path()``.
+
+    The job's is told by ``RECBENCH_RUN_DIR``; where a new one is, is said on standard error.
+    """
+    if of_job := os.environ.get("RECBENCH_RUN_DIR"):
+        return Path(of_job)
+    folder = new_run_folder(runs_path().absolute(), "interactive", at=datetime.now(UTC))
+    sys.stderr.write(f"Recording to {folder}\n")
+    return folder

@@ -1,0 +1,166 @@
+"""What a run leaves behind: metrics, tables and figures in its folder, and the same in W&B."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recbench.errors import InputError
+from recbench.files import whole_file, write_json
+from recbench.tracking.folder import run_folder
+from recbench.tracking.wandb_run import WandbRun
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+__all__ = ["flat_metrics", "log_metrics", "log_summary", "save_figure"]
+
+PLAIN_NAME = re.compile(r"[\w.@+-]+")
+
+
+def log_metrics(metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    """Append one point of each metric to the run's ``metrics.jsonl``, and to W&B.
+
+    Raises:
+        InputError: a value is not a finite number; nothing is written.
+    """
+    plain = {name: _plain(value, key=name) for name, value in metrics.items()}
+    recorder = _Recorder.current()
+    line = {"at": datetime.now(UTC).isoformat(), "step": step, "metrics": plain}
+    with (recorder.folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line, allow_nan=False) + "\n")
+    recorder.wandb.log(plain, step=step)
+    recorder.save_state()
+
+
+def save_figure(figure: "Figure", name: str) -> Path:
+    """Keep a matplotlib figure as ``figures/<name>.png``; returns the file.
+
+    Raises:
+        InputError: ``name`` is not a plain file name.
+    """
+    _require_plain(name)
+    recorder = _Recorder.current()
+    path = recorder.folder / "figures" / f"{name}.png"
+    with whole_file(path) as draft:
+        figure.savefig(draft, format="png", dpi=150, bbox_inches="tight")
+    recorder.wandb.log_image(f"figures/{name}", path)
+    recorder.save_state()
+    return path
+
+
+def log_summary(
+    metrics: Mapping[str, Any],
+    *,
+    tables: "Mapping[str, pl.DataFrame] | None" = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Record the run's result; called once, by the notebook's last cell.
+
+    Writes ``metrics.json`` first and tables as ``tables/<name>.parquet`` and ``.csv``, then closes the W&B
+    run, whose failure changes nothing of that.
+
+    Args:
+        metrics: numbers, texts, or mappings and lists of them, by name.
+        tables: named results worth keeping whole.
+        data: what was read: data set and lake version.
+
+    Raises:
+        InputError: a value is NaN or infinite, or a table's name is not a plain file name; nothing is
+            written then.
+    """
+    plain = _plain(metrics, key="metrics")
+    described = _plain(data or {}, key="data")
+    for name in tables or {}:
+        _require_plain(name)
+    recorder = _Recorder.current()
+    write_json(recorder.folder / "metrics.json", plain)
+    for name, table in (tables or {}).items():
+        _write_table(recorder.folder / "tables" / name, table)
+    recorder.data = described
+    recorder.save_state()
+    recorder.wandb.finish(flat_metrics(plain))
+    recorder.close()
+
+
+def flat_metrics(metrics: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by ``/``; lists and nulls are left out.
+
+    >>> flat_metrics({"ndcg@20": {"known": {"value": 0.2}}, "seconds": 3})
+    {'ndcg@20/known/value': 0.2, 'seconds': 3}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flat_metrics(value, prefix=f"{prefix}{key}/")
+        elif value is not None and not isinstance(value, list):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+class _Recorder:
+    """The open run of this process."""
+
+    _current: "_Recorder | None" = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data: dict[str, Any] = {}
+        self.wandb = WandbRun(folder, _parameters(folder))
+        self._saved_state = ""
+
+    @classmethod
+    def current(cls) -> "_Recorder":
+        if cls._current is None:
+            cls._current = cls(run_folder())
+        return cls._current
+
+    def save_state(self) -> None:
+        """Let the job read, in ``tracking.json``, what belongs in its manifest."""
+        content = {"data": self.data, "tracking": {"wandb": self.wandb.state}}
+        if (text := str(content)) != self._saved_state:
+            write_json(self.folder / "tracking.json", content)
+            self._saved_state = text
+
+    def close(self) -> None:
+        self.save_state()
+        _Recorder._current = None
+
+
+def _parameters(folder: Path) -> dict[str, Any]:
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        return {}
+    parameters: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
+    return parameters
+
+
+def _write_table(stem: Path, table: "pl.DataFrame") -> None:
+    with whole_file(stem.with_name(f"{stem.name}.parquet")) as draft:
+        table.write_parquet(draft)
+    with whole_file(stem.with_name(f"{stem.name}.csv")) as draft:
+        table.write_csv(draft)
+
+
+def _plain(value: Any, *, key: str) -> Any:
+    """``value`` as JSON knows it; NumPy's numbers become Python's."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner, key=f"{key}/{name}") for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, key=f"{key}/{row}") for row, inner in enumerate(value)]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"`{key}` is {value}; a run records finite numbers only")
+    if not isinstance(value, str | int | float | None):
+        raise InputError(f"`{key}` is {value!r}; a run records numbers, texts, lists and mappings")
+    return value
+
+
+def _require_plain(name: str) -> None:
+    if not PLAIN_NAME.fullmatch(name):
+        raise InputError(f"{name!r} is not a plain file name; use letters, digits and `._@+-`")
