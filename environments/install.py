@@ -25,6 +25,14 @@ OURS = ".made-by-recbench"
 STAMP = ".complete"
 # RecBole 1.2.1 needs a ray that has no wheel for Python 3.12.
 PYTHONS = {"cpu": ["3.11", "3.12"], "obp": ["3.11", "3.12"], "peers": ["3.11"]}
+# What each environment is for. Importing it shows that the build works, and leaves the bytecode of
+# just these modules: compiling everything would take longer than downloading it.
+IMPORTS = {
+    "cpu": "deltalake, duckdb, hypothesis, implicit, lightning, matplotlib.pyplot, nbconvert, "
+    "onnxruntime, onnxscript, papermill, polars, pytest, torch.onnx, wandb",
+    "obp": "obp.dataset, obp.utils",
+    "peers": "recbole.model.general_recommender, rectools.metrics",
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -60,6 +68,7 @@ def stamp_of(name: str) -> str:
         "lock": (ROOT / "environments" / f"{name}.lock").read_text(encoding="utf-8"),
         "python": sys.version_info[:2],
         "pip": PIP,
+        "imports": IMPORTS[name],
         "project": project if name == "cpu" else None,
         "root": str(ROOT),
     }
@@ -93,6 +102,7 @@ def _build(name: str) -> None:
         _say(name, "recbench itself")
         _run([*install, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
     _run([*pip, "check", "--quiet"])
+    _run([pip[0], "-c", f"import {IMPORTS[name]}"])
     draft = folder / f"{STAMP}.part"
     draft.write_text(stamp_of(name), encoding="utf-8")
     draft.replace(folder / STAMP)
@@ -112,6 +122,7 @@ def _clear(folder: Path) -> None:
 
 def _run(command: list[str]) -> None:
     quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    quiet.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start would compile torch anew
     subprocess.run(command, check=True, env=quiet)
 
 

@@ -1,9 +1,75 @@
 """Every dial in one place: small frozen dataclasses, each field with unit and meaning."""
 
 import os
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-__all__ = ["notebooks_path", "runs_path", "workspace_path"]
+from recbench.errors import InputError
+
+__all__ = ["Experiment", "notebooks_path", "registry_path", "runs_path", "workspace_path"]
+
+HOUR_S, DAY_S = 3_600.0, 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings:
+    """What the towers see."""
+
+    history_length: int = 50  # L, events of a history
+    popularity_half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 1, 4, 16, 64))
+    prior_half_lives_s: tuple[float, ...] = tuple(
+        d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 7, 14, 30, 60)
+    )  # tried on the validation; the best becomes the recency prior
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TowerSettings:
+    """Sizes of both towers."""
+
+    embedding_dim: int = 64  # D of the taste part
+    hidden_dim: int = 64  # of each small perceptron
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSettings:
+    """How the towers are trained."""
+
+    max_steps: int = 1_000  # the validation chooses a number up to this
+    evaluations_per_epoch: int = 15  # measures on the validation, but at most one in 20 steps
+    patience_epochs: float = 3.0  # without a new best measure before training stops
+    batch_size: int = 256  # B, queries
+    n_uniform: int = 1_024  # uniform negatives beside the B in-batch ones
+    n_cuts: int = 60  # pseudo-cuts: instants at which the log plays train and test
+    first_cut_frac: float = 0.2  # of the log's time span; the cuts lie between here and its end
+    id_dropout: float = 0.3  # chance that an item's id is hidden and its content speaks
+    learning_rate: float = 1e-3  # of AdamW
+    weight_decay: float = 1e-4  # of AdamW
+    average_decay: float = 0.98  # per step, of the moving average of weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """All dials of one study, saved with every run."""
+
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    towers: TowerSettings = field(default_factory=TowerSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Sizes, counts and rates must be positive, shares below 1."""
+        for part in (self.features, self.towers, self.training):
+            for dial in fields(part):
+                _check(dial.name, getattr(part, dial.name))
+
+
+def _check(name: str, value: float | tuple[float, ...]) -> None:
+    smallest = min(value) if isinstance(value, tuple) else value
+    may_be_zero = name in {"id_dropout", "weight_decay", "average_decay", "max_steps"}
+    if smallest < 0 or (smallest == 0 and not may_be_zero):
+        raise InputError(f"`{name}` must be positive, got {value}")
+    if name in {"id_dropout", "average_decay", "first_cut_frac"} and smallest >= 1:
+        raise InputError(f"`{name}` must be below 1, got {value}")
 
 
 def workspace_path() -> Path:
@@ -33,16 +99,3 @@ def notebooks_path() -> Path:
 def registry_path() -> Path:
     """Where releases live: ``registry/`` in the workspace."""
     return workspace_path() / "registry"
-
-
-def runs_path() -> Path:
-    """Where runs leave their folders: ``RECBENCH_RUNS``, else ``./papermill_runs``."""
-    return Path(os.environ.get("RECBENCH_RUNS", "papermill_runs"))
-
-
-def notebooks_path() -> Path:
-    """Where notebooks are: ``RECBENCH_NOTEBOOKS``, else ``./notebooks``, else the repository's."""
-    if "RECBENCH_NOTEBOOKS" in os.environ:
-        return Path(os.environ["RECBENCH_NOTEBOOKS"])
-    here = Path("notebooks")
-    return here if here.is_dir() else Path(__file__).parents[1] / "notebooks"

@@ -1,0 +1,1 @@
+"""Notebooks as jobs: run, record, report, find again."""

@@ -1,123 +1,69 @@
-"""Papermill over a kernel of this interpreter that never outlives its job."""
+"""A job's kernel: this interpreter, over Unix sockets, dead as soon as the job is."""
 
 import ctypes
-import json
 import os
 import signal
+import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recbench.errors import JobError
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
 
-__all__ = ["DeadKernelError", "execute"]
+__all__ = ["kernel_manager_class", "main"]
 
-KERNEL = "recbench"
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-MIB = 1 << 20
-
-
-class DeadKernelError(JobError):
-    """The kernel's process was killed from outside, or by the system for its memory."""
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def execute(
-    notebook: Path, target: Path, *, parameters: dict[str, Any], environment: dict[str, str]
-) -> tuple[dict[int, float], float]:
-    """Run every cell; ``target`` holds what was executed so far, also after a failure.
+def kernel_manager_class(
+    *,
+    sockets: Path,
+    environment: Mapping[str, str],
+    on_start: Callable[[subprocess.Popen[bytes]], None],
+) -> type[AsyncKernelManager]:
+    """A kernel manager that needs no installed kernel specification.
 
-    The cells' output goes to ``log.txt`` beside ``target``.
-
-    Returns:
-        Seconds by cell number, and the kernel's peak memory in MiB.
-
-    Raises:
-        papermill.PapermillExecutionError: a cell raised.
-        DeadKernelError: the kernel is gone.
+    Args:
+        sockets: an empty private folder with a short path (the system allows about 100 characters).
+        environment: added to this process's own.
+        on_start: is given the kernel's process.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError as Dead
 
-    peak = target.with_name("peak_memory_mib")
-    variables = environment | {"RECBENCH_PEAK_MEMORY": str(peak)}
-    with _kernelspec(), _environment(variables), target.with_name("log.txt").open("a") as log:
-        try:
-            executed = papermill.execute_notebook(
-                str(notebook),
-                str(target),
-                parameters=parameters,
-                kernel_name=KERNEL,
-                language="python",
-                progress_bar={"mininterval": 1, "ascii": True, "ncols": 80, "desc": notebook.stem},
-                log_output=False,
-                stdout_file=log,
-                stderr_file=log,
-                autosave_cell_every=5,
-                cwd=os.getcwd(),  # relative paths mean what they mean to the caller
-            )
-        except Dead as error:
-            raise DeadKernelError(f"The kernel of {notebook.stem} was killed") from error
-    timings = {
-        number: cell["metadata"]["papermill"]["duration"] or 0.0
-        for number, cell in enumerate(executed["cells"])
-        if cell["cell_type"] == "code"
-    }
-    used = float(peak.read_text()) if peak.exists() else float("nan")
-    peak.unlink(missing_ok=True)
-    return timings, used
+    class JobKernelManager(AsyncKernelManager):
+        def __init__(self, **options: Any) -> None:
+            connection = str(sockets / "kernel.json")
+            super().__init__(transport="ipc", connection_file=connection, **options)
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            command = [sys.executable, "-m", __name__, str(os.getpid()), "-f", "{connection_file}"]
+            return KernelSpec(argv=command, display_name="recbench", language="python")
+
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            options["env"] = {**options["env"], **environment}
+            await super()._async_launch_kernel(kernel_cmd, **options)
+            on_start(self.provisioner.process)  # type: ignore[union-attr]
+
+    return JobKernelManager
 
 
-@contextmanager
-def _kernelspec() -> Iterator[None]:
-    """A kernelspec of this interpreter in a folder of its own, found by Jupyter meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="recbench-kernel-") as folder:
-        spec = Path(folder, "kernels", KERNEL)
-        spec.mkdir(parents=True)
-        argv = [sys.executable, "-m", "recbench.jobs.kernel", str(os.getpid()), "-f", "{connection_file}"]
-        facts = {"argv": argv, "display_name": "recbench", "language": "python"}
-        (spec / "kernel.json").write_text(json.dumps(facts), encoding="utf-8")
-        known = os.environ.get("JUPYTER_PATH")
-        with _environment({"JUPYTER_PATH": folder + (os.pathsep + known if known else "")}):
-            yield
+def main() -> None:
+    """Be the kernel of the process named by the first argument, and die with it.
 
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _main() -> None:
-    """The kernel's process: dies with the job, and leaves its peak memory behind."""
-    import atexit
-    import resource
-
-    job = int(sys.argv.pop(1))
+    A kernel lives in a session of its own, so signals to the job's process group never reach it:
+    it asks the system to be killed when the thread that started it ends.
+    """
+    parent = int(sys.argv.pop(1))
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != job:
-            sys.exit("The job ended before its kernel started")
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit(1)
+    from ipykernel.kernelapp import launch_new_instance
 
-    def leave_peak() -> None:
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        Path(os.environ["RECBENCH_PEAK_MEMORY"]).write_text(str(round(peak_kib * 1024 / MIB, 1)))
-
-    atexit.register(leave_peak)
-    from ipykernel import kernelapp
-
-    kernelapp.launch_new_instance()
+    launch_new_instance()
 
 
 if __name__ == "__main__":
-    _main()
+    main()

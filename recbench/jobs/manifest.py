@@ -1,82 +1,146 @@
-"""What a run leaves behind about itself: ``manifest.json``, true at every moment of the run."""
+"""A run's manifest: what ran, on what, how it went; rewritten whole at each change of state."""
 
 import importlib.metadata
 import json
 import os
 import platform
+import socket
 import subprocess
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
+
+import psutil
 
 from recbench.errors import InputError
 from recbench.files import sha256_of, write_json
 
-__all__ = ["RunManifest", "environment", "process_start", "utc_now"]
+__all__ = ["Manifest", "Status", "code_facts", "environment_facts", "process_facts", "recorded"]
 
+Status = Literal["running", "succeeded", "failed", "killed", "interrupted"]
 NAME = "manifest.json"
-PACKAGES = ("deltalake", "lightning", "numpy", "onnxruntime", "papermill", "polars", "torch", "wandb")
-LOCK = Path(__file__).parents[2] / "environments" / "cpu.lock"
+ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True, slots=True)
-class RunManifest:
-    """The manifest in a run's folder; every change replaces the file as a whole."""
+@dataclass(slots=True, kw_only=True)
+class Manifest:
+    """What ``manifest.json`` holds. Times are ISO 8601 in UTC, durations seconds.
 
-    folder: Path
+    ``parameters`` are all of them, defaults included; ``data`` and ``tracking`` are what the
+    notebook reported; ``cells`` has one entry per code cell begun, counted from 1; ``attempts`` holds earlier attempts in the same folder, oldest first.
+    """
 
-    def read(self) -> dict[str, Any]:
-        """The facts; a run whose process is gone while it says running was killed."""
-        path = self.folder / NAME
-        if not path.exists():
-            raise InputError(f"{self.folder} is no run: it has no {NAME}")
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if facts["status"] == "running" and process_start(facts["pid"]) != facts["process_start"]:
-            facts["status"] = "killed"
-        return facts
+    run: str
+    notebook: str
+    notebook_sha256: str
+    parameters: dict[str, Any]
+    status: Status = "running"
+    error: str | None = None
+    started_at: str = ""
+    ended_at: str | None = None
+    duration_s: float | None = None
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    peak_memory_bytes: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    process: dict[str, Any] = field(default_factory=dict)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
 
-    def update(self, **facts: Any) -> None:
-        """Set facts, keep the others."""
-        path = self.folder / NAME
-        held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_json(path, held | facts)
+    @property
+    def seed(self) -> Any:
+        """The run's ``seed`` parameter; None where the notebook draws nothing."""
+        return self.parameters.get("seed")
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json``, whole or not at all."""
+        write_json(folder / NAME, {**asdict(self), "seed": self.seed})
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest in ``folder``.
+
+        Raises:
+            InputError: there is none, or it is not one of ours.
+        """
+        path = folder / NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content.pop("seed", None)
+            return cls(**content)
+        except FileNotFoundError as error:
+            raise InputError(f"`{folder}` is not a run: it has no {NAME}") from error
+        except (ValueError, TypeError) as error:
+            raise InputError(f"`{path}` is not a manifest: {error}") from error
+
+    def state(self) -> Status:
+        """``status``, but killed where it says running and its process is no more."""
+        if self.status == "running" and not _is_alive(self.process):
+            return "killed"
+        return self.status
 
 
-def environment(repository: Path) -> dict[str, Any]:
-    """Commit, lock file, Python, machine and package versions of this process."""
+def recorded(folder: Path, name: str) -> dict[str, Any]:
+    """What the notebook left in the JSON file ``name`` of its run's folder; empty if nothing."""
+    path = folder / name
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def code_facts() -> dict[str, Any]:
+    """The commit that recbench runs from, whether files differ from it, and the lock's hash.
+
+    Each is None where it cannot be known: not a checkout, no git, no lock file.
+    """
+    lock = ROOT / "environments" / "cpu.lock"
+    is_checkout = (ROOT / ".git").exists()
+    commit = _git("rev-parse", "HEAD") if is_checkout else None
+    changes = _git("status", "--porcelain") if is_checkout else None
     return {
-        "commit": _git(repository, "rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git(repository, "status", "--porcelain")),
-        "lock_sha256": sha256_of(LOCK) if LOCK.exists() else None,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "commit": commit,
+        "is_dirty": None if changes is None else bool(changes),
+        "lock": str(lock.relative_to(ROOT)) if lock.exists() else None,
+        "lock_sha256": sha256_of(lock) if lock.exists() else None,
     }
 
 
-def process_start(pid: int) -> float | None:
-    """When the process with this id started, seconds since boot; None where there is none."""
+def environment_facts() -> dict[str, Any]:
+    """Python, machine and the version of every installed package."""
+    installed = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": dict(sorted(installed.items())),
+    }
+
+
+def process_facts() -> dict[str, Any]:
+    """What identifies this process later: a number alone is used again by the system."""
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+
+
+def _is_alive(process: dict[str, Any]) -> bool:
+    """Whether the process lives; one of another machine counts as alive: we cannot tell."""
+    if process.get("host") != socket.gethostname():
+        return True
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    after_name = stat.rpartition(")")[2].split()
-    if after_name[0] == "Z":
-        return None
-    return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+        found = psutil.Process(process["pid"])
+        is_same = abs(found.create_time() - float(process["started"])) < 5.0
+        return is_same and bool(found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
-def utc_now() -> str:
-    """The time as ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _git(repository: Path, *arguments: str) -> str | None:
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(repository), *arguments], capture_output=True, text=True, check=False
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.strip()

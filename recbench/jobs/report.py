@@ -1,93 +1,121 @@
-"""A run's notebook as one HTML file that opens without a network, its summary first."""
+"""A run as one HTML file that opens without a network."""
 
-import html
 import json
 import re
+from collections.abc import Iterable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from nbformat import NotebookNode
+
 from recbench.files import whole_file
-from recbench.jobs.manifest import RunManifest
+from recbench.jobs.manifest import Manifest, recorded
+from recbench.jobs.notebook import read_notebook
+from recbench.tracking import flat_metrics
 
-__all__ = ["read_metrics", "write_report"]
+__all__ = ["write_report"]
 
-WIDGETS = "application/vnd.jupyter.widget-view+json"
-REMOTE_SCRIPT = re.compile(r"<script[^>]*(?:src=\"https?:|type=\"module\")[^>]*>.*?</script>", re.S)
-STYLE = (
-    "<style>.rb-summary{font:14px system-ui,sans-serif;margin:24px auto;max-width:960px}"
-    ".rb-summary table{border-collapse:collapse;margin:8px 0 16px}"
-    ".rb-summary td,.rb-summary th{border-bottom:1px solid #ccc;padding:3px 14px 3px 0;"
-    "text-align:left;vertical-align:top}.rb-failed{color:#a40000}</style>"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+# What the template would load from elsewhere: libraries, MathJax, Mermaid.
+TEMPLATE_SCRIPT = re.compile(
+    r'<script (?:src="">|type="text/x-mathjax-config">|type="module">(?=(?:(?!</script>).)*mermaid))'
+    r"(?:(?!</script>).)*</script>",
+    re.DOTALL,
 )
+STYLE = """<style>
+.run-report { max-width: 60em; margin: 1em auto; padding: 0 1em; font-family: sans-serif; }
+.run-report table { border-collapse: collapse; margin: 0.5em 0 1.5em; }
+.run-report td { border-bottom: 1px solid #ddd; padding: 0.2em 1em 0.2em 0; vertical-align: top; }
+.run-report .failed { color: #b00020; }
+body:not(:has(#show-code:checked)) .jp-CodeCell > .jp-Cell-inputWrapper { display: none; }
+</style>"""
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """The run's ``metrics.json``; empty where the run did not get that far."""
-    path = folder / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def write_report(folder: Path) -> Path | None:
+    """Write ``report.html`` from the run's notebook, manifest and metrics.
+
+    Metrics, parameters and facts stand first; code is folded behind one check box; figures are
+    embedded. Live widgets are left out: only their pictures survive without a kernel.
+
+    Returns:
+        The file; None where the run ended before its first cell.
+    """
+    executed = folder / "executed.ipynb"
+    if not executed.exists():
+        return None
+    notebook = _without_widgets(read_notebook(executed))
+    manifest = Manifest.read(folder)
+    report = folder / "report.html"
+    page = _page(notebook, title=manifest.run)
+    body = page.index(">", page.index("<body")) + 1
+    with whole_file(report) as draft:
+        head = STYLE + _summary(manifest, flat_metrics(recorded(folder, "metrics.json")))
+        draft.write_text(page[:body] + head + page[body:], encoding="utf-8")
+    return report
 
 
-def write_report(folder: Path) -> dict[str, Any]:
-    """Write ``report.html`` beside the executed notebook. Returns the run's metrics."""
-    import nbformat
+def _page(notebook: NotebookNode, *, title: str) -> str:
     from nbconvert import HTMLExporter
 
-    notebook = nbformat.read(folder / "executed.ipynb", as_version=4)
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        kept = [o for o in cell.get("outputs", []) if WIDGETS not in o.get("data", {})]
-        if cell.cell_type == "code":
-            cell.outputs = kept
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab",
-        exclude_input=True,
         embed_images=True,
         mathjax_url="",
         require_js_url="",
         jquery_url="",
         mermaid_js_url="",
     )
-    body, _ = exporter.from_notebook_node(notebook)
-    body = REMOTE_SCRIPT.sub("", body)
-    metrics = read_metrics(folder)
-    summary = _summary(RunManifest(folder).read(), metrics)
-    opening = re.search(r"<body[^>]*>", body)
-    at = opening.end() if opening else 0
-    with whole_file(folder / "report.html") as draft:
-        draft.write_text(body[:at] + STYLE + summary + body[at:], encoding="utf-8")
-    return metrics
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return TEMPLATE_SCRIPT.sub("", page)
 
 
-def _summary(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
-    status = manifest["status"]
-    facts = {
-        "status": status,
-        "started": manifest["started"],
-        "ended": manifest["ended"],
-        "data": ", ".join(f"{k} version {v}" for k, v in manifest.get("data", {}).items()),
-        "commit": manifest["environment"]["commit"],
-        "error": manifest["error"],
-    }
-    tables = [
-        ("Result", metrics),
-        ("Run", {name: value for name, value in facts.items() if value}),
-        ("Parameters", manifest["parameters"]),
-    ]
-    rows = "".join(f"<h3>{title}</h3>{_table(values)}" for title, values in tables if values)
-    mark = "" if status in {"succeeded", "running"} else ' class="rb-failed"'
+def _without_widgets(notebook: NotebookNode) -> NotebookNode:
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+    return notebook
+
+
+def _summary(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
+    error = f'<p class="failed">{escape(manifest.error)}</p>' if manifest.error else ""
     return (
-        f'<div class="rb-summary"><h1{mark}>{html.escape(manifest["notebook"])}: {status}</h1>'
-        f"{rows}</div>"
+        '<section class="run-report">'
+        f"<h1>{escape(Path(manifest.notebook).stem)}: {manifest.status}</h1>{error}"
+        f"{_table('Metrics', metrics.items())}"
+        f"{_table('Parameters', manifest.parameters.items())}"
+        f"{_table('Run', _facts(manifest))}"
+        '<label><input type="checkbox" id="show-code"> Show code</label>'
+        "</section>"
     )
 
 
-def _table(values: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(_shown(value))}</td></tr>"
-        for name, value in values.items()
-    )
-    return f"<table>{rows}</table>"
+def _facts(manifest: Manifest) -> list[tuple[str, Any]]:
+    memory = manifest.peak_memory_bytes
+    commit = manifest.code.get("commit") or "unknown"
+    changed = ", with uncommitted changes" if manifest.code.get("is_dirty") else ""
+    return [
+        ("run", manifest.run),
+        ("started", manifest.started_at),
+        ("duration", f"{manifest.duration_s} s"),
+        ("peak memory", "unknown" if memory is None else f"{memory / 2**20:.0f} MiB"),
+        ("data", json.dumps(manifest.data)),
+        ("commit", commit + changed),
+        ("Python", manifest.environment.get("python")),
+        ("W&B", manifest.tracking.get("wandb", "not started")),
+    ]
+
+
+def _table(title: str, rows: Iterable[tuple[str, Any]]) -> str:
+    lines = [
+        f"<tr><td>{escape(str(name))}</td><td>{escape(_shown(value))}</td></tr>"
+        for name, value in rows
+    ]
+    return f"<h2>{title}</h2><table>{''.join(lines)}</table>" if lines else ""
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,129 +1,197 @@
-"""A notebook as a job: one folder a run, true about how it went."""
+"""A notebook as a job: checked parameters, its own folder, an honest record of how it ended."""
 
-import os
-import re
-import secrets
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbformat import NotebookNode
+
 from recbench.errors import InputError, JobError
 from recbench.files import sha256_of
-from recbench.jobs.kernel import DeadKernelError, execute
-from recbench.jobs.manifest import RunManifest, environment, process_start, utc_now
-from recbench.jobs.parameters import resolved
-from recbench.jobs.report import write_report
+from recbench.jobs.execute import CellListener, Execution, execute
+from recbench.jobs.manifest import (
+    Manifest,
+    Status,
+    code_facts,
+    environment_facts,
+    process_facts,
+    recorded,
+)
+from recbench.jobs.notebook import cell_timings, read_notebook, with_parameters
+from recbench.jobs.parameters import Parameter, declared_parameters, resolve_parameters
+from recbench.tracking import new_run_folder
 
-__all__ = ["RunResult", "find_notebook", "run_notebook"]
+__all__ = ["RunFailedError", "RunResult", "notebook_parameters", "resume_run", "run_notebook"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run that succeeded."""
+    """A run that succeeded; ``metrics`` is what it recorded, empty when it recorded nothing."""
 
     folder: Path
-    metrics: dict[str, Any]
+    status: Status
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def find_notebook(name: str, notebooks: Path) -> Path:
-    """The notebook ``name`` in the folder ``notebooks``, or the file of that path.
+class RunFailedError(JobError):
+    """A run that failed or was killed; ``folder`` keeps the notebook as far as it came."""
+
+    def __init__(self, message: str, *, folder: Path, status: Status) -> None:
+        super().__init__(message)
+        self.folder = folder
+        self.status = status
+
+
+def notebook_parameters(notebook: Path) -> dict[str, Parameter]:
+    """What the notebook's cell tagged ``parameters`` declares.
 
     Raises:
-        InputError: there is none.
+        InputError: not a readable notebook, or a parameters cell that is not plain literals.
     """
-    for path in (notebooks / f"{name}.ipynb", Path(name)):
-        if path.suffix == ".ipynb" and path.is_file():
-            return path
-    known = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    raise InputError(f"There is no notebook {name!r} in {notebooks}; there are {known}")
+    return declared_parameters(read_notebook(notebook), source=f"`{notebook.name}`")
 
 
 def run_notebook(
     notebook: Path,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Any],
     *,
     runs: Path,
     workspace: Path,
-    resume: Path | None = None,
+    on_folder: Callable[[Path], None] = lambda _folder: None,
+    on_cell: CellListener = lambda _cell, _cells: None,
 ) -> RunResult:
-    """Execute the notebook in a folder of its own and report on it.
+    """Run a notebook in a new folder below ``runs``.
+
+    The folder gets ``executed.ipynb``, ``manifest.json``, ``log.txt`` and ``report.html``,
+    whatever happens, and what the notebook records through ``recbench.tracking``.
 
     Args:
-        notebook: the file; it is not changed.
-        parameters: by name; unknown or mistyped ones are refused before anything runs.
-        runs: where the run's folder is made: ``<utc>-<notebook>-<id>``.
-        workspace: handed to the notebook as ``RECBENCH_WORKSPACE``.
-        resume: the folder of an earlier run to do again in place; what its steps had put into the
-            workspace whole (lake, checkpoints, releases) is found there and not made twice.
+        notebook: an ``.ipynb`` file.
+        parameters: values for some of the notebook's declared parameters.
+        runs: where runs leave their folders.
+        workspace: given to the notebook as ``RECBENCH_WORKSPACE``.
+        on_folder: told the folder as soon as there is one.
+        on_cell: told the number of each code cell as it begins, and how many there are.
 
     Raises:
-        InputError: bad parameters.
-        JobError: a cell failed, or the kernel was killed; the executed notebook is kept.
+        InputError: an unknown parameter, a value of the wrong kind, an unreadable notebook, a
+            folder that cannot be created; nothing has run then.
+        RunFailedError: a cell raised, or the kernel was killed.
     """
-    chosen = resolved(notebook, parameters)
-    folder = resume or runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{notebook.stem}-{secrets.token_hex(3)}"
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    manifest = RunManifest(folder)
-    earlier = manifest.read()["attempts"] if resume else []
-    manifest.update(
-        notebook=notebook.stem,
-        notebook_path=str(notebook.resolve()),
+    source = read_notebook(notebook)
+    declared = declared_parameters(source, source=f"`{notebook.name}`")
+    resolved = resolve_parameters(declared, parameters, source=f"`{notebook.name}`")
+    folder = new_run_folder(runs.absolute(), notebook.stem, at=datetime.now(UTC))
+    on_folder(folder)
+    manifest = Manifest(
+        run=folder.name,
+        notebook=str(notebook.absolute()),
         notebook_sha256=sha256_of(notebook),
-        parameters=chosen,
-        seed=chosen.get("seed"),
-        status="running",
-        started=utc_now(),
-        ended=None,
-        error=None,
-        pid=os.getpid(),
-        process_start=process_start(os.getpid()),
-        attempts=[*earlier, utc_now()],
-        environment=environment(Path(__file__).parents[2]),
+        parameters=resolved,
     )
-    with _recorded(manifest, folder):
-        timings, peak_mib = execute(
-            notebook, folder / "executed.ipynb", parameters=chosen, environment=_variables(folder, workspace)
-        )
-        manifest.update(cells_s=timings, peak_memory_mib=peak_mib)
-    manifest.update(status="succeeded", ended=utc_now())
-    return RunResult(folder, write_report(folder))
+    given = {name: resolved[name] for name in parameters}
+    return _attempt(
+        with_parameters(source, given), manifest, folder, workspace=workspace, on_cell=on_cell
+    )
 
 
-@contextmanager
-def _recorded(manifest: RunManifest, folder: Path) -> Iterator[None]:
-    """Tell a failed cell, a killed kernel and an interruption apart, in the manifest, too."""
-    from papermill.exceptions import PapermillExecutionError
+def resume_run(
+    folder: Path,
+    *,
+    workspace: Path,
+    on_cell: CellListener = lambda _cell, _cells: None,
+) -> RunResult:
+    """Run a failed, killed or interrupted run's notebook again, with its parameters, in its folder.
 
-    try:
-        yield
-    except PapermillExecutionError as error:
-        what = f"{error.ename}: {_plain(error.evalue)}"
-        manifest.update(status="failed", ended=utc_now(), error=what, failed_cell=error.exec_count)
-        write_report(folder)
-        raise JobError(
-            f"Cell {error.exec_count} failed with {what}\n"
-            f"The executed notebook is in {folder / 'executed.ipynb'}\n{folder}"
-        ) from error
-    except DeadKernelError as error:
-        manifest.update(status="killed", ended=utc_now(), error=str(error))
-        raise JobError(f"{error}; what it had done is in {folder}") from error
-    except KeyboardInterrupt:
-        manifest.update(status="interrupted", ended=utc_now(), error="interrupted")
-        print(f"\nInterrupted; repeat it by --resume {folder}", file=sys.stderr)  # noqa: T201
-        raise
+    The earlier attempt's files move to ``attempts/<n>/``. Every cell runs again: a step is skipped
+    only where the function it calls finds its own work done.
+
+    Raises:
+        InputError: the run is still running or has succeeded, or its notebook has gone.
+        RunFailedError: as ``run_notebook``.
+    """
+    earlier = Manifest.read(folder)
+    if (state := earlier.state()) in {"running", "succeeded"}:
+        raise InputError(f"`{folder.name}` is {state}; only an unfinished run can be resumed")
+    notebook = Path(earlier.notebook)
+    source = read_notebook(notebook)
+    declared = declared_parameters(source, source=f"`{notebook.name}`")
+    resolved = resolve_parameters(declared, earlier.parameters, source=f"`{notebook.name}`")
+    past = {**asdict(earlier), "status": state}
+    attempts = [*past.pop("attempts"), past]
+    _set_aside(folder, folder / "attempts" / str(len(attempts)))
+    manifest = Manifest(
+        run=folder.name,
+        notebook=earlier.notebook,
+        notebook_sha256=sha256_of(notebook),
+        parameters=resolved,
+        attempts=attempts,
+    )
+    return _attempt(
+        with_parameters(source, resolved), manifest, folder, workspace=workspace, on_cell=on_cell
+    )
 
 
-def _variables(folder: Path, workspace: Path) -> dict[str, str]:
-    return {
-        "RECBENCH_RUN_DIR": str(folder.resolve()),
-        "RECBENCH_WORKSPACE": str(workspace.resolve()),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+def _attempt(
+    notebook: NotebookNode,
+    manifest: Manifest,
+    folder: Path,
+    *,
+    workspace: Path,
+    on_cell: CellListener,
+) -> RunResult:
+    from recbench.jobs.report import write_report
+
+    begun = datetime.now(UTC)
+    manifest.started_at = begun.isoformat()
+    manifest.code = code_facts()
+    manifest.environment = environment_facts()
+    manifest.process = process_facts()
+    manifest.write(folder)
+    environment = {
+        "RECBENCH_RUN_DIR": str(folder),
+        "RECBENCH_RUNS": str(folder.parent),
+        "RECBENCH_WORKSPACE": str(workspace)
+        if "://" in str(workspace)
+        else str(workspace.absolute()),
     }
+    outcome = Execution()
+    try:
+        execute(notebook, folder, environment=environment, on_cell=on_cell, outcome=outcome)
+    except KeyboardInterrupt:
+        outcome.status, outcome.error = "interrupted", f"cell {outcome.cell}: Ctrl-C"
+        raise
+    except OSError as error:
+        outcome.status, outcome.error = "failed", f"cell {outcome.cell}: {error}"
+        raise
+    finally:
+        _finish(manifest, outcome, folder, seconds=(datetime.now(UTC) - begun).total_seconds())
+    write_report(folder)
+    if outcome.status != "succeeded":
+        how = "was killed" if outcome.status == "killed" else "failed"
+        message = f"The run {how} in {outcome.error}; what there is lies in {folder}"
+        raise RunFailedError(message, folder=folder, status=outcome.status)
+    return RunResult(folder, outcome.status, recorded(folder, "metrics.json"))
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: float) -> None:
+    told = recorded(folder, "tracking.json")
+    manifest.status = "failed" if outcome.status == "running" else outcome.status
+    manifest.error = outcome.error
+    manifest.ended_at = datetime.now(UTC).isoformat()
+    manifest.duration_s = round(seconds, 3)
+    manifest.cells = cell_timings(folder / "executed.ipynb")
+    manifest.peak_memory_bytes = outcome.peak_memory_bytes
+    manifest.data = told.get("data", {})
+    manifest.tracking = told.get("tracking", {})
+    manifest.write(folder)
+
+
+def _set_aside(folder: Path, attempt: Path) -> None:
+    attempt.mkdir(parents=True)
+    for part in folder.iterdir():
+        if part.name not in {"attempts", "manifest.json"}:
+            shutil.move(part, attempt / part.name)

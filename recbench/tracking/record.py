@@ -61,8 +61,8 @@ def log_summary(
 ) -> None:
     """Record the run's result; called once, by the notebook's last cell.
 
-    Writes ``metrics.json`` first and tables as ``tables/<name>.parquet`` and ``.csv``, then closes the W&B
-    run, whose failure changes nothing of that.
+    Writes ``metrics.json`` first and tables as ``tables/<name>.parquet`` and ``.csv``, then closes
+    the W&B run, whose failure changes nothing of that.
 
     Args:
         metrics: numbers, texts, or mappings and lists of them, by name.
@@ -70,8 +70,8 @@ def log_summary(
         data: what was read: data set and lake version.
 
     Raises:
-        InputError: a value is NaN or infinite, or a table's name is not a plain file name; nothing is
-            written then.
+        InputError: a value is NaN or infinite, or a table's name is not a plain file name; nothing
+            is written then.
     """
     plain = _plain(metrics, key="metrics")
     described = _plain(data or {}, key="data")

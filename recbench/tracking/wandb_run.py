@@ -19,8 +19,8 @@ FINISH_TIMEOUT_S = 120
 class WandbRun:
     """Started at the first call; after its first failure it stays silent.
 
-    ``state`` says how it goes: ``off``, ``not started``, ``offline``, ``online``, ``failed: …``. Offline
-    runs lie in ``<folder>/wandb`` and can be synced later.
+    ``state`` says how it goes: ``off``, ``not started``, ``offline``, ``online``, ``failed: …``.
+    Offline runs lie in ``<folder>/wandb`` and can be synced later.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:

@@ -97,7 +97,7 @@ def fit(
     data = EndlessBatches(batches, first_step=first_step)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__`.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(module, DataLoader(data, batch_size=None), ckpt_path=resume)
     best = module.average.module.cpu().eval()
     if watch is None:

@@ -1,0 +1,174 @@
+"""Window features beside DuckDB's RANGE windows and beside one sort of the same rows."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recbench import columns as c
+from recbench.benchmarks.result import BenchResult, medians
+from recbench.errors import InputError, JobError
+from recbench.features.batch import collect, window_features
+from recbench.features.definitions import WindowFeature
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["WINDOWS", "generated_events", "run"]
+
+EVENTS_PER_USER, EVENTS_PER_ITEM = 50, 250
+DAYS = 5
+DUCKDB_RUNS = 2  # takes several times as long as all the rest
+ROW, MICROSECONDS = "row", "microseconds"
+
+
+def _watched(name: str, **window: int) -> WindowFeature:
+    return WindowFeature(
+        name=name,
+        entity="user_id",
+        aggregation="sum",
+        value=c.WATCH_MS,
+        window=timedelta(**window),
+    )
+
+
+def _clicks(name: str, **window: int) -> WindowFeature:
+    return WindowFeature(
+        name=name, entity="user_id", aggregation="count", value=None, window=timedelta(**window)
+    )
+
+
+WINDOWS = (
+    _watched("user_watch_ms_5m", minutes=5),
+    _clicks("user_clicks_30m", minutes=30),
+    _watched("user_watch_ms_1h", hours=1),
+    _clicks("user_clicks_24h", hours=24),
+)
+
+
+def run(*, runs: int = 3, events: int = 5_000_000, seed: int = 0) -> BenchResult:
+    """Time ``WINDOWS`` over generated events, and both references, in turns.
+
+    ``vs_duckdb`` is against the windows written on timestamps, as the log has them;
+    ``vs_duckdb_integers`` against DuckDB's faster form, on integer microseconds. Both read a
+    DuckDB table that is already there, with as many threads as Polars.
+
+    Args:
+        runs: how often; DuckDB is timed in the first two only.
+        events: how many rows; a user has 50 on average, an item 250, within five days.
+        seed: of the generated events.
+
+    Raises:
+        InputError: ``runs`` or ``events`` below 1, or duckdb is not installed.
+        JobError: DuckDB gives another number for any row and window.
+    """
+    if min(runs, events) < 1:
+        raise InputError(f"`runs` and `events` must be at least 1, got {runs} and {events}")
+    frame = generated_events(events, seed=seed)
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        reference = _duckdb(frame, Path(folder))
+        for number in range(runs):
+            ours_s, ours = _timed(lambda: collect(window_features(frame.lazy(), WINDOWS)))
+            times = {"ours_s": ours_s, "sort_s": _timed(lambda: frame.sort(c.USER_ID, c.TS))[0]}
+            if number < DUCKDB_RUNS:
+                times |= _duckdb_times(reference, ours)
+            measured.append(times | _ratios(times, events))
+        reference.close()
+    keys = ("events_per_s", "vs_duckdb", "vs_duckdb_integers", "vs_sort")
+    return BenchResult("features", medians(measured, keys=keys), measured)
+
+
+def generated_events(n_events: int, *, seed: int) -> pl.DataFrame:
+    """``n_events`` canonical events of even activity, in order of time."""
+    rng = np.random.default_rng(seed)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    seconds = np.sort(rng.integers(0, DAYS * 86_400, n_events))
+    return pl.DataFrame(
+        {
+            c.USER_ID: rng.integers(0, max(n_events // EVENTS_PER_USER, 1), n_events),
+            c.ITEM_ID: rng.integers(0, max(n_events // EVENTS_PER_ITEM, 1), n_events),
+            c.TS: pl.Series(seconds * 1_000_000).cast(pl.Duration("us")),
+            c.CLICKED: rng.random(n_events) < 0.3,
+            c.WATCH_MS: rng.integers(0, 60_000, n_events),
+        }
+    ).with_columns((pl.lit(start, c.INSTANT) + pl.col(c.TS)).alias(c.TS))
+
+
+def _timed(work: Callable[[], pl.DataFrame]) -> tuple[float, pl.DataFrame]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def _ratios(times: dict[str, float], n_events: int) -> dict[str, float]:
+    ours_s = times["ours_s"]
+    ratios = {"events_per_s": n_events / ours_s, "vs_sort": times["sort_s"] / ours_s}
+    if "duckdb_s" in times:
+        ratios["vs_duckdb"] = times["duckdb_s"] / ours_s
+        ratios["vs_duckdb_integers"] = times["duckdb_integers_s"] / ours_s
+    return ratios
+
+
+def _duckdb(events: pl.DataFrame, folder: Path) -> "DuckDBPyConnection":
+    """A DuckDB table ``events`` of the same rows, with their numbers and integer times."""
+    try:
+        import duckdb
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"`bench features` compares with DuckDB: {error}. Run `pip install 'recbench[dev]'`"
+        ) from error
+    file = folder / "events.parquet"
+    events.with_row_index(ROW).with_columns(
+        pl.col(c.TS).dt.epoch("us").alias(MICROSECONDS)
+    ).write_parquet(file)
+    connection = duckdb.connect(
+        config={"threads": pl.thread_pool_size(), "temp_directory": str(folder / "spill")}
+    )
+    connection.execute("CREATE TABLE events AS SELECT * FROM read_parquet(?)", [str(file)])
+    return connection
+
+
+def _duckdb_times(connection: "DuckDBPyConnection", ours: pl.DataFrame) -> dict[str, float]:
+    times = {}
+    for key, on_integers in (("duckdb_s", False), ("duckdb_integers_s", True)):
+        query = _window_query(on_integers=on_integers)
+        start = time.perf_counter()
+        connection.execute(query)
+        times[key] = time.perf_counter() - start
+        _compare(connection, ours)
+    return times
+
+
+def _window_query(*, on_integers: bool) -> str:
+    """All of ``WINDOWS`` in one query, over the events strictly before the instant."""
+    order, unit = (MICROSECONDS, "{}::BIGINT") if on_integers else (c.TS, "INTERVAL {} MICROSECOND")
+    columns = [ROW]
+    for feature in WINDOWS:
+        value = feature.value or f"{c.CLICKED}::BIGINT"
+        first, last = unit.format(feature.window // timedelta(microseconds=1)), unit.format(1)
+        frame = f"RANGE BETWEEN {first} PRECEDING AND {last} PRECEDING"
+        window = f"PARTITION BY {feature.entity} ORDER BY {order} {frame}"
+        columns.append(f"coalesce(sum({value}) OVER ({window}), 0)::BIGINT AS {feature.name}")
+    return f"CREATE OR REPLACE TABLE answers AS SELECT {', '.join(columns)} FROM events"
+
+
+def _compare(connection: "DuckDBPyConnection", ours: pl.DataFrame) -> None:
+    """Refuse to time two queries that do not give the same numbers."""
+    theirs: dict[str, Any] = connection.execute(
+        f"SELECT * FROM answers ORDER BY {ROW}"
+    ).fetchnumpy()
+    for feature in WINDOWS:
+        differs = ours[feature.name].to_numpy() != theirs[feature.name]
+        if differs.any():
+            row = int(np.flatnonzero(differs)[0])
+            raise JobError(
+                f"{feature.name} differs from DuckDB in {int(differs.sum())} of {len(ours)} rows; "
+                f"first in row {row}: {ours[feature.name][row]} here, "
+                f"{theirs[feature.name][row]} there"
+            )

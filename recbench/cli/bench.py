@@ -1,0 +1,62 @@
+"""``recbench bench``: measure one part beside a reference in the same run."""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recbench.cli.output import json_option, print_table, save_json
+from recbench.errors import InputError
+
+__all__ = ["bench"]
+
+# name, also the module below recbench.benchmarks -> what it measures
+BENCHES = {
+    "features": "Window features, beside DuckDB's RANGE windows and one sort.",
+    "train": "Training, beside a bare torch loop over the same batches.",
+}
+
+
+class _NamesBenches(click.Command):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Benches"):
+            formatter.write_dl(list(BENCHES.items()))
+
+
+@click.command(cls=_NamesBenches)
+@click.argument("name", type=click.Choice(list(BENCHES)))
+@click.option("--runs", type=click.IntRange(min=1), help="How often; figures are medians.")
+@click.option("--events", type=click.IntRange(min=1), help="How many events to generate.")
+@json_option
+def bench(name: str, runs: int | None, events: int | None, json_path: Path | None) -> None:
+    """Measure NAME; every ratio `vs_...` is to a reference of the same run, above 1: faster."""
+    options = {"runs": runs, "events": events}
+    given = {key: value for key, value in options.items() if value is not None}
+    module = importlib.import_module(f"recbench.benchmarks.{name}")
+    _refuse_unknown(name, given, known=inspect.signature(module.run).parameters)
+    result = module.run(**given)
+    payload: dict[str, Any] = result.to_json_dict()
+    save_json(json_path, payload)
+    _print(payload)
+
+
+def _refuse_unknown(name: str, given: dict[str, int], *, known: Any) -> None:
+    unknown = [f"--{option}={value}" for option, value in given.items() if option not in known]
+    if unknown:
+        raise InputError(f"`bench {name}` does not take {', '.join(unknown)}")
+
+
+def _print(payload: dict[str, Any]) -> None:
+    import polars as pl
+
+    machine = payload["machine"]
+    memory_gb = machine["memory_bytes"] / 1e9
+    click.echo(
+        f"{payload['bench']}: median of {len(payload['runs'])} runs on {machine['cores']} cores of "
+        f"{machine['cpu']}, {memory_gb:.0f} GB"
+    )
+    figures = payload["figures"]
+    values = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in figures.values()]
+    print_table(pl.DataFrame({"figure": list(figures), "value": values}))

@@ -1,0 +1,51 @@
+"""``recbench lab``: JupyterLab on the notebooks."""
+
+import importlib.util
+import os
+import sys
+
+import click
+
+from recbench.errors import InputError
+from recbench.settings import notebooks_path, runs_path, workspace_path
+
+__all__ = ["lab"]
+
+
+@click.command()
+@click.option("--port", default=8888, show_default=True, help="The next free one if it is taken.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def lab(*, port: int, no_browser: bool) -> None:
+    """JupyterLab on the notebooks, on this machine only.
+
+    Notebooks opened here read and write the workspace and the runs of the current folder.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise InputError(
+            "JupyterLab is not installed; install the extra: pip install 'recbench[lab]'"
+        )
+    folder = notebooks_path().absolute()
+    if not folder.is_dir():
+        raise InputError(f"There is no folder `{folder}`; set RECBENCH_NOTEBOOKS")
+    # Kernels start in the notebooks' folder: what is relative to ours must be spelled out.
+    os.environ["RECBENCH_WORKSPACE"] = _absolute(str(workspace_path()))
+    os.environ["RECBENCH_RUNS"] = str(runs_path().absolute())
+    os.execv(sys.executable, _command(str(folder), port=port, no_browser=no_browser))
+
+
+def _command(folder: str, *, port: int, no_browser: bool) -> list[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    return [*command, "--no-browser"] if no_browser else command
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - a Path folds `//`
