@@ -19,7 +19,8 @@ help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: env ## fetch MovieLens-100K, run the main job, print its table and the report's path
-	@folder="$$($(BIN)/recbench run 00_pipeline | tee /dev/stderr | tail -n 1)"; \
+	@exec 3>&1; \
+	folder="$$($(BIN)/recbench run 00_pipeline | tee >(cat >&3) | tail -n 1)"; \
 	$(BIN)/recbench runs show "$$folder"; \
 	echo "Report: $$folder/report.html"
 
@@ -41,7 +42,7 @@ check-all: check env-obp env-peers ## the linters and what `make test` leaves ou
 lab: env ## JupyterLab on the notebooks
 	$(BIN)/recbench lab
 
-env: .python ## .venv, from environments/cpu.lock
+env: .python ## .venv, from environments/cpu.lock; once
 	@$(PYTHON) environments/install.py cpu
 
 env-obp: .python ## .venv-obp: the Open Bandit Pipeline, for parity tests

@@ -113,12 +113,12 @@ def features_at(
     both = pl.concat(
         [events.select(*keys, *values), points.with_row_index(ROW)], how="diagonal"
     ).with_columns(pl.col(names).fill_null(0))
-    computed = _computed(both, features, engine=engine)
+    computed = _computed(both, features, engine=engine).filter(pl.col(ROW).is_not_null())
     return computed.select(*asked, *(f.name for f in features))
 
 
 def _computed(frame: pl.LazyFrame, features: Features, *, engine: Engine) -> pl.LazyFrame:
-    """The rows that have a ROW, in its order, with their features."""
+    """The frame with its features, in the order of ROW."""
     windows = [f for f in features if isinstance(f, WindowFeature)]
     frame = frame.sort(c.TS, maintain_order=True).with_columns(
         _window(feature, engine=engine) for feature in windows
@@ -126,7 +126,7 @@ def _computed(frame: pl.LazyFrame, features: Features, *, engine: Engine) -> pl.
     for feature in features:
         if isinstance(feature, DecayedPopularity):
             frame = _with_decayed(frame, feature)
-    return frame.filter(pl.col(ROW).is_not_null()).sort(ROW)
+    return frame.sort(ROW)
 
 
 def window_lookup(

@@ -159,7 +159,10 @@ def baselines(
     if len(log.items) <= EASE_ITEMS:
         personal["EASE"] = EASE.fit(log)
     weights = prior_weights or {}
-    models: dict[str, Recommender] = {"recency popularity": prior, "popularity": Popularity.fit(log)}
+    models: dict[str, Recommender] = {
+        "recency popularity": prior,
+        "popularity": Popularity.fit(log),
+    }
     for name, model in personal.items():
         blend = WithRecencyPrior(model, prior, weights.get(name, 1.0))
         models[name] = WithFallback(model, prior)

@@ -27,7 +27,8 @@ class Manifest:
     """What ``manifest.json`` holds. Times are ISO 8601 in UTC, durations seconds.
 
     ``parameters`` are all of them, defaults included; ``data`` and ``tracking`` are what the
-    notebook reported; ``cells`` has one entry per code cell begun, counted from 1; ``attempts`` holds earlier attempts in the same folder, oldest first.
+    notebook reported; ``cells`` has one entry per code cell begun, counted from 1;
+    ``attempts`` holds earlier attempts in the same folder, oldest first.
     """
 
     run: str

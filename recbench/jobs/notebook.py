@@ -1,5 +1,6 @@
 """A notebook file: read, given its parameters, timed."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,26 @@ from recbench.errors import InputError
 
 __all__ = ["cell_timings", "read_notebook", "with_parameters"]
 
+FORMAT = 4
+
 
 def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in ``path``, in version 4.
+    """The notebook in ``path``.
 
     Raises:
-        InputError: no such file, or not a notebook.
+        InputError: no such file, or not a notebook of format 4.
     """
     try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"There is no notebook `{path}`") from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"`{path}` is not a notebook: {type(error).__name__}") from error
+    if _format_of(text) != FORMAT:
+        raise InputError(f"`{path}` is not a notebook of format {FORMAT}")
+    try:
+        notebook: NotebookNode = nbformat.reads(text, FORMAT)  # type: ignore[no-untyped-call]
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        raise InputError(f"`{path}` is not a notebook: {error.message}") from error
     return notebook
 
 
@@ -49,3 +57,11 @@ def cell_timings(executed: Path) -> list[dict[str, Any]]:
         for number, duration in enumerate(timings, start=1)
         if duration is not None
     ]
+
+
+def _format_of(text: str) -> Any:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return content.get("nbformat") if isinstance(content, dict) else None

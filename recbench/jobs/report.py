@@ -19,7 +19,7 @@ __all__ = ["write_report"]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # What the template would load from elsewhere: libraries, MathJax, Mermaid.
 TEMPLATE_SCRIPT = re.compile(
-    r'<script (?:src="">|type="text/x-mathjax-config">|type="module">(?=(?:(?!</script>).)*mermaid))'
+    r'<script (?:src="">|type="text/x-mathjax-config">|type="module">(?=(?:(?!</).)*mermaid))'
     r"(?:(?!</script>).)*</script>",
     re.DOTALL,
 )

@@ -1,6 +1,5 @@
 """What is seen while a model trains: a bar with the time left, or plain lines in a log."""
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -64,11 +63,25 @@ class EvaluateEvery(lightning.Callback):
         self.curve: list[tuple[int, float]] = []  # (step, value)
         self.best_step = 0
         self.best_state: dict[str, Tensor] = {}
-        self.loss = math.nan
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "curve": self.curve,
+            "best_step": self.best_step,
+            "best_state": self.best_state,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the checkpoint was."""
+        self.curve = [(int(step), float(value)) for step, value in state_dict["curve"]]
+        self.best_step = state_dict["best_step"]
+        self.best_state = state_dict["best_state"]
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         """Measure before the first step: an untrained model is a candidate, too."""
-        self._measure(trainer, module)
+        if not self.curve:
+            self._measure(trainer, module)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: Any, *_: Any, **__: Any

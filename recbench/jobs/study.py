@@ -1,0 +1,285 @@
+"""One study from log to release, a step a method: what the notebooks call.
+
+tune the recency prior -> fit on train, stop by the validation -> fit on train and validation, judge
+on the test -> fit on all -> release.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from recbench import columns as c
+from recbench.datasets import load
+from recbench.errors import InputError
+from recbench.evaluation.ranking import RankingResult, paired_difference
+from recbench.features.batch import Engine
+from recbench.jobs.build import FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
+from recbench.jobs.compare import Exam, baselines, best_half_life, best_priors, result_table
+from recbench.jobs.publish import make_release
+from recbench.models.baselines import RecencyPopularity
+from recbench.refresh import Registry, Release
+from recbench.settings import Experiment, TowerSettings, TrainingSettings
+from recbench.tables.describe import describe
+from recbench.tables.log import EventLog
+from recbench.tables.queries import InteractionLog
+from recbench.tables.split import TimeSplit, split_by_time
+from recbench.training.fit import Accelerator
+
+__all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
+
+MODEL = "two-tower"
+REFERENCE = "recency popularity"
+
+
+def open_log(data: str, *, workspace: Path, items: str = "", protocol: str = "") -> EventLog:
+    """The log that a notebook's parameters name; empty texts mean: as declared."""
+    return load(
+        data,
+        workspace=workspace,
+        items=Path(items) if items else None,
+        protocol=protocol or None,
+    )
+
+
+def experiment(*, seed: int, embedding_dim: int, **training: int) -> Experiment:
+    """The settings that a notebook's parameters name; all others at their defaults."""
+    return Experiment(
+        towers=TowerSettings(embedding_dim=embedding_dim),
+        training=TrainingSettings(**training),
+        seed=seed,
+    )
+
+
+def log_value(metric: str) -> Callable[[int, float], None]:
+    """A listener that tracks ``metric`` on the validation as training goes."""
+    from recbench import tracking
+
+    return lambda step, value: tracking.log_metrics({f"validation/{metric}": value}, step=step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TunedPrior:
+    """The recency prior that does best on the validation."""
+
+    half_life_s: float
+    value: float  # of the metric, on known users
+    table: pl.DataFrame  # half_life_days and the metric
+    weights: dict[str, float]  # of the prior in each baseline
+
+    @property
+    def half_life_days(self) -> float:
+        """The same in days."""
+        return self.half_life_s / 86_400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """A log, its split by time, and the dials."""
+
+    data: EventLog
+    split: TimeSplit
+    experiment: Experiment
+    k: int
+    accelerator: Accelerator
+    engine: Engine
+
+    @classmethod
+    def of(
+        cls,
+        data: EventLog,
+        experiment: Experiment,
+        *,
+        k: int = 20,
+        accelerator: Accelerator = "cpu",
+        engine: Engine = "cpu",
+    ) -> Self:
+        """Split 80 / 10 / 10 by time."""
+        if engine not in {"cpu", "gpu"} or accelerator not in {"cpu", "gpu"}:
+            raise InputError(
+                f"`engine` and `accelerator` must be 'cpu' or 'gpu', got {engine!r}, {accelerator!r}"
+            )
+        return cls(data, split_by_time(data.events), experiment, k, accelerator, engine)
+
+    @property
+    def metric(self) -> str:
+        """What models are judged by."""
+        return f"ndcg@{self.k}"
+
+    def versions(self) -> dict[str, int]:
+        """What was read: the data set and its lake version."""
+        return {self.data.name: self.data.version}
+
+    def facts(self) -> pl.DataFrame:
+        """The shape of the log and of its split."""
+        split = self.split
+        facts = describe(self.data) | {
+            "validation_from": split.validation_ts,
+            "test_from": split.test_ts,
+            "n_train": len(split.train),
+            "n_validation": len(split.validation),
+            "n_test": len(split.test),
+        }
+        return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})
+
+    def tune_prior(self) -> TunedPrior:
+        """Half-life of recency popularity, and its weight in each baseline, by the validation."""
+        at, items = self._validation_us, catalogue(self.data)
+        log = InteractionLog.from_events(self.split.train, items=items)
+        exam = self._exam(self.split.train, self.split.validation, at=at)
+        half_lives_s = self.experiment.features.prior_half_lives_s
+        best, table = best_half_life(log, exam, at=at, half_lives_s=half_lives_s)
+        prior = RecencyPopularity.fit(log, at=at, half_life_s=best)
+        value = float(table[f"ndcg@{self.k}"].max())  # type: ignore[arg-type]  # a float column
+        return TunedPrior(best, value, table, best_priors(log, prior, exam))
+
+    def fit_on_train(
+        self, prior: TunedPrior, *, on_value: Callable[[int, float], None] | None = None
+    ) -> FittedTwoTower:
+        """The two-tower on train alone, stopped where the validation is best."""
+        at = self._validation_us
+        exam = self._exam(self.split.train, self.split.validation, at=at).known_only()
+        return self._fit(
+            self.split.train, prior, at=at, measure=exam.score, on_value=on_value, label="train"
+        )
+
+    def fit_on_past(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:
+        """The two-tower on train and validation, for the test."""
+        return self._fit(
+            self.split.past, prior, at=self._test_us, steps=steps, label="train+validation"
+        )
+
+    def fit_on_all(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:
+        """The two-tower on every event, for a release as of the log's end."""
+        at = microseconds(self.data.watermark) + 1
+        return self._fit(self.data.events, prior, at=at, steps=steps, label="all events")
+
+    def results(self, final: FittedTwoTower, prior: TunedPrior) -> dict[str, RankingResult]:
+        """The two-tower and every baseline on the test."""
+        exam = self._exam(self.split.past, self.split.test, at=self._test_us)
+        rivals = baselines(
+            final.log, final.prior, prior_weights=prior.weights, seed=self.experiment.seed
+        )
+        models = {MODEL: final.model} | rivals
+        return {name: exam.grade(model) for name, model in models.items()}
+
+    def table(self, results: dict[str, RankingResult]) -> pl.DataFrame:
+        """The result table, the best model first."""
+        return result_table(results, reference=REFERENCE, metric=self.metric)
+
+    def summary(
+        self, results: dict[str, RankingResult], *, prior: TunedPrior, steps: int
+    ) -> dict[str, Any]:
+        """What the run is remembered by."""
+        ours, reference = results[MODEL], results[REFERENCE]
+        known = ours.interval(self.metric, "known")
+        gap = known and paired_difference(ours, reference, metric=self.metric, group="known")
+        return {
+            MODEL: ours.to_json(),
+            REFERENCE: reference.to_json(),
+            "known_users_gain": gap and {"value": gap.value, "low": gap.low, "high": gap.high},
+            "prior_half_life_days": prior.half_life_days,
+            "steps": steps,
+        }
+
+    def release(
+        self,
+        fitted: FittedTwoTower,
+        results: dict[str, RankingResult],
+        *,
+        workspace: Path,
+        publish: bool = True,
+        commit: str | None = None,
+    ) -> "Released":
+        """Export, check, bind and, if asked for, publish."""
+        registry = Registry(workspace / "registry")
+        events = self.data.events
+        seen = events.filter(pl.col(c.TS).dt.epoch("us") < fitted.at)
+        release = make_release(
+            fitted,
+            replace(self.data, events=seen),
+            seen,
+            registry=registry,
+            experiment=self.experiment,
+            metrics={"measured": "before refit", MODEL: results[MODEL].to_json()},
+            commit=commit,
+        )
+        if publish:
+            registry.publish(release.manifest.release)
+        return Released(release, publish)
+
+    @property
+    def _validation_us(self) -> int:
+        return microseconds(self.split.validation_ts)
+
+    @property
+    def _test_us(self) -> int:
+        return microseconds(self.split.test_ts)
+
+    def _exam(self, past: pl.DataFrame, test: pl.DataFrame, *, at: int) -> Exam:
+        return Exam.of(self.data, past=past, test=test, at=at, items=catalogue(self.data), k=self.k)
+
+    def _fit(
+        self,
+        events: pl.DataFrame,
+        prior: TunedPrior,
+        *,
+        at: int,
+        label: str,
+        steps: int | None = None,
+        measure: Measure | None = None,
+        on_value: Callable[[int, float], None] | None = None,
+    ) -> FittedTwoTower:
+        return fit_two_tower(
+            self.data,
+            events,
+            at=at,
+            horizon_us=self._test_us - self._validation_us,
+            half_life_s=prior.half_life_s,
+            experiment=self.experiment,
+            steps=steps,
+            measure=measure,
+            accelerator=self.accelerator,
+            engine=self.engine,
+            checkpoint=self._checkpoint(label),
+            on_value=on_value,
+            label=label,
+        )
+
+    def _checkpoint(self, label: str) -> Path | None:
+        """Within a job: where training leaves its state, so that a resumed run goes on there."""
+        folder = os.environ.get("RECBENCH_RUN_DIR")
+        name = f"{label.replace(' ', '_')}-version-{self.data.version}.ckpt"
+        return Path(folder, "checkpoints", name) if folder else None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A sealed release, and whether it is the current one."""
+
+    release: Release
+    published: bool
+
+    def metrics(self) -> dict[str, Any]:
+        """For the run's summary."""
+        manifest = self.release.manifest
+        return {
+            "release": manifest.release,
+            "published": self.published,
+            "onnx_largest_difference": manifest.parity["largest_difference"],
+        }
+
+    def summary(self) -> pl.DataFrame:
+        """The release in a few lines."""
+        manifest = self.release.manifest
+        facts = self.metrics() | {
+            "watermark": manifest.watermark,
+            "data": f"{manifest.data}, lake version {manifest.lake_version}",
+            "parent": manifest.parent,
+            "files": len(manifest.files),
+            "bytes": sum(facts["bytes"] for facts in manifest.files.values()),
+        }
+        return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})

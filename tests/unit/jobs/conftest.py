@@ -1,0 +1,41 @@
+"""One successful run, shared: a kernel takes seconds to start."""
+
+import pytest
+
+from recbench.jobs.run import run_notebook
+
+CODES = [
+    "print('k is', k)\nimport os\nprint(os.environ['RECBENCH_WORKSPACE'])",
+    "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\n_ = axes.plot([1, 2], [3, 4])",
+    "import polars as pl\nfrom recbench import tracking\n"
+    "_ = tracking.save_figure(figure, 'curve')\n"
+    "tracking.log_metrics({'loss': 0.5}, step=1)\n"
+    "tracking.log_summary({'ndcg@20': {'known': {'value': 0.25}}},\n"
+    "    tables={'ranking': pl.DataFrame({'model': ['itemknn'], 'ndcg': [0.25]})},\n"
+    "    data={'name': 'tiny', 'version': 3})",
+]
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, write_notebook):
+    """A run with k=5 that recorded everything, and what was told while it ran."""
+    home = tmp_path_factory.mktemp("finished {run}")
+    notebook = write_notebook(home / "tiny.ipynb", *CODES, parameters="k = 3\nseed = 7\nrate = 0.5")
+    cells = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WANDB_API_KEY", raising=False)
+        patch.setenv("WANDB_MODE", "offline")
+        result = run_notebook(
+            notebook,
+            {"k": 5},
+            runs=home / "runs",
+            workspace=home / "workspace",
+            on_cell=lambda cell, cells_: cells.append((cell, cells_)),
+        )
+    return result, cells
+
+
+@pytest.fixture
+def untracked(monkeypatch):
+    """No W&B."""
+    monkeypatch.setenv("RECBENCH_TRACKING", "off")

@@ -1,0 +1,30 @@
+import subprocess
+import sys
+import time
+
+from recbench.jobs.memory import PeakMemory
+
+HOLD = "import sys; held = bytearray(b'x' * {mib} * 2**20); print('held', flush=True); sys.stdin.read()"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(mib=60)!r}])"
+
+
+def test_peak_counts_the_children_and_outlives_the_process():
+    child = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with PeakMemory() as memory, child:
+        child.stdout.readline()
+        memory.watch(child.pid)
+        deadline = time.monotonic() + 10
+        while memory.peak_bytes is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.stdin.close()
+
+    assert memory.peak_bytes > 60 * 2**20
+
+
+def test_nothing_watched_is_unknown():
+    with PeakMemory() as memory:
+        pass
+
+    assert memory.peak_bytes is None
