@@ -53,7 +53,7 @@ def collect(frame: pl.LazyFrame, *, engine: Engine = "cpu") -> pl.DataFrame:
         return frame.collect(engine=pl.GPUEngine(raise_on_fail=True))
     except ModuleNotFoundError as error:
         raise InputError(
-            f"`engine='gpu'` needs a package that is not here: {error}. "
+            f"`engine='gpu'` needs {error.name or 'cudf_polars'}, which is not installed here; "
             "environments/README.md says how to install the gpu environment"
         ) from error
 

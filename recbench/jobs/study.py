@@ -16,7 +16,8 @@ from recbench import columns as c
 from recbench.datasets import load
 from recbench.errors import InputError
 from recbench.evaluation.ranking import RankingResult, paired_difference
-from recbench.features.batch import Engine
+from recbench.features.batch import Engine, collect, window_features
+from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
 from recbench.jobs.compare import Exam, baselines, best_half_life, best_priors, result_table
 from recbench.jobs.publish import make_release
@@ -124,6 +125,23 @@ class Study:
             "n_test": len(split.test),
         }
         return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})
+
+    def features(self) -> pl.DataFrame:
+        """Each window feature over all events: how often it has a value, and how large."""
+        names = [feature.name for feature in DEFAULT_WINDOW_FEATURES]
+        query = window_features(
+            self.data.events.lazy(), DEFAULT_WINDOW_FEATURES, engine=self.engine
+        ).select(names)
+        values = collect(query, engine=self.engine)
+        return pl.DataFrame(
+            {
+                "feature": names,
+                "window": [str(feature.window) for feature in DEFAULT_WINDOW_FEATURES],
+                "nonzero_frac": [float((values[name] != 0).mean() or 0) for name in names],  # type: ignore[arg-type]  # a share
+                "median": [values[name].median() for name in names],
+                "p99": [values[name].quantile(0.99) for name in names],
+            }
+        )
 
     def tune_prior(self) -> TunedPrior:
         """Half-life of recency popularity, and its weight in each baseline, by the validation."""

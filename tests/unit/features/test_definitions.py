@@ -58,5 +58,5 @@ def test_a_half_life_must_be_positive():
 
 @pytest.mark.parametrize("broken", [{"name": "x"}, {**to_json([feature()])[0], "colour": "red"}])
 def test_a_declaration_with_a_missing_or_unknown_key_is_refused(broken):
-    with pytest.raises(InputError, match="Not the declaration of a window feature.*'name'"):
+    with pytest.raises(InputError, match=r"Not the declaration of a window feature.*'name'"):
         from_json([broken])

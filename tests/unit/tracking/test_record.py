@@ -122,5 +122,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
 
-    with pytest.raises(InputError, match=f"below `{tmp_path}` .Permission denied.; set RECBENCH_RUNS"):
+    with pytest.raises(
+        InputError, match=f"below `{tmp_path}` .Permission denied.; set RECBENCH_RUNS"
+    ):
         tracking.new_run_folder(tmp_path, "n", at=datetime(2026, 1, 1, tzinfo=UTC))
