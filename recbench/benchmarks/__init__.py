@@ -1,0 +1,1 @@
+"""What `recbench bench NAME` measures, each beside a reference in the same run."""

@@ -49,7 +49,9 @@ def get(name: str) -> None:
 
 
 @data.command()
-@click.option("--data", "name", required=True, help="A catalogue name, Parquet file or Delta table.")
+@click.option(
+    "--data", "name", required=True, help="A catalogue name, Parquet file or Delta table."
+)
 @click.option("--items", type=click.Path(path_type=Path), help="Item features, if not beside it.")
 @json_option
 def describe(name: str, items: Path | None, json_path: Path | None) -> None:

@@ -76,7 +76,9 @@ def _explained(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"The disk is full{place}; free some space and run the same command again"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return f"No permission{place}; choose another folder (RECBENCH_WORKSPACE) or change its rights"
+        return (
+            f"No permission{place}; choose another folder (RECBENCH_WORKSPACE) or change its rights"
+        )
     return f"{error.strerror or error}{place}"
 
 

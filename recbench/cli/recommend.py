@@ -54,7 +54,9 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
 
     opened = Registry(registry_path()).open(release)
     model = ReleasedRecommender.load(opened)
-    ids = model.users.ids if users == "all" else require_user_ids(_parquet(Path(users)), source=users)
+    ids = (
+        model.users.ids if users == "all" else require_user_ids(_parquet(Path(users)), source=users)
+    )
     with tqdm(total=len(ids), unit="user", mininterval=1, ascii=True, ncols=80) as bar:
         allowed = None if repeats is None else repeats == "allow"
         lists = model.recommend(ids, k=k, repeats=allowed, on_batch=bar.update)
@@ -69,9 +71,7 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
 
 @click.command()
 @release_option
-@click.option(
-    "--pairs", required=True, type=READABLE, help="A Parquet file: user_id, item_id, ts."
-)
+@click.option("--pairs", required=True, type=READABLE, help="A Parquet file: user_id, item_id, ts.")
 @out_option
 def score(release: str, pairs: Path, out: Path) -> None:
     """Write the score of each pair, from what the user had clicked strictly before its ts.
@@ -92,7 +92,9 @@ def score(release: str, pairs: Path, out: Path) -> None:
     extra = [name for name in asked.columns if name not in keys]
     checked = check_events(asked.drop(extra), source=str(pairs), now=ANY_TIME)
     if len(checked.rejected):
-        raise InputError(f"{pairs}: {len(checked.rejected)} rows cannot be used: {checked.reasons()}")
+        raise InputError(
+            f"{pairs}: {len(checked.rejected)} rows cannot be used: {checked.reasons()}"
+        )
     in_order = checked.accepted.sort(c.SOURCE_ROW).select(keys)
     scored = ReleasedRecommender.load(opened).score(in_order)
     result = asked.with_columns(scored[c.SCORE])

@@ -85,7 +85,10 @@ def _fetch(url: str, part: Path, *, timeout_s: float, show: bool) -> None:
         if error.code == FINISHED and have:
             return
         raise
-    with answer, part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as to:
+    with (
+        answer,
+        part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as to,
+    ):
         length = answer.headers.get("Content-Length")
         received = 0
         with tqdm(

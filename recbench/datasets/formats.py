@@ -175,9 +175,9 @@ def _u_item(content: bytes) -> pl.DataFrame:
 def _double_colon(path: Path, *, n_columns: int) -> pl.DataFrame:
     lines = pl.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
     parts = pl.col("line").str.replace_all("::", "\x1f", literal=True).str.split("\x1f")
-    return lines.select(parts.list.to_struct(fields=[f"field_{n}" for n in range(n_columns)])).unnest(
-        "line"
-    )
+    return lines.select(
+        parts.list.to_struct(fields=[f"field_{n}" for n in range(n_columns)])
+    ).unnest("line")
 
 
 def _sheet(content: bytes, name: str) -> pl.DataFrame:

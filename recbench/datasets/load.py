@@ -63,9 +63,7 @@ def load(
     if not state.exists() or json.loads(state.read_text())["content"] != source.content:
         rejected = _append(source, folder, workspace / "downloads", now=now or datetime.now(UTC))
         version = LakeTable(folder / "events").version
-        write_json(
-            state, {"content": source.content, "version": version, "rejected": rejected}
-        )
+        write_json(state, {"content": source.content, "version": version, "rejected": rejected})
     held = json.loads(state.read_text())
     return _read(source, folder, version=held["version"], rejected=held["rejected"])
 
@@ -103,7 +101,9 @@ def _append(source: _Source, folder: Path, downloads: Path, *, now: datetime) ->
     """Make the table hold what the source holds; safe to repeat. Returns rows set aside."""
     raw_events, raw_items = _raw(source, downloads)
     checked = check_events(raw_events, source=source.name, now=now)
-    item_check = check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
+    item_check = (
+        check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
+    )
     items = _with_every_item(item_check, checked.accepted)
     _set_aside(folder, checked, item_check)
     LakeTable(folder / "items").overwrite(items)
@@ -161,13 +161,13 @@ def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> No
     parts = {"rejected": checked, "rejected_items": item_check}
     for name, part in parts.items():
         if part is not None and len(part.rejected):
-            logger.warning("%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons())
+            logger.warning(
+                "%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons()
+            )
             LakeTable(folder / name).overwrite(part.rejected)
 
 
-def _read(
-    source: _Source, folder: Path, *, version: int, rejected: dict[str, int]
-) -> EventLog:
+def _read(source: _Source, folder: Path, *, version: int, rejected: dict[str, int]) -> EventLog:
     events = LakeTable(folder / "events").read(version).collect().sort(c.TS, c.SOURCE_ROW)
     items = LakeTable(folder / "items").read().collect()
     if c.CATEGORY in items.columns:

@@ -1,0 +1,1 @@
+"""How well lists find what happened next; tables and the `Recommender` Protocol are all it sees."""

@@ -136,7 +136,9 @@ def evaluate(
         "n_users_without_list": int((by_user["n_recommended"] == 0).sum()),
         "n_repeats_dropped": dropped,
     }
-    return RankingResult(k, by_user, _of_lists(lists, _clicked(train), n_items, k), left_out, seed, resamples)
+    return RankingResult(
+        k, by_user, _of_lists(lists, _clicked(train), n_items, k), left_out, seed, resamples
+    )
 
 
 def paired_difference(
@@ -216,7 +218,9 @@ def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataF
             (1 / hit_rank.min()).alias("first"),
         )
     )
-    listed = lists.cast({c.USER_ID: pl.Int64}).group_by(c.USER_ID).agg(pl.len().alias("n_recommended"))
+    listed = (
+        lists.cast({c.USER_ID: pl.Int64}).group_by(c.USER_ID).agg(pl.len().alias("n_recommended"))
+    )
     users = (
         relevant.group_by(c.USER_ID)
         .agg(pl.len().alias("n_relevant"))

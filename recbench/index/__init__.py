@@ -1,0 +1,1 @@
+"""From query embeddings to candidates."""

@@ -63,8 +63,10 @@ def top_k(
         scores[excluded] = -np.inf
     n_columns = scores.shape[1]
     width = min(k, n_columns)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :width] if n_columns <= 4 * k else (
-        _partial(scores, width)
+    best = (
+        np.argsort(-scores, axis=1, kind="stable")[:, :width]
+        if n_columns <= 4 * k
+        else (_partial(scores, width))
     )
     rows = np.full((len(scores), k), -1, dtype=np.int64)
     values = np.full((len(scores), k), -np.inf, dtype=np.float32)

@@ -116,7 +116,8 @@ class Exam:
 
     def score(self, model: Recommender, *, group: str = "known") -> float:
         """The model's mean NDCG over a group of requests."""
-        return float(self.grade(model, resamples=0).values(f"ndcg@{self.k}", group).mean() or 0.0)
+        values = self.grade(model, resamples=0).values(f"ndcg@{self.k}", group).to_numpy()
+        return float(values.mean()) if len(values) else 0.0
 
 
 def best_half_life(
@@ -210,5 +211,5 @@ def result_table(
             row[f"vs {reference}"] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
         recall = result.interval(metric.replace("ndcg", "recall"), "all")
         row[metric.replace("ndcg", "recall")] = recall and recall.value
-        rows.append(row | {name: value for name, value in result.lists.items()})
+        rows.append(row | result.lists)
     return pl.DataFrame(rows).sort(f"{metric} all", descending=True)

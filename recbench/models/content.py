@@ -67,6 +67,8 @@ class ItemContent:
             for name in (c.CATEGORY, c.TITLE)
         )
         return cls(
-            TokenField.of([text.split("|") if text else [] for text in categories], at_least=2, width=8),
+            TokenField.of(
+                [text.split("|") if text else [] for text in categories], at_least=2, width=8
+            ),
             TokenField.of([WORD.findall(text.lower()) for text in titles], at_least=5, width=12),
         )

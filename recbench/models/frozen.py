@@ -22,9 +22,7 @@ from recbench.tables.vocabulary import Vocabulary
 __all__ = ["FrozenQueryTower", "TwoTowerRecommender", "WindowLookup"]
 
 # (user_ids (Q,), ts (Q,) microseconds) -> (Q, W) float32 window features as known then
-WindowLookup = Callable[
-    [npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]
-]
+WindowLookup = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 
 class FrozenQueryTower(nn.Module):
@@ -37,7 +35,9 @@ class FrozenQueryTower(nn.Module):
         self.encoded_items: Tensor
         self.register_buffer("encoded_items", encoded_items)
 
-    def forward(self, history_rows: Tensor, history_age_s: Tensor, window_features: Tensor) -> Tensor:
+    def forward(
+        self, history_rows: Tensor, history_age_s: Tensor, window_features: Tensor
+    ) -> Tensor:
         """(B, L) int64 with -1 where padded, (B, L), (B, W) -> (B, D + 2)."""
         held = (history_rows >= 0).to(self.encoded_items.dtype)
         encoded = self.encoded_items[history_rows.clamp(min=0)]  # (B, L, D)

@@ -40,7 +40,9 @@ class ItemEncoder(nn.Module):
         if id_kept is not None:
             own = own * id_kept
         category = _mean_of_tokens(self.category, self.category_rows[item_rows])
-        return cast("Tensor", own + category + _mean_of_tokens(self.title, self.title_rows[item_rows]))
+        return cast(
+            "Tensor", own + category + _mean_of_tokens(self.title, self.title_rows[item_rows])
+        )
 
 
 class CandidateTower(nn.Module):
@@ -126,7 +128,9 @@ def _table(n_rows: int, dim: int) -> nn.Embedding:
     return table
 
 
-def _perceptron(n_in: int, hidden: int, n_out: int, *, starts_at_zero: bool = False) -> nn.Sequential:
+def _perceptron(
+    n_in: int, hidden: int, n_out: int, *, starts_at_zero: bool = False
+) -> nn.Sequential:
     last = nn.Linear(hidden, n_out)
     if starts_at_zero:
         nn.init.zeros_(last.weight)
@@ -137,4 +141,5 @@ def _perceptron(n_in: int, hidden: int, n_out: int, *, starts_at_zero: bool = Fa
 def _mean_of_tokens(table: nn.Embedding, token_rows: Tensor) -> Tensor:
     """(N, W) token rows, 0 for none -> (N, D)."""
     held = (token_rows > 0).to(table.weight.dtype)[..., None]
-    return (table(token_rows) * held).sum(dim=1) / held.sum(dim=1).clamp(min=1.0)
+    mean = (table(token_rows) * held).sum(dim=1) / held.sum(dim=1).clamp(min=1.0)
+    return cast("Tensor", mean)

@@ -81,4 +81,4 @@ def save_towers(towers: TwoTower, folder: Path) -> None:
 
 def _n_window_features(model: TwoTowerRecommender) -> int:
     nobody = np.empty(0, dtype=np.int64)
-    return model.window_features(nobody, nobody).shape[1]
+    return int(model.window_features(nobody, nobody).shape[1])

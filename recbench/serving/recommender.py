@@ -57,7 +57,9 @@ class ReleasedRecommender:
         """Users with a history."""
         return self.log.users
 
-    def queries(self, user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64] | None = None) -> Queries:
+    def queries(
+        self, user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64] | None = None
+    ) -> Queries:
         """Requests of users, with all their history before ``ts``; default: the whole of it."""
         after_all = int(self.log.ts.max(initial=0)) + 1
         return self.log.queries(user_ids, after_all if ts is None else ts)
@@ -94,9 +96,7 @@ class ReleasedRecommender:
             queries = self.queries(user_ids[start : start + USERS_PER_BATCH])
             seen = queries.matrix().tocoo()
             excluded = None if repeats else (seen.row.astype(np.int64), seen.col.astype(np.int64))
-            rows, scores = self.index.search(
-                self.query_embeddings(queries), k=k, excluded=excluded
-            )
+            rows, scores = self.index.search(self.query_embeddings(queries), k=k, excluded=excluded)
             frames.append(as_frame(queries.user_ids, rows, scores, self.items))
             if on_batch is not None:
                 on_batch(len(queries))

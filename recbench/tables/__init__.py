@@ -1,0 +1,1 @@
+"""Events and items as checked tables: schema, lake, vocabulary, splits."""

@@ -15,7 +15,9 @@ def describe(log: EventLog) -> dict[str, Any]:
     events = log.events
     per_user = events.group_by(c.USER_ID).len()["len"]
     same_instant = events.select(pl.struct(c.USER_ID, c.TS).is_duplicated().mean()).item()
-    repeated = events.select(pl.struct(c.USER_ID, c.ITEM_ID).is_first_distinct().not_().mean()).item()
+    repeated = events.select(
+        pl.struct(c.USER_ID, c.ITEM_ID).is_first_distinct().not_().mean()
+    ).item()
     return {
         "name": log.name,
         "protocol": log.protocol,
@@ -25,8 +27,8 @@ def describe(log: EventLog) -> dict[str, Any]:
         "n_items": events[c.ITEM_ID].n_unique(),
         "first_ts": str(events[c.TS].min()),
         "last_ts": str(events[c.TS].max()),
-        "clicked_frac": float(events[c.CLICKED].mean()),  # type: ignore[arg-type]  # not empty
-        "events_per_user_median": float(per_user.median() or 0),
+        "clicked_frac": events.select(pl.col(c.CLICKED).mean()).item(),
+        "events_per_user_median": per_user.to_frame().select(pl.all().median()).item(),
         "same_instant_frac": float(same_instant),
         "repeated_pair_frac": float(repeated),
         "rejected_rows": log.rejected,

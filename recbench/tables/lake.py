@@ -89,9 +89,7 @@ class LakeTable:
             raise InputError(f"{self.path} is not a Delta table: it has no _delta_log")
         return DeltaTable(str(self.path))
 
-    def _write(
-        self, frame: pl.DataFrame, *, mode: str, transaction: tuple[str, int] | None
-    ) -> int:
+    def _write(self, frame: pl.DataFrame, *, mode: str, transaction: tuple[str, int] | None) -> int:
         for attempt in range(ATTEMPTS):
             # a replayed transaction version is accepted silently by Delta: look first
             if transaction is not None:

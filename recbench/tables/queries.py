@@ -31,7 +31,11 @@ class InteractionLog:
 
     @classmethod
     def from_events(
-        cls, events: pl.DataFrame, *, items: Vocabulary | None = None, users: Vocabulary | None = None
+        cls,
+        events: pl.DataFrame,
+        *,
+        items: Vocabulary | None = None,
+        users: Vocabulary | None = None,
     ) -> Self:
         """The clicked rows of canonical ``events``.
 

@@ -1,0 +1,1 @@
+"""Examples, batches, losses and the loop that trains a two-tower."""

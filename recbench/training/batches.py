@@ -86,7 +86,9 @@ class Batches:
         """The chosen examples, each with one of its clicks as target."""
         examples, log = self.examples, self.examples.log
         starts, ends = examples.target_starts[which], examples.target_ends[which]
-        targets = log.item_rows[starts + (rng.random(len(which)) * (ends - starts)).astype(np.int64)]
+        targets = log.item_rows[
+            starts + (rng.random(len(which)) * (ends - starts)).astype(np.int64)
+        ]
         uniform = rng.integers(0, len(log.items), size=self.n_uniform)
         drawn = np.concatenate([targets, uniform])
         cut = int(examples.cut_of[which[0]])

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning.pytorch as lightning
 import torch
@@ -99,7 +99,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(module, DataLoader(data, batch_size=None), ckpt_path=resume)
-    best = module.average.module.cpu().eval()
+    best = cast("TwoTower", module.average.module.cpu().eval())
     if watch is None:
         return Fitted(best, trainer.global_step, [])
     best.load_state_dict(watch.best_state)
@@ -129,4 +129,6 @@ class _StopOnNaN(lightning.Callback):
         self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         if not torch.isfinite(outputs["loss"]):
-            raise JobError(f"The loss became {outputs['loss'].item()} at step {trainer.global_step}")
+            raise JobError(
+                f"The loss became {outputs['loss'].item()} at step {trainer.global_step}"
+            )

@@ -43,7 +43,8 @@ class TwoTowerModule(lightning.LightningModule):
         """AdamW with a linear warm-up; ``average_decay`` in [0, 1) per step."""
         super().__init__()
         self.towers = towers
-        self.average = AveragedModel(towers, multi_avg_fn=get_ema_multi_avg_fn(average_decay))
+        moving = get_ema_multi_avg_fn(average_decay)  # type: ignore[no-untyped-call]  # torch's
+        self.average = AveragedModel(towers, multi_avg_fn=moving)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps

@@ -78,17 +78,17 @@ class EvaluateEvery(lightning.Callback):
         self.best_step = state_dict["best_step"]
         self.best_state = state_dict["best_state"]
 
-    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Measure before the first step: an untrained model is a candidate, too."""
         if not self.curve:
-            self._measure(trainer, module)
+            self._measure(trainer, pl_module)
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, module: Any, *_: Any, **__: Any
+        self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
     ) -> None:
         """Measure when it is time."""
         if trainer.global_step % self.steps == 0:
-            self._measure(trainer, module)
+            self._measure(trainer, pl_module)
 
     def _measure(self, trainer: lightning.Trainer, module: Any) -> None:
         towers = module.average.module if trainer.global_step else module.towers

@@ -1,0 +1,1 @@
+"""Figures and tables for notebooks; each is a plain function."""

@@ -40,7 +40,8 @@ class WithRecencyPrior:
         scores = self.model.score_items(queries)
         largest = np.abs(scores).max(axis=1, keepdims=True, initial=0.0)
         popularity = self.prior.popularity / max(self.prior.popularity.max(initial=0.0), 1e-30)
-        return scores / np.where(largest > 0, largest, 1.0) + np.float32(self.weight) * popularity
+        blended = scores / np.where(largest > 0, largest, 1.0) + self.weight * popularity
+        return blended.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

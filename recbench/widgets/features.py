@@ -1,0 +1,128 @@
+"""Figures of features: what a window holds, how its values spread, what they tell."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recbench import columns as c
+from recbench.features.definitions import WindowFeature
+from recbench.widgets.style import COLOURS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["distribution_figure", "popularity_figure", "signal_figure", "window_figure"]
+
+LINES = ("-", "--", ":", "-.")
+
+
+def window_figure(
+    events: pl.DataFrame, feature: WindowFeature, *, at: datetime, value: float
+) -> "Figure":
+    """The events of one entity around ``at``, and which of them the window holds.
+
+    Args:
+        events: of one user or item; ``ts``.
+        feature: whose window is shown.
+        at: the instant the feature is asked for.
+        value: what the feature is then.
+    """
+    inside = pl.col(c.TS).is_between(at - feature.window, at, closed="left")
+    near = events.filter((pl.col(c.TS) - at).abs() <= 2 * feature.window)
+    held = near.select(inside).to_series()
+    title = f"{feature.name} is {value:g}: {held.sum()} of {len(near)} events are in the window"
+    figure, axes = new_figure(title, height=2.2)
+    axes.axvspan(-feature.window.total_seconds() / 60, 0, color=COLOURS["light"], alpha=0.25)
+    minutes = (near[c.TS] - at).dt.total_seconds(fractional=True).to_numpy() / 60
+    for name, chosen in (("model", held), ("other", ~held)):
+        label = "counts" if name == "model" else "does not count"
+        x = minutes[chosen.to_numpy()]
+        axes.plot(x, np.ones(len(x)), "|", markersize=28, color=COLOURS[name], label=label)
+    axes.set_xlabel("minutes from the instant that is asked for")
+    axes.set_yticks([])
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def distribution_figure(values: pl.DataFrame, features: Sequence[WindowFeature]) -> "Figure":
+    """The share of events whose feature is at least x, a line a window.
+
+    Args:
+        values: a column a feature, as ``window_features`` gives; nulls are left out.
+        features: the shortest window first.
+    """
+    empty = float((values[features[0].name].fill_null(0) == 0).to_numpy().mean())
+    figure, axes = new_figure(f"{features[0].name} is 0 for {empty:.0%} of the events")
+    for feature, line in zip(features, LINES * len(features), strict=False):
+        found = np.sort(values[feature.name].drop_nulls().to_numpy())
+        share = 1 - np.arange(len(found)) / max(len(found), 1)
+        axes.plot(found, share, drawstyle="steps-post", linestyle=line, label=feature.name)
+    axes.set_xscale("symlog")
+    axes.set_xlabel("x, value of the feature")
+    axes.set_ylabel("share of events with at least x")
+    axes.legend(frameon=False)
+    return figure
+
+
+def popularity_figure(
+    instants: Sequence[datetime],
+    popularity: npt.NDArray[np.float64],
+    *,
+    half_lives_s: Sequence[float],
+    item: str,
+) -> "Figure":
+    """One item's decayed popularity over time, a line a half-life, each as a share of its peak.
+
+    Args:
+        instants: S of them, ascending.
+        popularity: (S, H), clicks.
+        half_lives_s: H of them, seconds.
+        item: what the item is called.
+    """
+    peaks = [instants[int(at)] for at in popularity.argmax(axis=0)]
+    days = (max(peaks) - min(peaks)).total_seconds() / 86_400
+    figure, axes = new_figure(f"{item}: the peak moves by {days:.0f} days with the half-life")
+    for column, half_life in enumerate(half_lives_s):
+        share = popularity[:, column] / max(popularity[:, column].max(), 1e-12)
+        label = f"half-life {half_life / 86_400:g} d"
+        line = LINES[column % len(LINES)]
+        axes.plot(np.asarray(instants, dtype="datetime64[us]"), share, line, label=label)
+    axes.set_xlabel("time, UTC")
+    axes.set_ylabel("popularity, share of its peak")
+    axes.tick_params(axis="x", rotation=30)
+    axes.legend(frameon=False)
+    return figure
+
+
+def signal_figure(table: pl.DataFrame) -> "Figure":
+    """How often the clicked item had the higher value, with intervals, beside chance.
+
+    Args:
+        table: as ``item_signal`` gives.
+    """
+    best = table.sort("signal", descending=True).row(0, named=True)
+    figure, axes = new_figure(
+        f"{best['feature']} tells most: the clicked item is ahead in {best['signal']:.0%} of pairs"
+    )
+    ordered = table.reverse()
+    margins = [
+        (ordered["signal"] - ordered["low"]).to_numpy(),
+        (ordered["high"] - ordered["signal"]).to_numpy(),
+    ]
+    axes.errorbar(
+        ordered["signal"].to_numpy(),
+        np.arange(len(ordered)),
+        xerr=margins,
+        fmt="o",
+        color=COLOURS["model"],
+        label="95 % interval, by users",
+    )
+    axes.axvline(0.5, color=COLOURS["reference"], linestyle="--", label="tells nothing")
+    axes.set_yticks(np.arange(len(ordered)), ordered["feature"].to_list())
+    axes.set_xlabel("chance that the clicked item has the higher value")
+    axes.legend(frameon=False)
+    return figure
