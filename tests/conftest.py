@@ -1,7 +1,15 @@
 """Fixtures that tests of several folders share."""
 
+from datetime import UTC, datetime, timedelta
+
 import nbformat
+import numpy as np
+import polars as pl
 import pytest
+
+from recbench import columns as c
+
+N_USERS, N_ITEMS, N_EVENTS = 60, 40, 2400
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +28,46 @@ def write_notebook():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_log(tmp_path_factory):
+    """Clicks of 60 users on 40 items over 40 days; each user keeps to half of the items."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(N_USERS, size=N_EVENTS)
+    items = rng.integers(N_ITEMS // 2, size=N_EVENTS) * 2 + users % 2
+    minutes = np.sort(rng.choice(40 * 24 * 60, size=N_EVENTS, replace=False))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.events.parquet"
+    pl.DataFrame(
+        {
+            c.USER_ID: users + 1000,
+            c.ITEM_ID: items + 5000,
+            c.TS: [start + timedelta(minutes=int(minute)) for minute in minutes],
+        }
+    ).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_events(tiny_log):
+    """The same clicks, canonical, with categories and watch times."""
+    raw = pl.read_parquet(tiny_log).with_row_index(c.EVENT_ID)
+    item = pl.col(c.ITEM_ID)
+    return raw.with_columns(
+        pl.col(c.EVENT_ID).cast(pl.Int64),
+        pl.col(c.TS).cast(c.INSTANT),
+        pl.lit(True).alias(c.CLICKED),
+        pl.when(item % 3 == 0)
+        .then(pl.lit("drama|war"))
+        .otherwise(pl.lit("comedy"))
+        .alias(c.CATEGORY),
+        (item % 7 * 1000).alias(c.WATCH_MS),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_items(tiny_events):
+    """One row an item, with category and title."""
+    items = tiny_events.select(c.ITEM_ID, c.CATEGORY).unique().sort(c.ITEM_ID)
+    return items.with_columns(pl.format("Film number {}", c.ITEM_ID).alias(c.TITLE))

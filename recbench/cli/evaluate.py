@@ -1,14 +1,11 @@
 """`recbench evaluate`: judge any Parquet file of recommendations."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from recbench.cli.input import read_parquet
 from recbench.cli.output import json_option, print_table, save_json
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["evaluate"]
 
@@ -47,10 +44,10 @@ def evaluate(
     from recbench.evaluation.ranking import evaluate as judge
 
     result = judge(
-        _read(recs),
-        train=_events(train),
-        test=_events(test),
-        seen=_events(seen) if seen is not None else None,
+        read_parquet(recs),
+        train=read_parquet(train),
+        test=read_parquet(test),
+        seen=read_parquet(seen) if seen is not None else None,
         repeats=repeats == "allow",
         k=k,
         seed=seed,
@@ -59,33 +56,3 @@ def evaluate(
     for name, value in (result.lists | result.left_out).items():
         click.echo(f"{name}: {value:.4g}")
     save_json(json_path, result.to_json())
-
-
-def _events(path: Path) -> "pl.DataFrame":
-    from recbench import columns as c
-    from recbench.errors import InputError
-
-    frame = _read(path)
-    missing = [name for name in (c.USER_ID, c.ITEM_ID) if name not in frame.columns]
-    if missing:
-        raise InputError(f"{path} lacks {missing}; it has {frame.columns}")
-    nulls = {name: frame[name].null_count() for name in (c.USER_ID, c.ITEM_ID)}
-    if any(nulls.values()):
-        raise InputError(f"{path} has null ids: {nulls}")
-    return frame
-
-
-def _read(path: Path) -> "pl.DataFrame":
-    import polars as pl
-
-    from recbench.errors import InputError
-
-    if not path.exists():
-        raise InputError(f"There is no file {path}")
-    try:
-        frame = pl.read_parquet(path)
-    except pl.exceptions.ComputeError as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from error
-    if not len(frame):
-        raise InputError(f"{path} holds no rows")
-    return frame

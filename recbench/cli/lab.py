@@ -28,7 +28,7 @@ def lab(*, port: int, no_browser: bool) -> None:
     if not folder.is_dir():
         raise InputError(f"There is no folder `{folder}`; set RECBENCH_NOTEBOOKS")
     # Kernels start in the notebooks' folder: what is relative to ours must be spelled out.
-    os.environ["RECBENCH_WORKSPACE"] = _absolute(str(workspace_path()))
+    os.environ["RECBENCH_WORKSPACE"] = str(workspace_path().absolute())
     os.environ["RECBENCH_RUNS"] = str(runs_path().absolute())
     os.execv(sys.executable, _command(str(folder), port=port, no_browser=no_browser))
 
@@ -41,11 +41,8 @@ def _command(folder: str, *, port: int, no_browser: bool) -> list[str]:
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
+        "--ServerApp.allow_root=True",  # containers; only this machine can reach it, with a token
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     return [*command, "--no-browser"] if no_browser else command
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 - a Path folds `//`

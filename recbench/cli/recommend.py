@@ -2,12 +2,10 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    import polars as pl
+from recbench.cli.input import read_parquet
 
 __all__ = ["recommend", "score"]
 
@@ -55,7 +53,9 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
     opened = Registry(registry_path()).open(release)
     model = ReleasedRecommender.load(opened)
     ids = (
-        model.users.ids if users == "all" else require_user_ids(_parquet(Path(users)), source=users)
+        model.users.ids
+        if users == "all"
+        else require_user_ids(read_parquet(Path(users)), source=users)
     )
     with tqdm(total=len(ids), unit="user", mininterval=1, ascii=True, ncols=80) as bar:
         allowed = None if repeats is None else repeats == "allow"
@@ -87,7 +87,7 @@ def score(release: str, pairs: Path, out: Path) -> None:
     from recbench.tables.schema import check_events
 
     opened = Registry(registry_path()).open(release)
-    asked = _parquet(pairs)
+    asked = read_parquet(pairs)
     keys = [c.USER_ID, c.ITEM_ID, c.TS]
     extra = [name for name in asked.columns if name not in keys]
     checked = check_events(asked.drop(extra), source=str(pairs), now=ANY_TIME)
@@ -105,16 +105,3 @@ def score(release: str, pairs: Path, out: Path) -> None:
         f"{len(result)} pairs scored by release {opened.manifest.release}, {unknown} of them null "
         f"(unknown items): {out}"
     )
-
-
-def _parquet(path: Path) -> "pl.DataFrame":
-    import polars as pl
-
-    from recbench.errors import InputError
-
-    if not path.exists():
-        raise InputError(f"There is no file {path}")
-    try:
-        return pl.read_parquet(path)
-    except pl.exceptions.ComputeError as error:
-        raise InputError(f"{path} is not a Parquet file: {error}") from error

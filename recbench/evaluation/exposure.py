@@ -1,4 +1,7 @@
-"""What a set of lists does to the catalogue: coverage, novelty, concentration."""
+"""What a set of lists does to the catalogue: coverage, novelty, concentration.
+
+The catalogue has ``n_items`` items; every recommended one is among them.
+"""
 
 import numpy as np
 import polars as pl

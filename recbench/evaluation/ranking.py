@@ -106,13 +106,15 @@ def evaluate(
         resamples: of the bootstrap; 0 for means only.
 
     Raises:
-        InputError: malformed recommendations, or nobody to evaluate.
+        InputError: malformed recommendations or events, or nobody to evaluate.
     """
     check_recommendations(recommendations)
-    before = _clicked(train) if seen is None else pl.concat([_clicked(train), _clicked(seen)])
-    relevant = _clicked(test).unique()
+    fitted, tested = _clicked(train, source="train"), _clicked(test, source="test")
+    before = fitted if seen is None else pl.concat([fitted, _clicked(seen, source="seen")])
+    relevant = tested.unique()
     users = relevant[c.USER_ID].n_unique()
-    lists = recommendations.select(*PAIR, c.RANK)
+    lists = recommendations.select(pl.col(PAIR).cast(pl.Int64), c.RANK)
+    n_items = pl.concat([frame[c.ITEM_ID] for frame in (before, tested, lists)]).n_unique()
     dropped = 0
     if not repeats:
         history = before.unique()
@@ -126,19 +128,17 @@ def evaluate(
         relevant.select(c.USER_ID).unique(), on=c.USER_ID, how="semi"
     )
     by_user = _by_user(lists, relevant, k=k)
-    known = by_user[c.USER_ID].is_in(_clicked(train)[c.USER_ID].unique().implode())
+    known = by_user[c.USER_ID].is_in(fitted[c.USER_ID].unique().implode())
     by_user = by_user.with_columns(known.alias(KNOWN)).sort(c.USER_ID)
     if not len(by_user):
         raise InputError("No user of the test has a relevant item that was not seen before")
-    n_items = pl.concat([before[c.ITEM_ID], _clicked(test)[c.ITEM_ID]]).n_unique()
     left_out = {
         "n_users_without_relevant": users - len(by_user),
         "n_users_without_list": int((by_user["n_recommended"] == 0).sum()),
         "n_repeats_dropped": dropped,
     }
-    return RankingResult(
-        k, by_user, _of_lists(lists, _clicked(train), n_items, k), left_out, seed, resamples
-    )
+    of_lists = _of_lists(lists, fitted, n_items=n_items, k=k)
+    return RankingResult(k, by_user, of_lists, left_out, seed, resamples)
 
 
 def paired_difference(
@@ -160,7 +160,7 @@ def paired_difference(
 
 
 def check_recommendations(recommendations: pl.DataFrame) -> None:
-    """Nothing, if these are lists: known columns, no nulls, each item once, ranks 1, 2, …
+    """Nothing, if these are lists: known columns, no nulls, each item once, ranks from 1 on.
 
     Raises:
         InputError: they are not; the message names the first user concerned.
@@ -169,11 +169,7 @@ def check_recommendations(recommendations: pl.DataFrame) -> None:
     if missing:
         raise InputError(f"Recommendations lack {missing}; they have {recommendations.columns}")
     for name in (*PAIR, c.RANK):
-        if not recommendations[name].dtype.is_integer() or recommendations[name].null_count():
-            raise InputError(
-                f"`{name}` of the recommendations must be whole numbers without nulls, got "
-                f"{recommendations[name].dtype} with {recommendations[name].null_count()} nulls"
-            )
+        _check_whole(recommendations[name], source="the recommendations")
     twice = recommendations.filter(pl.struct(PAIR).is_duplicated())
     if len(twice):
         raise InputError(
@@ -197,10 +193,28 @@ def check_recommendations(recommendations: pl.DataFrame) -> None:
         )
 
 
-def _clicked(events: pl.DataFrame) -> pl.DataFrame:
+def _clicked(events: pl.DataFrame, *, source: str) -> pl.DataFrame:
+    """User and item of each click; a missing or null ``clicked`` is one."""
+    missing = [name for name in PAIR if name not in events.columns]
+    if missing:
+        raise InputError(f"The events of {source} lack {missing}; they have {events.columns}")
+    for name in PAIR:
+        _check_whole(events[name], source=f"the events of {source}")
     if c.CLICKED in events.columns:
-        events = events.filter(pl.col(c.CLICKED))
+        events = events.filter(pl.col(c.CLICKED).cast(pl.Boolean).fill_null(True))
     return events.select(PAIR).cast(pl.Int64)
+
+
+def _check_whole(column: pl.Series, *, source: str) -> None:
+    if not column.dtype.is_integer() or column.null_count():
+        raise InputError(
+            f"`{column.name}` of {source} must be whole numbers without nulls, got "
+            f"{column.dtype} with {column.null_count()} nulls"
+        )
+    if column.dtype in {pl.UInt64, pl.Int128} and column.cast(pl.Int64, strict=False).null_count():
+        raise InputError(
+            f"`{column.name}` of {source} must fit into int64, but {column.max()!r} does not"
+        )
 
 
 def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataFrame:
@@ -209,8 +223,7 @@ def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataF
     ideal = pl.Series(np.cumsum(discount))
     hit_rank = pl.col(c.RANK).cast(pl.Float64)
     hits = (
-        lists.cast({c.USER_ID: pl.Int64, c.ITEM_ID: pl.Int64})
-        .join(relevant, on=PAIR, how="semi")
+        lists.join(relevant, on=PAIR, how="semi")
         .group_by(c.USER_ID)
         .agg(
             pl.len().alias("hits"),
@@ -218,9 +231,7 @@ def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataF
             (1 / hit_rank.min()).alias("first"),
         )
     )
-    listed = (
-        lists.cast({c.USER_ID: pl.Int64}).group_by(c.USER_ID).agg(pl.len().alias("n_recommended"))
-    )
+    listed = lists.group_by(c.USER_ID).agg(pl.len().alias("n_recommended"))
     users = (
         relevant.group_by(c.USER_ID)
         .agg(pl.len().alias("n_relevant"))
@@ -241,7 +252,9 @@ def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataF
     )
 
 
-def _of_lists(lists: pl.DataFrame, train: pl.DataFrame, n_items: int, k: int) -> dict[str, float]:
+def _of_lists(
+    lists: pl.DataFrame, train: pl.DataFrame, *, n_items: int, k: int
+) -> dict[str, float]:
     if not len(lists):
         return {f"coverage@{k}": 0.0}
     return {

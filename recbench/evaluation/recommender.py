@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.index.exact import top_k
 from recbench.tables.queries import Queries
 from recbench.tables.vocabulary import Vocabulary
@@ -43,7 +44,14 @@ def recommend(
         queries: their histories are masked unless ``repeats``.
         k: list length; shorter lists only where the catalogue runs out.
         repeats: whether an item of the history may be shown again.
+
+    Raises:
+        InputError: the queries speak of another catalogue than the model.
     """
+    if queries.items != model.items:
+        raise InputError(
+            f"Queries and model have different catalogues: {queries.items!r}, {model.items!r}"
+        )
     frames = []
     for start in range(0, len(queries), QUERIES_PER_BATCH):
         batch = queries.take(slice(start, start + QUERIES_PER_BATCH))

@@ -154,9 +154,7 @@ def _attempt(
     environment = {
         "RECBENCH_RUN_DIR": str(folder),
         "RECBENCH_RUNS": str(folder.parent),
-        "RECBENCH_WORKSPACE": str(workspace)
-        if "://" in str(workspace)
-        else str(workspace.absolute()),
+        "RECBENCH_WORKSPACE": str(workspace.absolute()),
     }
     outcome = Execution()
     try:

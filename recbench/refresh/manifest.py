@@ -9,7 +9,7 @@ from typing import Any, Self
 from recbench.errors import ReleaseError
 from recbench.files import sha256_of, write_json
 
-__all__ = ["Manifest", "as_release_id", "hashed_files"]
+__all__ = ["Manifest", "as_release_id", "hashed_files", "is_release_id"]
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -51,13 +51,15 @@ class Manifest:
             held = json.loads((folder / NAME).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ReleaseError(f"{folder} is no release: it has no {NAME}") from error
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
-        if held.get("format") != FORMAT:
-            raise ReleaseError(
-                f"{folder} has format {held.get('format')!r}, this version reads {FORMAT}"
-            )
-        return cls(**held)
+        if not isinstance(held, dict) or held.get("format") != FORMAT:
+            written = held.get("format") if isinstance(held, dict) else held
+            raise ReleaseError(f"{folder} has format {written!r}, this version reads {FORMAT}")
+        try:
+            return cls(**held)
+        except TypeError as error:
+            raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
 
     def verify(self, folder: Path) -> None:
         """Nothing, if every file is there and unchanged.
@@ -76,13 +78,18 @@ class Manifest:
                 )
 
 
+def is_release_id(name: str) -> bool:
+    """Whether ``name`` has the form of a release id."""
+    return RELEASE_ID.fullmatch(name) is not None
+
+
 def as_release_id(name: str) -> str:
     """``name``, if it has the form of a release id.
 
     Raises:
         ReleaseError: it has not, so it names no folder of the registry.
     """
-    if not RELEASE_ID.fullmatch(name):
+    if not is_release_id(name):
         raise ReleaseError(f"{name!r} is no release id, such as 20260131T120000Z-0a1b2c3d")
     return name
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from recbench.errors import ReleaseError
 from recbench.files import sync_directory, write_json
-from recbench.refresh.manifest import Manifest, as_release_id, hashed_files
+from recbench.refresh.manifest import Manifest, as_release_id, hashed_files, is_release_id
 
 __all__ = ["Registry", "Release"]
 
@@ -89,9 +89,21 @@ class Registry:
         return Release(target, complete)
 
     def publish(self, release: str) -> Release:
-        """Make ``release`` the current one, after verifying every file; one atomic move."""
+        """Make ``release`` the current one, after verifying every file; one atomic move.
+
+        Raises:
+            ReleaseError: it cannot be opened, or lies outside this registry.
+        """
         chosen = self.open(release)
-        current, earlier = self._pointer()
+        if chosen.folder.resolve() != (self.path / chosen.manifest.release).resolve():
+            raise ReleaseError(
+                f"{chosen.folder} is not release {chosen.manifest.release} of {self.path}: only a "
+                "release of this registry can be published"
+            )
+        try:
+            current, earlier = self._pointer()
+        except ReleaseError:  # a damaged pointer is what publishing again repairs
+            current, earlier = None, []
         if current != chosen.manifest.release:
             before = [current, *earlier][:REMEMBERED] if current else earlier
             self._point(chosen.manifest.release, before)
@@ -128,8 +140,7 @@ class Registry:
 
     def releases(self) -> list[Manifest]:
         """All complete releases, the newest first."""
-        folders = (p for p in self.path.glob("*") if p.is_dir() and not p.name.startswith(DRAFT))
-        return sorted((Manifest.read(f) for f in folders), key=lambda m: m.release, reverse=True)
+        return [Manifest.read(self.path / release) for release in self._ids()]
 
     def _folder(self, release: str) -> Path:
         if release == POINTER:
@@ -144,9 +155,15 @@ class Registry:
             return Path(release)
         folder = self.path / as_release_id(release)
         if not folder.is_dir():
-            known = [manifest.release for manifest in self.releases()][:5]
-            raise ReleaseError(f"There is no release {release!r}; the latest are {known}")
+            raise ReleaseError(
+                f"There is no release {release!r} in {self.path}; the latest are {self._ids()[:5]}"
+            )
         return folder
+
+    def _ids(self) -> list[str]:
+        """The newest first; whatever else lies in the folder is left out."""
+        held = (path.name for path in self.path.glob("*") if path.is_dir())
+        return sorted(filter(is_release_id, held), reverse=True)
 
     def _pointer(self) -> tuple[str | None, list[str]]:
         path = self.path / POINTER
@@ -155,7 +172,7 @@ class Registry:
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
             return as_release_id(held["release"]), [as_release_id(r) for r in held["earlier"]]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ReleaseError(f"{path} is damaged; publish a release again") from error
 
     def _point(self, release: str, earlier: list[str]) -> None:
@@ -163,5 +180,9 @@ class Registry:
 
     def _sweep(self) -> None:
         for folder in self.path.glob(f"{DRAFT}*"):
-            if time.time() - folder.stat().st_mtime > ABANDONED_S:
+            try:
+                age_s = time.time() - folder.stat().st_mtime
+            except FileNotFoundError:  # another process sealed or swept it just now
+                continue
+            if age_s > ABANDONED_S:
                 shutil.rmtree(folder, ignore_errors=True)

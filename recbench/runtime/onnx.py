@@ -22,14 +22,18 @@ class OnnxQueryTower:
             ReleaseError: the file is no such tower.
         """
         import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except (failures.InvalidProtobuf, failures.NoSuchFile, failures.Fail) as error:
+            raise ReleaseError(f"{path} is no ONNX model: {error}") from error
         names = [tensor.name for tensor in self._session.get_inputs()]
         if names != INPUTS:
             raise ReleaseError(f"{path} takes {names}, expected {INPUTS}")

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,8 @@ def log_metrics(metrics: Mapping[str, float], *, step: int | None = None) -> Non
 def save_figure(figure: "Figure", name: str) -> Path:
     """Keep a matplotlib figure as ``figures/<name>.png``; returns the file.
 
+    From then on the notebook shows figures as pictures, those made without pyplot, too.
+
     Raises:
         InputError: ``name`` is not a plain file name.
     """
@@ -48,6 +51,7 @@ def save_figure(figure: "Figure", name: str) -> Path:
     path = recorder.folder / "figures" / f"{name}.png"
     with whole_file(path) as draft:
         figure.savefig(draft, format="png", dpi=150, bbox_inches="tight")
+    _show_figures_as_pictures()
     recorder.wandb.log_image(f"figures/{name}", path)
     recorder.save_state()
     return path
@@ -129,6 +133,16 @@ class _Recorder:
     def close(self) -> None:
         self.save_state()
         _Recorder._current = None
+
+
+def _show_figures_as_pictures() -> None:
+    """IPython does so by itself only once pyplot has been imported."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None:
+        from IPython.core.pylabtools import select_figure_formats
+
+        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
 
 
 def _parameters(folder: Path) -> dict[str, Any]:

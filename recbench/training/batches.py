@@ -1,6 +1,6 @@
 """Batches as a pure function of (seed, step): any step can be made again, on any machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from recbench.features.history import padded_histories
 from recbench.models.candidate_features import CandidateFeatures
@@ -129,8 +128,8 @@ class Batches:
         return hits
 
 
-class EndlessBatches(IterableDataset[Batch]):
-    """`Batches` for a data loader, from a given step on."""
+class EndlessBatches(Iterable[Batch]):
+    """`Batches` for a trainer, from a given step on."""
 
     def __init__(self, batches: Batches, *, first_step: int = 0) -> None:
         """``first_step`` counts from the start of the training."""

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 
 import lightning.pytorch as lightning
 import torch
-from torch.utils.data import DataLoader
 
 from recbench.errors import InputError, JobError
 from recbench.models.two_tower import TwoTower
@@ -98,7 +97,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        trainer.fit(module, DataLoader(data, batch_size=None), ckpt_path=resume)
+        trainer.fit(module, data, ckpt_path=resume)
     best = cast("TwoTower", module.average.module.cpu().eval())
     if watch is None:
         return Fitted(best, trainer.global_step, [])

@@ -53,8 +53,15 @@ class TwoTowerModule(lightning.LightningModule):
         """The batch's loss; a NaN stops the run."""
         return batch_loss(self.towers, batch)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Move the average towards the new weights."""
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Every tensor of the batch; nothing is copied where it is there already."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """A step, then the average moves: measures and checkpoints after it see both."""
+        super().optimizer_step(*arguments, **named)
         self.average.update_parameters(self.towers)
 
     def configure_optimizers(self) -> Any:

@@ -44,7 +44,8 @@ def window_figure(
         axes.plot(x, np.ones(len(x)), "|", markersize=28, color=COLOURS[name], label=label)
     axes.set_xlabel("minutes from the instant that is asked for")
     axes.set_yticks([])
-    axes.legend(frameon=False, loc="upper left")
+    axes.set_ylim(0.6, 1.8)
+    axes.legend(frameon=False, loc="upper left", ncols=2, markerscale=0.4)
     return figure
 
 
@@ -55,12 +56,14 @@ def distribution_figure(values: pl.DataFrame, features: Sequence[WindowFeature])
         values: a column a feature, as ``window_features`` gives; nulls are left out.
         features: the shortest window first.
     """
-    empty = float((values[features[0].name].fill_null(0) == 0).to_numpy().mean())
-    figure, axes = new_figure(f"{features[0].name} is 0 for {empty:.0%} of the events")
+    shortest = values[features[0].name].fill_null(0)
+    n_empty = (shortest == 0).sum()
+    found = f"0 for {n_empty / len(values):.0%} of the events" if len(values) else "given no events"
+    figure, axes = new_figure(f"{features[0].name} is {found}")
     for feature, line in zip(features, LINES * len(features), strict=False):
-        found = np.sort(values[feature.name].drop_nulls().to_numpy())
-        share = 1 - np.arange(len(found)) / max(len(found), 1)
-        axes.plot(found, share, drawstyle="steps-post", linestyle=line, label=feature.name)
+        ordered = np.sort(values[feature.name].drop_nulls().to_numpy())
+        share = 1 - np.arange(len(ordered)) / max(len(ordered), 1)
+        axes.plot(ordered, share, drawstyle="steps-post", linestyle=line, label=feature.name)
     axes.set_xscale("symlog")
     axes.set_xlabel("x, value of the feature")
     axes.set_ylabel("share of events with at least x")
@@ -85,16 +88,17 @@ def popularity_figure(
     """
     peaks = [instants[int(at)] for at in popularity.argmax(axis=0)]
     days = (max(peaks) - min(peaks)).total_seconds() / 86_400
-    figure, axes = new_figure(f"{item}: the peak moves by {days:.0f} days with the half-life")
+    figure, axes = new_figure(f"{item}: the peak moves by {days:.0f} d with the half-life")
+    times = pl.Series(instants).to_numpy()
     for column, half_life in enumerate(half_lives_s):
         share = popularity[:, column] / max(popularity[:, column].max(), 1e-12)
-        label = f"half-life {half_life / 86_400:g} d"
+        label = f"{half_life / 3600:g} h" if half_life < 86_400 else f"{half_life / 86_400:g} d"
         line = LINES[column % len(LINES)]
-        axes.plot(np.asarray(instants, dtype="datetime64[us]"), share, line, label=label)
+        axes.plot(times, share, line, label=label)
     axes.set_xlabel("time, UTC")
     axes.set_ylabel("popularity, share of its peak")
     axes.tick_params(axis="x", rotation=30)
-    axes.legend(frameon=False)
+    axes.legend(title="half-life", framealpha=0.8)
     return figure
 
 

@@ -16,7 +16,10 @@ __all__ = ["WithFallback", "WithRecencyPrior"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WithRecencyPrior:
-    """``score / largest |score| of the query + weight * popularity / largest popularity``."""
+    """``score / largest |score| of the query + weight * popularity / largest popularity``.
+
+    Items that the model scores -inf stay so; they are no query's largest.
+    """
 
     model: Recommender
     prior: RecencyPopularity
@@ -38,10 +41,10 @@ class WithRecencyPrior:
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
         """(Q, n_items)."""
         scores = self.model.score_items(queries)
-        largest = np.abs(scores).max(axis=1, keepdims=True, initial=0.0)
+        largest = np.abs(scores).max(axis=1, keepdims=True, initial=0.0, where=np.isfinite(scores))
         popularity = self.prior.popularity / max(self.prior.popularity.max(initial=0.0), 1e-30)
-        blended = scores / np.where(largest > 0, largest, 1.0) + self.weight * popularity
-        return blended.astype(np.float32)
+        scaled = scores / np.where(largest > 0, largest, np.float32(1.0))
+        return np.asarray(scaled + self.weight * popularity, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

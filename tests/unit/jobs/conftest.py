@@ -6,9 +6,10 @@ from recbench.jobs.run import run_notebook
 
 CODES = [
     "print('k is', k)\nimport os\nprint(os.environ['RECBENCH_WORKSPACE'])",
-    "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\n_ = axes.plot([1, 2], [3, 4])",
-    "import polars as pl\nfrom recbench import tracking\n"
-    "_ = tracking.save_figure(figure, 'curve')\n"
+    "from matplotlib.figure import Figure\nfrom recbench import tracking\n"
+    "figure = Figure()\n_ = figure.subplots().plot([1, 2], [3, 4])\n"
+    "tracking.save_figure(figure, 'curve')\nfigure",
+    "import polars as pl\n"
     "tracking.log_metrics({'loss': 0.5}, step=1)\n"
     "tracking.log_summary({'ndcg@20': {'known': {'value': 0.25}}},\n"
     "    tables={'ranking': pl.DataFrame({'model': ['itemknn'], 'ndcg': [0.25]})},\n"

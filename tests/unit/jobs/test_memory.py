@@ -4,8 +4,13 @@ import time
 
 from recbench.jobs.memory import PeakMemory
 
-HOLD = "import sys; held = bytearray(b'x' * {mib} * 2**20); print('held', flush=True); sys.stdin.read()"
-PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(mib=60)!r}])"
+HOLD = """
+import sys
+held = bytearray(b"x" * 60 * 2**20)
+print("held", flush=True)
+sys.stdin.read()
+"""
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}])"
 
 
 def test_peak_counts_the_children_and_outlives_the_process():

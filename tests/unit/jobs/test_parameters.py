@@ -124,7 +124,7 @@ def test_resolving_checks_values_given_from_python_too():
 
 @pytest.mark.parametrize("line", ["n_users = len(users)", "k += 1", "import os", "a, b = 1, 2"])
 def test_a_parameters_cell_holds_literals_only(line):
-    with pytest.raises(InputError, match="is not `name = literal`"):
+    with pytest.raises(InputError, match=r"is not `name = literal`"):
         declared(line)
 
 

@@ -1,0 +1,31 @@
+"""Every notebook runs from beginning to end as a job."""
+
+import json
+
+import pytest
+
+from recbench.jobs.run import notebook_parameters, run_notebook
+
+# What makes each notebook quick; all of them read the tiny log.
+SMALL = {"max_steps": 4, "batch_size": 32, "embedding_dim": 8, "k": 5}
+
+
+@pytest.mark.notebook
+def test_it_runs_on_tiny_data_and_records_numbers(notebook, tiny_log, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECBENCH_TRACKING", "off")
+    monkeypatch.chdir(tmp_path)
+    declared = notebook_parameters(notebook)
+    wanted = {"data": str(tiny_log), **SMALL}
+    parameters = {name: value for name, value in wanted.items() if name in declared}
+
+    result = run_notebook(
+        notebook, parameters, runs=tmp_path / "runs", workspace=tmp_path / "workspace"
+    )
+
+    assert result.status == "succeeded"
+    assert result.metrics
+    manifest = json.loads((result.folder / "manifest.json").read_text())
+    assert manifest["parameters"]["data"] == str(tiny_log)
+    assert manifest["data"]
+    shown = (result.folder / "report.html").read_text().count("data:image/png;base64,")
+    assert shown >= len(list((result.folder / "figures").glob("*.png"))) > 0

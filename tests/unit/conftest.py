@@ -1,0 +1,64 @@
+"""A tiny study that tests of models, training, export and jobs share."""
+
+import pytest
+
+TINY_STEPS = 30
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_events, tiny_items):
+    from recbench.tables.log import EventLog
+
+    return EventLog("tiny", "masked", tiny_events, tiny_items, version=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment():
+    from recbench.settings import Experiment, FeatureSettings, TowerSettings, TrainingSettings
+
+    return Experiment(
+        features=FeatureSettings(history_length=8),
+        towers=TowerSettings(embedding_dim=8, hidden_dim=8),
+        training=TrainingSettings(max_steps=TINY_STEPS, batch_size=16, n_uniform=20, n_cuts=6),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments(tiny_data, tiny_experiment):
+    from recbench.jobs.build import microseconds
+
+    return {
+        "at": microseconds(tiny_data.watermark) + 1,
+        "horizon_us": 3 * 86_400_000_000,
+        "half_life_s": 5 * 86_400.0,
+        "experiment": tiny_experiment,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_batches(tiny_data, tiny_arguments):
+    from recbench.jobs.build import batches_for
+
+    return batches_for(tiny_data, tiny_data.events, **tiny_arguments)
+
+
+@pytest.fixture(scope="session")
+def tiny_towers(tiny_data, tiny_experiment):
+    """Makes untrained towers, each time the same."""
+    from recbench.jobs.build import new_towers
+
+    return lambda: new_towers(tiny_data, tiny_experiment)
+
+
+@pytest.fixture(scope="session")
+def tiny_fit(tiny_data, tiny_arguments):
+    from recbench.jobs.build import fit_two_tower
+
+    return fit_two_tower(tiny_data, tiny_data.events, steps=TINY_STEPS, **tiny_arguments)
+
+
+@pytest.fixture(scope="session")
+def tiny_untrained(tiny_data, tiny_arguments):
+    from recbench.jobs.build import fit_two_tower
+
+    return fit_two_tower(tiny_data, tiny_data.events, steps=0, **tiny_arguments)

@@ -1,0 +1,40 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recbench.models.candidate_features import candidate_features
+from recbench.tables.queries import InteractionLog
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def log():
+    days = [0, 1, 4]
+    return InteractionLog.from_events(
+        pl.DataFrame(
+            {
+                "user_id": [1, 1, 2],
+                "item_id": [10, 20, 20],
+                "ts": [START + timedelta(days=day) for day in days],
+            },
+            schema_overrides={"ts": pl.Datetime("us", "UTC")},
+        )
+    )
+
+
+def test_features_are_as_of_each_instant_and_see_nothing_later(log):
+    start = int(START.timestamp()) * 1_000_000
+    at = np.array([start + DAY_US, start + 2 * DAY_US])
+    found = candidate_features(log, at, half_lives_s=[86_400.0], prior_half_life_s=2 * 86_400.0)
+    # item 10 clicked on day 0; item 20 on day 1, which is not before the first instant
+    assert found.popularity[0] == pytest.approx([2 ** (-1 / 2), 0.0])
+    assert found.popularity[1] == pytest.approx([2**-1.0, 2 ** (-1 / 2)])
+    assert found.log_prior[0] == pytest.approx(np.log([2 ** (-1 / 2) + 0.01, 0.01]))
+    # columns: log popularity (half-life a day), log age in days, is new
+    assert found.features[0, 0] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
+    assert found.features[0, 1] == pytest.approx([np.log(0.01) / 3, 0.0, 1.0])
+    assert found.features[1, 1] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
