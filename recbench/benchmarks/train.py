@@ -1,6 +1,5 @@
 """Training through Lightning, beside a bare torch loop over the same batches."""
 
-import dataclasses
 import time
 import warnings
 from itertools import islice
@@ -13,6 +12,7 @@ from recbench.benchmarks.features import generated_events
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
 from recbench.jobs.build import batches_for, microseconds, new_towers
+from recbench.models.two_tower import TwoTower
 from recbench.settings import Experiment, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.batches import Batches
@@ -22,6 +22,7 @@ from recbench.training.module import batch_loss
 __all__ = ["run"]
 
 DAY_US = 86_400_000_000
+WARMUP_STEPS = 20
 KEYS = ("examples_per_s", "bare_examples_per_s", "vs_bare_loop")
 
 
@@ -49,9 +50,9 @@ def run(*, runs: int = 3, events: int = 200_000, steps: int = 300, seed: int = 0
     measured = []
     for _ in range(runs):
         start = time.perf_counter()
-        ours = fit(new_towers(log, settings), batches, max_steps=steps, label="lightning").towers
+        ours = _with_lightning(new_towers(log, settings), batches, settings=settings.training)
         between = time.perf_counter()
-        bare = _bare_loop(new_towers(log, settings), batches, steps=steps)
+        bare = _bare_loop(new_towers(log, settings), batches, settings=settings.training)
         ours_s, bare_s = between - start, time.perf_counter() - between
         _compare(ours, bare)
         measured.append(
@@ -81,24 +82,42 @@ def _generated(n_events: int, settings: Experiment) -> tuple[EventLog, Batches]:
     return log, batches
 
 
-def _bare_loop(towers: torch.nn.Module, batches: Batches, *, steps: int) -> torch.nn.Module:
-    """What `fit` computes, with its defaults, and nothing around it."""
-    defaults = {field.name: field.default for field in dataclasses.fields(TrainingSettings)}
+def _with_lightning(
+    towers: TwoTower, batches: Batches, *, settings: TrainingSettings
+) -> torch.nn.Module:
+    return fit(
+        towers,
+        batches,
+        max_steps=settings.max_steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        average_decay=settings.average_decay,
+        warmup_steps=WARMUP_STEPS,
+        label="lightning",
+    ).towers
+
+
+def _bare_loop(
+    towers: TwoTower, batches: Batches, *, settings: TrainingSettings
+) -> torch.nn.Module:
+    """What `fit` computes, and nothing around it."""
     towers.train()
     average = AveragedModel(
         towers,
-        multi_avg_fn=get_ema_multi_avg_fn(defaults["average_decay"]),  # type: ignore[no-untyped-call]  # torch's
+        multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]  # torch's
     )
     optimizer = torch.optim.AdamW(
-        towers.parameters(), lr=defaults["learning_rate"], weight_decay=defaults["weight_decay"]
+        towers.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / 20))
-    for batch in islice(batches.from_step(0), steps):
-        loss = batch_loss(towers, batch)  # type: ignore[arg-type]  # a TwoTower
+        warmup = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / WARMUP_STEPS)
+        )
+    for batch in islice(batches.from_step(0), settings.max_steps):
+        loss = batch_loss(towers, batch)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
         warmup.step()
         average.update_parameters(towers)

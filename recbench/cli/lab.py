@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -10,6 +11,8 @@ from recbench.errors import InputError
 from recbench.settings import notebooks_path, runs_path, workspace_path
 
 __all__ = ["lab"]
+
+SETTINGS = Path(__file__).parent / "jupyter"  # no question about news, no look for updates
 
 
 @click.command()
@@ -30,6 +33,8 @@ def lab(*, port: int, no_browser: bool) -> None:
     # Kernels start in the notebooks' folder: what is relative to ours must be spelled out.
     os.environ["RECBENCH_WORKSPACE"] = str(workspace_path().absolute())
     os.environ["RECBENCH_RUNS"] = str(runs_path().absolute())
+    own = os.environ.get("JUPYTER_CONFIG_PATH")
+    os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{own}" if own else str(SETTINGS)
     os.execv(sys.executable, _command(str(folder), port=port, no_browser=no_browser))
 
 

@@ -101,7 +101,8 @@ class Study:
         """Split 80 / 10 / 10 by time."""
         if engine not in {"cpu", "gpu"} or accelerator not in {"cpu", "gpu"}:
             raise InputError(
-                f"`engine` and `accelerator` must be 'cpu' or 'gpu', got {engine!r}, {accelerator!r}"
+                "`engine` and `accelerator` must be 'cpu' or 'gpu', got "
+                f"{engine!r} and {accelerator!r}"
             )
         return cls(data, split_by_time(data.events), experiment, k, accelerator, engine)
 

@@ -108,11 +108,17 @@ class LakeTable:
         self, frame: pl.DataFrame, *, mode: str, transaction: tuple[str, int] | None
     ) -> None:
         marks = [Transaction(*transaction)] if transaction is not None else None
+        commit = CommitProperties(app_transactions=marks)
         self.path.mkdir(parents=True, exist_ok=True)
-        write_deltalake(
-            str(self.path),
-            frame,
-            mode=mode,  # type: ignore[arg-type]  # a Literal there
-            schema_mode="merge" if mode == "append" else "overwrite",
-            commit_properties=CommitProperties(app_transactions=marks),
-        )
+        if mode == "append":
+            write_deltalake(
+                self.path, frame, mode="append", schema_mode="merge", commit_properties=commit
+            )
+        else:
+            write_deltalake(
+                self.path,
+                frame,
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=commit,
+            )

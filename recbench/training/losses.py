@@ -31,8 +31,8 @@ def log_q_corrected(logits: Tensor, log_q: Tensor, *, temperature: float = 1.0) 
         raise ValueError(f"`temperature` must be positive, got {temperature}")
     if log_q.shape != logits.shape[-1:]:
         raise ValueError(
-            f"`log_q` must have one value per candidate: expected shape {tuple(logits.shape[-1:])}, "
-            f"got {tuple(log_q.shape)}"
+            "`log_q` must have one value per candidate: expected shape "
+            f"{tuple(logits.shape[-1:])}, got {tuple(log_q.shape)}"
         )
     return logits / temperature - log_q
 

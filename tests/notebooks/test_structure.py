@@ -41,6 +41,14 @@ def test_one_cell_holds_the_parameters_each_with_its_meaning(notebook, cells):
     assert all("#" in line for line in lines)
 
 
+def test_papermill_sees_the_same_parameters(notebook):
+    import papermill
+
+    ours = declared_parameters(read_notebook(notebook), source=notebook.name)
+
+    assert set(papermill.inspect_notebook(notebook)) == set(ours)
+
+
 def test_it_is_stripped_of_outputs_and_counts(cells):
     ran = [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 

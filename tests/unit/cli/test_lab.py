@@ -1,6 +1,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ def executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "a.ipynb").touch()
-    for name in ("RECBENCH_WORKSPACE", "RECBENCH_RUNS"):
+    for name in ("RECBENCH_WORKSPACE", "RECBENCH_RUNS", "JUPYTER_CONFIG_PATH"):
         monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
     monkeypatch.delenv("RECBENCH_NOTEBOOKS", raising=False)
@@ -44,6 +45,16 @@ def test_notebooks_keep_using_the_workspace_and_runs_of_this_folder(executed, tm
 
     assert os.environ["RECBENCH_WORKSPACE"] == str(tmp_path / "workspace")
     assert os.environ["RECBENCH_RUNS"] == str(tmp_path / "papermill_runs")
+
+
+def test_settings_of_ones_own_stay(executed, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/mine")
+
+    main(["lab"])
+
+    ours, mine = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert mine == "/mine"
+    assert (Path(ours) / "labconfig" / "default_setting_overrides.json").exists()
 
 
 def test_without_jupyterlab_the_extra_is_named(executed, monkeypatch, capsys):

@@ -2,13 +2,17 @@ import errno
 import json
 import os
 import signal
+from contextlib import contextmanager
 
 import nbformat
 import psutil
 import pytest
 
 from recbench.errors import InputError
+from recbench.files import whole_file
+from recbench.jobs import execute
 from recbench.jobs.manifest import Manifest
+from recbench.jobs.notebook import read_notebook
 from recbench.jobs.run import RunFailedError, notebook_parameters, resume_run, run_notebook
 
 
@@ -109,19 +113,28 @@ def test_ctrl_c_ends_the_kernel_and_is_recorded(tmp_path, write_notebook, untrac
 
 
 def test_a_full_disk_in_mid_run_is_a_failed_run(tmp_path, write_notebook, untracked, monkeypatch):
-    notebook = write_notebook(tmp_path / "n.ipynb", "print(1)")
+    notebook = write_notebook(tmp_path / "n.ipynb", "print('reached')")
+    written = []
 
-    def no_space(cell, _n_cells):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    @contextmanager
+    def filling_up(path):
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        with whole_file(path) as draft:
+            yield draft
+
+    monkeypatch.setattr(execute, "whole_file", filling_up)
 
     with pytest.raises(OSError, match="No space left on device"):
-        run(notebook, tmp_path, on_cell=no_space)
+        run(notebook, tmp_path)
 
-    manifest = Manifest.read(only_run(tmp_path))
-    assert (manifest.status, manifest.error) == (
-        "failed",
-        "cell 1: [Errno 28] No space left on device",
-    )
+    folder = only_run(tmp_path)
+    manifest = Manifest.read(folder)
+    assert manifest.status == "failed"
+    assert "No space left on device" in manifest.error
+    assert read_notebook(folder / "executed.ipynb").cells  # the last state that fitted, whole
+    assert psutil.Process().children() == []
 
 
 @pytest.mark.parametrize("parameters", [{"kk": 1}, {"k": "many"}])
