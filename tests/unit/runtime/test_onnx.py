@@ -1,0 +1,63 @@
+"""What is refused as a query tower, and what it answers."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from recbench.errors import InputError, ReleaseError
+from recbench.runtime.onnx import INPUTS, OnnxQueryTower
+
+
+def write_tower(path, names=INPUTS):
+    """Answers with the window features."""
+    types = (TensorProto.INT64, TensorProto.FLOAT, TensorProto.FLOAT)
+    inputs = [
+        helper.make_tensor_value_info(name, kind, ["B", None])
+        for name, kind in zip(names, types, strict=True)
+    ]
+    output = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["B", None])
+    node = helper.make_node("Identity", [names[2]], ["out"])
+    graph = helper.make_graph([node], "toy", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def request(*rows):
+    rows = np.array([rows], dtype=np.int64)
+    return rows, np.zeros(rows.shape, np.float32), np.array([[0.5, 2.0]], np.float32)
+
+
+def test_it_answers_with_the_models_output(tmp_path):
+    tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3)
+    assert tower(*request(-1, 0, 2)).tolist() == [[0.5, 2.0]]
+
+
+def test_an_empty_batch_has_an_empty_answer(tmp_path):
+    tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3)
+    assert tower(*(array[:0] for array in request(0))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("row", "bounds"), [(3, "3 to 3"), (-2, "-2 to -2")])
+def test_item_rows_outside_the_catalogue_are_refused(tmp_path, row, bounds):
+    tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3)
+    with pytest.raises(InputError, match=rf"lie in \[-1, 3\), got {bounds}"):
+        tower(*request(row))
+
+
+def test_a_model_with_other_inputs_is_no_query_tower(tmp_path):
+    path = write_tower(tmp_path / "tower.onnx", names=["rows", "age", "window"])
+    with pytest.raises(ReleaseError, match=r"takes \['rows', 'age', 'window'\], expected \['hist"):
+        OnnxQueryTower(path, n_items=3)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "tower.onnx").write_bytes(b"not a model")
+    with pytest.raises(ReleaseError, match=r"tower.onnx is no ONNX model: .*"):
+        OnnxQueryTower(tmp_path / "tower.onnx", n_items=3)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ReleaseError, match="absent.onnx is no ONNX model"):
+        OnnxQueryTower(tmp_path / "absent.onnx", n_items=3)
