@@ -111,6 +111,11 @@ class Study:
         """What models are judged by."""
         return f"ndcg@{self.k}"
 
+    @property
+    def recall(self) -> str:
+        """The other metric that a run is remembered by."""
+        return f"recall@{self.k}"
+
     def versions(self) -> dict[str, int]:
         """What was read: the data set and its lake version."""
         return {self.data.name: self.data.version}
@@ -193,16 +198,24 @@ class Study:
         self, results: dict[str, RankingResult], *, prior: TunedPrior, steps: int
     ) -> dict[str, Any]:
         """What the run is remembered by."""
-        ours, reference = results[MODEL], results[REFERENCE]
-        known = ours.interval(self.metric, "known")
-        gap = known and paired_difference(ours, reference, metric=self.metric, group="known")
-        return {
-            MODEL: ours.to_json(),
-            REFERENCE: reference.to_json(),
-            "known_users_gain": gap and {"value": gap.value, "low": gap.low, "high": gap.high},
-            "prior_half_life_days": prior.half_life_days,
-            "steps": steps,
-        }
+        figures: dict[str, Any] = {}
+        for name in (MODEL, REFERENCE):
+            result = results[name]
+            for metric, group in (
+                (self.metric, "known"),
+                (self.metric, "all"),
+                (self.recall, "all"),
+            ):
+                if (interval := result.interval(metric, group)) is not None:
+                    figures[f"{name}/{metric}_{group}"] = interval.value
+            figures[f"{name}/coverage@{self.k}"] = result.lists[f"coverage@{self.k}"]
+        if len(results[MODEL].values(self.metric, "known")):
+            gap = paired_difference(
+                results[MODEL], results[REFERENCE], metric=self.metric, group="known"
+            )
+            figures |= {"gain_known": gap.value, "gain_known_low": gap.low}
+            figures |= {"gain_known_high": gap.high, "n_known": gap.n_users}
+        return figures | {"prior_half_life_days": prior.half_life_days, "steps": steps}
 
     def release(
         self,

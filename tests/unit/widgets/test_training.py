@@ -21,9 +21,7 @@ def test_the_title_states_the_rank_among_models_with_known_users():
             "high": [0.4, 0.3, None],
         }
     )
-    figure = training.result_figure(
-        table, metric="ndcg@20", model="two-tower", reference="a"
-    )
+    figure = training.result_figure(table, metric="ndcg@20", model="two-tower", reference="a")
     title = figure.axes[0].get_title(loc="left")
     assert title == "On known users the two-tower is number 2 of 2"
 
