@@ -71,3 +71,9 @@ def tiny_items(tiny_events):
     """One row an item, with category and title."""
     items = tiny_events.select(c.ITEM_ID, c.CATEGORY).unique().sort(c.ITEM_ID)
     return items.with_columns(pl.format("Film number {}", c.ITEM_ID).alias(c.TITLE))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """The folder that holds lake, downloads and registry; made by its first use."""
+    return tmp_path / "workspace"

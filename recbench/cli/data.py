@@ -39,13 +39,21 @@ def list_data(json_path: Path | None) -> None:
 
 @data.command()
 @click.argument("name")
-def get(name: str) -> None:
+@json_option
+def get(name: str, json_path: Path | None) -> None:
     """Fetch the data set NAME, check it, and put it into the lake."""
     from recbench.datasets import load
     from recbench.settings import workspace_path
 
     log = load(name, workspace=workspace_path())
     click.echo(f"{log.name}: {len(log.events)} events, lake version {log.version}")
+    facts = {
+        "name": log.name,
+        "n_events": len(log.events),
+        "lake_version": log.version,
+        "rejected_rows": log.rejected,
+    }
+    save_json(json_path, facts)
 
 
 @data.command()

@@ -1,4 +1,8 @@
-"""Each data set's original files as canonical events and items."""
+"""Each data set's original files as raw events and items under the canonical column names.
+
+Ids and times that may be damaged stay text or become null here: the schema check counts them and
+sets them aside.
+"""
 
 import io
 import zipfile
@@ -11,13 +15,18 @@ from recbench.errors import InputError
 
 __all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
 
+SHEETS = (".xlsx", ".csv")
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 
+# in the order of u.item's flags
+# fmt: off
 GENRES = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
-    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")  # in the order of u.item's flags
-TITLE_AND_YEAR = r"^(.*?)\s*\((\d{4})\)\s*$"
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+)
+# fmt: on
+TITLE_AND_YEAR = r"^(.*?)\s*\((\d{4})\)\s*(?:\(V\))?\s*$"  # (V): came out on video only
 
 
 def movielens(path: Path) -> Tables:
@@ -26,58 +35,53 @@ def movielens(path: Path) -> Tables:
     Both give the same tables: the order of the ratings file, titles without the year, and the
     first of January of the release year as ``published_at``, since one of them has no more.
     """
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         names = archive.namelist()
         wheel = next((name for name in names if name.endswith("ml-100k/ml-100k.inter")), None)
         if wheel is not None:
             ratings = _tsv(archive.read(wheel), skip=1)
             items = _tsv(archive.read(wheel.replace(".inter", ".item")), skip=1)
             titled = items.select(
-                pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
-                pl.col("field_1").alias(c.TITLE),
-                pl.col("field_2").alias("year"),
+                pl.col("field_0").alias(c.ITEM_ID),
+                # the one film without title and year has the same misspelt word in both
+                pl.when(pl.col("field_1") == pl.col("field_2"))
+                .then(pl.lit("unknown"))
+                .otherwise(pl.format("{} ({})", "field_1", "field_2"))
+                .alias(c.TITLE),
                 pl.col("field_3").str.replace_all(" ", "|", literal=True).alias(c.CATEGORY),
             )
         else:
             ratings = _tsv(archive.read("ml-100k/u.data"))
             titled = _u_item(archive.read("ml-100k/u.item"))
-    events = ratings.select(
-        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
-        pl.col("field_1").cast(pl.Int64).alias(c.ITEM_ID),
-        pl.from_epoch(pl.col("field_3").cast(pl.Float64).cast(pl.Int64), time_unit="s").alias(c.TS),
-        pl.col("field_2").cast(pl.Float32).alias("rating"),
-    )
-    year = pl.col("year").cast(pl.Int32, strict=False)
-    published = pl.datetime(year, 1, 1, time_unit="us", time_zone="UTC")
-    return events, titled.select(
-        c.ITEM_ID, published.alias(c.PUBLISHED_AT), pl.col(c.CATEGORY), pl.col(c.TITLE)
+    title = pl.col(c.TITLE)
+    year = title.str.extract(TITLE_AND_YEAR, 2).cast(pl.Int32)
+    return _rated(ratings), titled.select(
+        c.ITEM_ID,
+        pl.datetime(year, 1, 1, time_unit="us", time_zone="UTC").alias(c.PUBLISHED_AT),
+        c.CATEGORY,
+        title.str.extract(TITLE_AND_YEAR, 1).fill_null(title.str.strip_chars()),
     )
 
 
 def movietweetings(ratings: Path, movies: Path) -> Tables:
     """MovieTweetings: ``user::film::rating::time`` and ``film::title (year)::genres``."""
-    rated = _double_colon(ratings, n_columns=4)
-    events = rated.select(
-        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
-        pl.col("field_1").cast(pl.Int64).alias(c.ITEM_ID),
-        pl.from_epoch(pl.col("field_3").cast(pl.Int64), time_unit="s").alias(c.TS),
-        pl.col("field_2").cast(pl.Float32).alias("rating"),
-    )
     films = _double_colon(movies, n_columns=3)
     items = films.select(
-        pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
+        pl.col("field_0").alias(c.ITEM_ID),
         pl.col("field_2").replace("", None).alias(c.CATEGORY),
         pl.col("field_1").alias(c.TITLE),
     )
-    return events, items
+    return _rated(_double_colon(ratings, n_columns=4)), items
 
 
 def online_retail(path: Path) -> Tables:
     """UCI Online Retail: purchases of known customers; cancellations and returns are left out."""
     if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            name = next(n for n in archive.namelist() if n.lower().endswith((".xlsx", ".csv")))
-            raw = _sheet(archive.read(name), name)
+        with _archive(path) as archive:
+            names = [name for name in archive.namelist() if name.lower().endswith(SHEETS)]
+            if not names:
+                raise InputError(f"{path} holds no {' or '.join(SHEETS)}: {archive.namelist()}")
+            raw = _sheet(archive.read(names[0]), names[0])
     else:
         raw = _sheet(path.read_bytes(), path.name)
     bought = raw.filter(
@@ -108,12 +112,14 @@ def yoochoose(path: Path) -> Tables:
     raw = _numbered(pl.read_csv(path, has_header=False, infer_schema=False))
     category = pl.col("field_3").replace({"0": None, "": None})
     events = raw.select(
-        pl.col("field_0").cast(pl.Int64).alias(c.USER_ID),
-        pl.col("field_2").cast(pl.Int64).alias(c.ITEM_ID),
-        pl.col("field_1").str.to_datetime("%+", time_unit="us", time_zone="UTC").alias(c.TS),
+        pl.col("field_0").alias(c.USER_ID),
+        pl.col("field_2").alias(c.ITEM_ID),
+        pl.col("field_1").alias(c.TS),
         category.alias(c.CATEGORY),
     )
-    return events, events.group_by(c.ITEM_ID).agg(pl.col(c.CATEGORY).last()).sort(c.ITEM_ID)
+    last = pl.col(c.CATEGORY).drop_nulls().last()
+    known = events.filter(pl.col(c.ITEM_ID).cast(pl.Int64, strict=False).is_not_null())
+    return events, known.group_by(c.ITEM_ID, maintain_order=True).agg(last)
 
 
 def kuairand(folder: Path) -> Tables:
@@ -131,13 +137,27 @@ def kuairand(folder: Path) -> Tables:
     ]
     if not logs:
         raise InputError(f"{folder} holds no log_*.csv of KuaiRand")
-    items = pl.read_csv(next(folder.rglob("video_features_basic*.csv"))).select(
+    features = sorted(folder.rglob("video_features_basic*.csv"))
+    if not features:
+        raise InputError(f"{folder} holds no video_features_basic*.csv of KuaiRand")
+    items = pl.read_csv(features[0]).select(
         pl.col("video_id").alias(c.ITEM_ID),
         pl.col("upload_dt").str.to_datetime("%Y-%m-%d", time_zone="UTC").alias(c.PUBLISHED_AT),
         pl.col("tag").cast(pl.String).str.replace_all(",", "|", literal=True).alias(c.CATEGORY),
         pl.col("video_duration").cast(pl.Float64).cast(pl.Int64).alias(c.DURATION_MS),
     )
     return pl.concat(logs).sort(c.TS, maintain_order=True), items
+
+
+def _rated(raw: pl.DataFrame) -> pl.DataFrame:
+    """Events from columns user, item, rating and seconds since the epoch."""
+    seconds = pl.col("field_3").cast(pl.Float64, strict=False).cast(pl.Int64)
+    return raw.select(
+        pl.col("field_0").alias(c.USER_ID),
+        pl.col("field_1").alias(c.ITEM_ID),
+        pl.from_epoch(seconds, time_unit="s").alias(c.TS),
+        pl.col("field_2").cast(pl.Float32, strict=False).alias("rating"),
+    )
 
 
 def _tsv(content: bytes, *, skip: int = 0, separator: str = "\t") -> pl.DataFrame:
@@ -152,6 +172,13 @@ def _tsv(content: bytes, *, skip: int = 0, separator: str = "\t") -> pl.DataFram
     return _numbered(raw)
 
 
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path} is not a zip archive; delete it and try again") from error
+
+
 def _numbered(raw: pl.DataFrame) -> pl.DataFrame:
     """Columns ``field_0``, ``field_1``, …: Polars' own numbers start at 0 or 1 by its version."""
     return raw.rename(dict(zip(raw.columns, (f"field_{n}" for n in range(raw.width)), strict=True)))
@@ -163,11 +190,9 @@ def _u_item(content: bytes) -> pl.DataFrame:
         pl.when(pl.col(f"field_{5 + at}") == "1").then(pl.lit(genre))
         for at, genre in enumerate(GENRES)
     ]
-    title = pl.col("field_1")
     return raw.select(
-        pl.col("field_0").cast(pl.Int64).alias(c.ITEM_ID),
-        title.str.extract(TITLE_AND_YEAR, 1).fill_null(title).alias(c.TITLE),
-        title.str.extract(TITLE_AND_YEAR, 2).alias("year"),
+        pl.col("field_0").alias(c.ITEM_ID),
+        pl.col("field_1").alias(c.TITLE),
         pl.concat_str(flags, separator="|", ignore_nulls=True).alias(c.CATEGORY),
     )
 
@@ -183,11 +208,11 @@ def _double_colon(path: Path, *, n_columns: int) -> pl.DataFrame:
 def _sheet(content: bytes, name: str) -> pl.DataFrame:
     if name.lower().endswith(".csv"):
         raw = pl.read_csv(content, infer_schema=False, encoding="utf8-lossy")
-        when = pl.col("InvoiceDate").str.to_datetime("%m/%d/%Y %H:%M", time_unit="us")
+        when = pl.col("InvoiceDate").str.to_datetime("%m/%d/%Y %H:%M", time_unit="us", strict=False)
         return raw.with_columns(when)
     try:
         return pl.read_excel(io.BytesIO(content), engine="calamine")
     except ModuleNotFoundError as error:
         raise InputError(
-            f"Reading {name} needs the package `fastexcel`: pip install 'recbench[excel]'"
+            f"Reading {name} needs the package `fastexcel`: pip install fastexcel"
         ) from error

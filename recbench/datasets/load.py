@@ -1,13 +1,18 @@
 """Any data set, file or table as an `EventLog`, read from the workspace's lake."""
 
 import difflib
+import fcntl
 import hashlib
 import json
 import logging
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -60,17 +65,35 @@ def load(
     source = _resolve(str(data), items=items, protocol=protocol)
     folder = workspace / "lake" / source.name
     state = folder / "source.json"  # which content of the source the table holds, as of a version
-    if not state.exists() or json.loads(state.read_text())["content"] != source.content:
-        rejected = _append(source, folder, workspace / "downloads", now=now or datetime.now(UTC))
-        version = LakeTable(folder / "events").version
-        write_json(state, {"content": source.content, "version": version, "rejected": rejected})
-    held = json.loads(state.read_text())
-    return _read(source, folder, version=held["version"], rejected=held["rejected"])
+    with _alone(folder):
+        held = json.loads(state.read_text()) if state.exists() else {}
+        if held.get("source") != source.content:
+            now = now or datetime.now(UTC)
+            rejected = _append(source, folder, workspace / "downloads", now=now)
+            held = {
+                "source": source.content,
+                "version": LakeTable(folder / "events").version,
+                "items_version": LakeTable(folder / "items").version,
+                "rejected": rejected,
+            }
+            write_json(state, held)
+    return _read(source, folder, held)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time looks at the source and appends; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
     path = Path(data)
-    if data in CATALOGUE and items is None:
+    if data in CATALOGUE:
+        if items is not None:
+            raise InputError(f"{data!r} brings its own items; leave out `items`, got {items}")
         declared = as_protocol(protocol) if protocol else CATALOGUE[data].protocol
         return _Source(data, None, None, declared, data)
     if not path.exists():
@@ -83,6 +106,8 @@ def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
     if items is None and path.name.endswith(".events.parquet"):
         beside = path.with_name(f"{stem}.items.parquet")
         items = beside if beside.exists() else None
+    if items is not None and not items.exists():
+        raise InputError(f"`items` is not there: {items}")
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     content = hashlib.sha256(_state(path).encode())
     content.update(_state(items).encode() if items is not None else b"")
@@ -93,7 +118,8 @@ def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
 
 def _state(path: Path) -> str:
     if path.is_dir():
-        return f"delta:{LakeTable(path).version}"
+        table = LakeTable(path)
+        return f"delta:{table.identity}:{table.version}"
     return sha256_of(path)
 
 
@@ -160,16 +186,18 @@ def _with_every_item(checked: Checked | None, events: pl.DataFrame) -> pl.DataFr
 def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> None:
     parts = {"rejected": checked, "rejected_items": item_check}
     for name, part in parts.items():
-        if part is not None and len(part.rejected):
-            logger.warning(
-                "%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons()
-            )
-            LakeTable(folder / name).overwrite(part.rejected)
+        if part is None or not len(part.rejected):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            continue
+        logger.warning("%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons())
+        LakeTable(folder / name).overwrite(part.rejected)
 
 
-def _read(source: _Source, folder: Path, *, version: int, rejected: dict[str, int]) -> EventLog:
-    events = LakeTable(folder / "events").read(version).collect().sort(c.TS, c.SOURCE_ROW)
-    items = LakeTable(folder / "items").read().collect()
+def _read(source: _Source, folder: Path, held: dict[str, Any]) -> EventLog:
+    """The versions that ``held`` names; a null category is the item's."""
+    events = LakeTable(folder / "events").read(held["version"]).collect()
+    events = events.sort(c.TS, c.SOURCE_ROW)
+    items = LakeTable(folder / "items").read(held["items_version"]).collect().sort(c.ITEM_ID)
     if c.CATEGORY in items.columns:
         own = pl.col(c.CATEGORY) if c.CATEGORY in events.columns else pl.lit(None, pl.String)
         joined = events.join(
@@ -181,4 +209,4 @@ def _read(source: _Source, folder: Path, *, version: int, rejected: dict[str, in
         events = joined.with_columns(own.fill_null(pl.col("_of_item")).alias(c.CATEGORY)).drop(
             "_of_item"
         )
-    return EventLog(source.name, source.protocol, events, items, version, rejected)
+    return EventLog(source.name, source.protocol, events, items, held["version"], held["rejected"])

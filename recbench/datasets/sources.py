@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from recbench.datasets.download import download, verify
@@ -65,18 +66,26 @@ def yoochoose(cache: Path) -> tuple[Path, ...]:
 
 
 def kuairand(cache: Path) -> tuple[Path, ...]:
-    """Zenodo's archive, unpacked beside it; Zenodo states the checksum on its page."""
+    """Zenodo's archive, unpacked beside it."""
     folder = cache / "kuairand-pure"
     if not folder.exists():
         archive = download(KUAIRAND_URL, cache / "KuaiRand-Pure.tar.gz", checksum=None)
-        with tempfile.TemporaryDirectory(dir=cache) as draft, tarfile.open(archive) as packed:
-            packed.extractall(draft, filter="data")
-            Path(draft, "unpacked").mkdir()
-            for entry in list(Path(draft).iterdir()):
-                if entry.name != "unpacked":
-                    entry.rename(Path(draft, "unpacked", entry.name))
-            Path(draft, "unpacked").rename(folder)
+        with tempfile.TemporaryDirectory(dir=cache) as draft:
+            unpacked = Path(draft, folder.name)
+            _unpack(archive, unpacked)
+            unpacked.rename(folder)
     return (folder,)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        archive.unlink()
+        raise DownloadError(
+            f"{archive} is damaged ({error}) and was deleted; give the same command again"
+        ) from error
 
 
 def _from_recbole(target: Path, *, because: DownloadError) -> Path:

@@ -1,8 +1,10 @@
 """A release's manifest: what it binds, where it comes from, and the checksum of every file."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +16,7 @@ __all__ = ["Manifest", "as_release_id", "hashed_files", "is_release_id"]
 FORMAT = 1
 NAME = "manifest.json"
 RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,20 @@ class Manifest:
     kafka_offsets: dict[str, int] | None = None
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
+
+    @property
+    def watermark_us(self) -> int:
+        """The watermark in microseconds since the epoch."""
+        return (datetime.fromisoformat(self.watermark) - EPOCH) // MICROSECOND
+
+    @property
+    def own_id(self) -> str:
+        """The id that belongs to this manifest: when it was made, and a digest of all it binds."""
+        created = datetime.fromisoformat(self.created).astimezone(UTC)
+        bound = json.loads(json.dumps(asdict(self), default=str))  # as it is read back
+        del bound["release"], bound["created"]
+        digest = hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
+        return f"{created:%Y%m%dT%H%M%SZ}-{digest[:8]}"
 
     def write(self, folder: Path) -> None:
         """As ``manifest.json`` in ``folder``."""
@@ -62,7 +79,7 @@ class Manifest:
             raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
 
     def verify(self, folder: Path) -> None:
-        """Nothing, if every file is there and unchanged.
+        """Nothing, if every file is there and unchanged, this manifest among them.
 
         Raises:
             ReleaseError: one is not; the message names it.
@@ -76,6 +93,11 @@ class Manifest:
                     f"{path} is not the file that was released: its checksum differs. Roll back, "
                     "or make the release again"
                 )
+        if self.release != self.own_id:
+            raise ReleaseError(
+                f"{folder / NAME} is not the manifest that was released: it says {self.release}, "
+                f"its content belongs to {self.own_id}. Roll back, or make the release again"
+            )
 
 
 def is_release_id(name: str) -> bool:

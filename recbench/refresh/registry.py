@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from recbench.errors import ReleaseError
@@ -69,13 +68,13 @@ class Registry:
     def seal(self, draft: Path, manifest: Manifest) -> Release:
         """Make the draft a release: hash its files, write the manifest last, move it into place.
 
-        The id is the time of ``manifest.created`` and eight digits of the content's checksum.
+        The id is the time of ``manifest.created`` and eight digits of the checksum of all it binds.
+
+        Raises:
+            ReleaseError: the very same release is there already.
         """
-        files = hashed_files(draft)
-        digest = sorted(facts["sha256"] for facts in files.values())
-        created = datetime.fromisoformat(manifest.created).astimezone(UTC)
-        number = uuid.uuid5(uuid.NAMESPACE_OID, "".join(digest)).hex[:8]
-        complete = replace(manifest, release=f"{created:%Y%m%dT%H%M%SZ}-{number}", files=files)
+        bound = replace(manifest, files=hashed_files(draft))
+        complete = replace(bound, release=bound.own_id)
         complete.write(draft)
         for path in draft.iterdir():
             with path.open("rb") as stream:
@@ -116,6 +115,8 @@ class Registry:
             ReleaseError: there is none.
         """
         current, earlier = self._pointer()
+        if current is None:
+            raise self._nothing_yet()
         if not earlier:
             raise ReleaseError(f"There is no release before {current} to roll back to")
         chosen = self.open(earlier[0])
@@ -134,31 +135,49 @@ class Registry:
         """
         folder = self._folder(release)
         manifest = Manifest.read(folder)
+        if is_release_id(folder.name) and folder.name != manifest.release:
+            raise ReleaseError(f"{folder} holds another release, {manifest.release}")
         if verify:
             manifest.verify(folder)
         return Release(folder, manifest)
 
     def releases(self) -> list[Manifest]:
-        """All complete releases, the newest first."""
-        return [Manifest.read(self.path / release) for release in self._ids()]
+        """All releases whose manifest can be read, the newest first."""
+        held = [self._peek(release) for release in self._ids()]
+        return [manifest for manifest in held if isinstance(manifest, Manifest)]
+
+    def unreadable(self) -> dict[str, str]:
+        """The ids of all other releases, and what is wrong with each."""
+        held = {release: self._peek(release) for release in self._ids()}
+        return {name: str(what) for name, what in held.items() if isinstance(what, ReleaseError)}
 
     def _folder(self, release: str) -> Path:
         if release == POINTER:
             current = self.current()
             if current is None:
-                raise ReleaseError(
-                    f"There is no release in {self.path} yet; make one by "
-                    "`recbench run 03_train_two_tower`"
-                )
+                raise self._nothing_yet()
             release = current
-        elif os.sep in release and Path(release).is_dir():
+        elif os.sep in release:
+            if not Path(release).is_dir():
+                raise ReleaseError(f"{release!r} is no release: there is no such folder")
             return Path(release)
         folder = self.path / as_release_id(release)
-        if not folder.is_dir():
+        if folder.is_symlink() or not folder.is_dir():
             raise ReleaseError(
                 f"There is no release {release!r} in {self.path}; the latest are {self._ids()[:5]}"
             )
         return folder
+
+    def _nothing_yet(self) -> ReleaseError:
+        return ReleaseError(
+            f"There is no release in {self.path} yet; make one by `recbench run 03_train_two_tower`"
+        )
+
+    def _peek(self, release: str) -> Manifest | ReleaseError:
+        try:
+            return self.open(release, verify=False).manifest
+        except ReleaseError as error:
+            return error
 
     def _ids(self) -> list[str]:
         """The newest first; whatever else lies in the folder is left out."""
@@ -179,10 +198,12 @@ class Registry:
         write_json(self.path / POINTER, {"release": release, "earlier": earlier})
 
     def _sweep(self) -> None:
-        for folder in self.path.glob(f"{DRAFT}*"):
+        for draft in [*self.path.glob(f"{DRAFT}*"), *self.path.glob(f".{POINTER}.*.part")]:
             try:
-                age_s = time.time() - folder.stat().st_mtime
+                age_s = time.time() - draft.stat().st_mtime
             except FileNotFoundError:  # another process sealed or swept it just now
                 continue
-            if age_s > ABANDONED_S:
-                shutil.rmtree(folder, ignore_errors=True)
+            if age_s > ABANDONED_S and draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            elif age_s > ABANDONED_S:
+                draft.unlink(missing_ok=True)

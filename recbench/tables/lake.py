@@ -1,12 +1,14 @@
 """One Delta table of the lake: append once, read by version, read what is new, compact."""
 
+import os
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from recbench import columns as c
 from recbench.errors import InputError
@@ -14,6 +16,7 @@ from recbench.errors import InputError
 __all__ = ["LakeTable"]
 
 ATTEMPTS = 5  # an append and a compaction may meet; the later one tries again
+STATISTICS_STEP = timedelta(milliseconds=1)  # Delta cuts the times of its statistics down to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class LakeTable:
     def version(self) -> int:
         """The latest version."""
         return self._open().version()
+
+    @property
+    def identity(self) -> str:
+        """What tells this table from another one that was at this path before."""
+        return str(self._open().metadata().id)
 
     def transaction(self, application: str) -> int | None:
         """The last version that ``application`` committed with its data; None if it never did."""
@@ -59,7 +67,8 @@ class LakeTable:
     def files_since(self, watermark: datetime) -> list[Path]:
         """The data files that may hold rows later than ``watermark``, by their statistics."""
         actions = pl.DataFrame(self._open().get_add_actions(flatten=True))
-        kept = actions.filter((pl.col(f"max.{c.TS}") > watermark).fill_null(True))
+        latest = pl.col(f"max.{c.TS}") + STATISTICS_STEP
+        kept = actions.filter((latest > watermark).fill_null(True))
         return [self.path / name for name in kept["path"]]
 
     def read_since(self, watermark: datetime) -> pl.LazyFrame:
@@ -102,6 +111,11 @@ class LakeTable:
             except CommitFailedError:
                 if attempt == ATTEMPTS - 1:
                     raise
+            except DeltaError as error:
+                refused = _os_error(error, self.path)
+                if refused is None:
+                    raise
+                raise refused from error
         return self.version
 
     def _commit(
@@ -122,3 +136,9 @@ class LakeTable:
                 schema_mode="overwrite",
                 commit_properties=commit,
             )
+
+
+def _os_error(error: DeltaError, path: Path) -> OSError | None:
+    """What the operating system refused, such as room on a full disk; None if it did not."""
+    code = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(code[1]), os.strerror(int(code[1])), str(path)) if code else None

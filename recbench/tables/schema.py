@@ -4,6 +4,7 @@ A column that cannot be used at all is an error; a row that cannot be used is co
 in a side table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import SchemaError
+from recbench.tables.storable import storable
 
 __all__ = ["Checked", "check_events", "check_items"]
 
@@ -62,13 +64,11 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
         cast = cast.with_columns(_derived_event_ids(cast, source).alias(c.EVENT_ID))
     reason = _first_reason(
         [
-            *_unusable(frame, cast, REQUIRED),
-            (pl.col(c.EVENT_ID).is_null(), "event_id is null"),
+            *_unusable(frame, cast, (*REQUIRED, c.EVENT_ID)),
             (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future"),
-            (~pl.col(c.EVENT_ID).is_first_distinct(), "event_id occurs twice"),
         ]
     )
-    checked = _parted(cast, frame, reason)
+    checked = _parted(cast, frame, reason, key=c.EVENT_ID)
     if not len(checked.accepted):
         raise SchemaError(
             f"{source}: none of {len(frame)} rows can be used: {checked.reasons()}. "
@@ -88,21 +88,16 @@ def check_items(frame: pl.DataFrame, *, source: str) -> Checked:
     """
     _require(frame, (c.ITEM_ID,), source=source)
     cast = _cast(frame, c.ITEM_DTYPES, source=source)
-    reason = _first_reason(
-        [
-            *_unusable(frame, cast, (c.ITEM_ID,)),
-            (~pl.col(c.ITEM_ID).is_first_distinct(), "item_id occurs twice"),
-        ]
-    )
-    return _parted(cast, frame, reason)
+    reason = _first_reason(_unusable(frame, cast, (c.ITEM_ID,)))
+    return _parted(cast, frame, reason, key=c.ITEM_ID)
 
 
 def _require(frame: pl.DataFrame, names: tuple[str, ...], *, source: str) -> None:
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise SchemaError(
-            f"{source}: column{'s' * (len(missing) > 1)} {missing} missing; it has {frame.columns}. "
-            "Rename what fits, or add it"
+            f"{source}: column{'s' * (len(missing) > 1)} {missing} missing; it has "
+            f"{frame.columns}. Rename what fits, or add it"
         )
     if not len(frame):
         raise SchemaError(f"{source}: there are no rows")
@@ -155,25 +150,31 @@ def _converted(column: pl.Series, wanted: pl.DataType, *, source: str) -> pl.Ser
 def _unusable(
     frame: pl.DataFrame, cast: pl.DataFrame, names: tuple[str, ...]
 ) -> list[tuple[pl.Series, str]]:
-    conditions = []
+    conditions: list[tuple[pl.Series, str]] = []
     for name in names:
+        if name not in frame.columns:
+            continue
         was_null, is_null = frame[name].is_null(), cast[name].is_null()
         kind = "a time" if name == c.TS else "an int64"
         conditions += [(was_null, f"{name} is null"), (is_null, f"{name} is not {kind}")]
     return conditions
 
 
-def _first_reason(conditions: list[tuple[pl.Expr | pl.Series, str]]) -> pl.Expr:
+def _first_reason(conditions: Sequence[tuple[pl.Expr | pl.Series, str]]) -> pl.Expr:
     """The reason of the first condition that holds, else null."""
     return pl.coalesce(
         pl.when(condition).then(pl.lit(text)) for condition, text in conditions
     ).alias(c.REASON)
 
 
-def _parted(cast: pl.DataFrame, raw: pl.DataFrame, reason: pl.Expr) -> Checked:
-    reasons = cast.select(reason)[c.REASON]
+def _parted(cast: pl.DataFrame, raw: pl.DataFrame, reason: pl.Expr, *, key: str) -> Checked:
+    """The usable rows, one a ``key``; the first row of a key is the one that stays."""
+    usable = reason.is_null()
+    first = pl.when(usable).then(pl.col(key)).is_first_distinct()
+    again = pl.when(usable & ~first).then(pl.lit(f"{key} occurs twice"))
+    reasons = cast.select(pl.coalesce(again, reason).alias(c.REASON))[c.REASON]
     bad = reasons.is_not_null()
-    return Checked(cast.filter(~bad), raw.with_columns(reasons).filter(bad))
+    return Checked(storable(cast.filter(~bad)), storable(raw.with_columns(reasons).filter(bad)))
 
 
 def _derived_event_ids(events: pl.DataFrame, source: str) -> pl.Series:

@@ -59,5 +59,5 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ReleaseError, match="absent.onnx is no ONNX model"):
+    with pytest.raises(ReleaseError, match=r"absent\.onnx is no ONNX model"):
         OnnxQueryTower(tmp_path / "absent.onnx", n_items=3)

@@ -140,7 +140,7 @@ def test_a_release_without_a_file_that_serving_needs_says_which(seal_toy):
     release = seal_toy().release
     files = {n: f for n, f in release.manifest.files.items() if n != "index.safetensors"}
     bare = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, files=files))
-    with pytest.raises(ReleaseError, match="has no file 'index.safetensors', but .*users.parquet"):
+    with pytest.raises(ReleaseError, match=r"has no file 'index.safetensors', but .*users.parquet"):
         ReleasedRecommender.load(bare)
 
 

@@ -1,0 +1,312 @@
+"""Releases appear whole, are verified when opened, and one pointer says which is current."""
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from recbench.errors import ReleaseError
+from recbench.refresh import Registry
+from recbench.refresh.manifest import Manifest
+
+UNKNOWN = "20250101T000000Z-00000000"
+
+
+def names(registry):
+    return sorted(path.name for path in registry.path.iterdir())
+
+
+def test_a_sealed_release_can_be_opened(registry, seal):
+    sealed = seal("first")
+    opened = registry.open(sealed.manifest.release)
+    assert opened == sealed
+    assert opened.path("index.txt").read_text() == "first"
+    assert opened.manifest.lake_version == 3
+
+
+def test_the_id_tells_time_and_content(seal):
+    ids = [seal(text, second).manifest.release for text, second in [("a", 0), ("b", 0), ("a", 1)]]
+    times, digests = zip(*(release.split("-") for release in ids), strict=True)
+    assert times == ("20260101T120000Z", "20260101T120000Z", "20260101T120001Z")
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_the_same_release_cannot_be_sealed_twice(registry, seal):
+    release = seal().manifest.release
+    with pytest.raises(ReleaseError, match=f"{release} is there already"):
+        seal()
+    assert names(registry) == [release]
+
+
+def test_sealing_publishes_nothing(registry, seal):
+    seal()
+    assert registry.current() is None
+
+
+def test_published_is_current_until_the_next(registry, seal):
+    first, second = seal("a", 0).manifest.release, seal("b", 1).manifest.release
+    assert registry.publish(first).manifest.release == registry.current() == first
+    registry.publish(second)
+    assert registry.open().manifest.release == registry.current() == second
+
+
+def test_rolling_back_returns_to_what_was_current_before(registry, seal):
+    first, second, third = (seal(t, n).manifest.release for n, t in enumerate("abc"))
+    for release in (first, second, third):
+        registry.publish(release)
+    assert registry.roll_back().manifest.release == registry.current() == second
+    assert registry.roll_back().manifest.release == registry.current() == first
+    with pytest.raises(ReleaseError, match=f"no release before {first} to roll back to"):
+        registry.roll_back()
+
+
+def test_publishing_the_current_release_again_changes_nothing(registry, seal):
+    first, second = seal("a", 0).manifest.release, seal("b", 1).manifest.release
+    for release in (first, second, second):
+        registry.publish(release)
+    assert registry.roll_back().manifest.release == first
+
+
+def test_nothing_to_roll_back_to_in_an_empty_registry(registry):
+    with pytest.raises(ReleaseError, match="no release before None"):
+        registry.roll_back()
+
+
+def test_releases_are_listed_the_newest_first(registry, seal):
+    ids = [seal(text, second).manifest.release for second, text in enumerate("abc")]
+    assert [manifest.release for manifest in registry.releases()] == ids[::-1]
+
+
+def test_what_is_no_release_is_not_listed(registry, seal):
+    release = seal().manifest.release
+    registry.publish(release)
+    (registry.path / ".ipynb_checkpoints").mkdir()
+    (registry.path / "notes").mkdir()
+    assert [manifest.release for manifest in registry.releases()] == [release]
+
+
+def test_an_absent_registry_lists_nothing(registry):
+    assert registry.releases() == []
+    assert registry.current() is None
+
+
+def test_before_the_first_release_the_way_to_one_is_told(registry):
+    with pytest.raises(ReleaseError, match="no release in .*registry yet; make one by `recbench"):
+        registry.open()
+
+
+def test_an_unknown_release_is_told_with_the_latest(registry, seal):
+    release = seal().manifest.release
+    with pytest.raises(ReleaseError, match=rf"no release '{UNKNOWN}' .*latest are \['{release}'\]"):
+        registry.open(UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../registry", "", "Current", "20260101T120000Z", f"{UNKNOWN}/", f"x{UNKNOWN}"]
+)
+def test_a_name_that_is_no_id_leads_nowhere(registry, seal, name):
+    seal()
+    with pytest.raises(ReleaseError, match="is no release"):
+        registry.open(name)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "index.txt", f".draft-{UNKNOWN}"])
+def test_publish_takes_ids_only(registry, seal, name):
+    seal()
+    with pytest.raises(ReleaseError, match="is no release"):
+        registry.publish(name)
+    assert registry.current() is None
+
+
+def test_a_release_may_be_opened_by_its_folder(registry, seal, tmp_path):
+    sealed = seal()
+    copied = tmp_path / "copy"
+    shutil.copytree(sealed.folder, copied)
+    assert registry.open(str(copied)).path("index.txt").parent == copied
+
+
+def test_a_release_of_elsewhere_cannot_be_published(registry, seal, tmp_path):
+    shutil.copytree(seal().folder, tmp_path / "copy")
+    other = Registry(tmp_path / "other")
+    with pytest.raises(ReleaseError, match=r"copy is not release .* of .*other: only"):
+        other.publish(str(tmp_path / "copy"))
+    assert other.current() is None
+
+
+def test_a_folder_of_the_registry_can_be_published_by_path(registry, seal):
+    sealed = seal()
+    registry.publish(str(sealed.folder))
+    assert registry.current() == sealed.manifest.release
+
+
+def change(path):
+    path.write_text("changed")
+
+
+def point_elsewhere(path):
+    moved = path.rename(path.with_name("moved"))
+    path.symlink_to(moved)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change, r"index\.txt is not the file that was released"),
+        (Path.unlink, r"lacks its file 'index\.txt'"),
+        (point_elsewhere, r"lacks its file 'index\.txt'"),
+    ],
+)
+def test_a_damaged_release_is_neither_opened_nor_published(registry, seal, damage, message):
+    sealed = seal()
+    damage(sealed.folder / "index.txt")
+    for use in (registry.open, registry.publish):
+        with pytest.raises(ReleaseError, match=message):
+            use(sealed.manifest.release)
+    assert registry.current() is None
+    assert registry.open(sealed.manifest.release, verify=False).manifest == sealed.manifest
+
+
+def test_a_release_that_was_damaged_is_not_rolled_back_to(registry, seal):
+    first, second = seal("a", 0), seal("b", 1)
+    registry.publish(first.manifest.release)
+    registry.publish(second.manifest.release)
+    change(first.folder / "tower.txt")
+    with pytest.raises(ReleaseError, match=r"tower\.txt is not the file"):
+        registry.roll_back()
+    assert registry.current() == second.manifest.release
+
+
+def test_a_manifest_cannot_name_files_outside_its_release(registry, seal, tmp_path):
+    sealed = seal()
+    outside = tmp_path / "outside.txt"
+    outside.write_text("index")
+    manifest = json.loads((sealed.folder / "manifest.json").read_text())
+    manifest["files"]["../../outside.txt"] = manifest["files"]["index.txt"]
+    (sealed.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ReleaseError, match=r"lacks its file '\.\./\.\./outside\.txt'"):
+        registry.open(sealed.manifest.release)
+
+
+def test_a_file_that_was_not_released_has_no_path(seal):
+    sealed = seal()
+    with pytest.raises(ReleaseError, match=r"no file 'secret', but \['index.txt', 'tower.txt'\]"):
+        sealed.path("secret")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"[]",
+        b'{"release": 3, "earlier": []}',
+        b'{"release": "../../etc", "earlier": []}',
+        f'{{"release": "{UNKNOWN}"}}'.encode(),
+    ],
+)
+def test_a_damaged_pointer_is_told_and_mended_by_publishing(registry, seal, content):
+    release = seal().manifest.release
+    (registry.path / "current").write_bytes(content)
+    with pytest.raises(ReleaseError, match="current is damaged; publish a release again"):
+        registry.open()
+    registry.publish(release)
+    assert registry.open().manifest.release == release
+
+
+def test_a_pointer_to_a_deleted_release_is_told(registry, seal):
+    sealed = seal()
+    registry.publish(sealed.manifest.release)
+    shutil.rmtree(sealed.folder)
+    with pytest.raises(ReleaseError, match=rf"no release '{sealed.manifest.release}' .* are \[\]"):
+        registry.open()
+
+
+def test_the_pointer_forgets_what_was_long_ago(registry, seal, monkeypatch):
+    monkeypatch.setattr("recbench.refresh.registry.REMEMBERED", 2)
+    ids = [seal(text, second).manifest.release for second, text in enumerate("abcd")]
+    for release in ids:
+        registry.publish(release)
+    held = json.loads((registry.path / "current").read_text())
+    assert held == {"release": ids[3], "earlier": [ids[2], ids[1]]}
+
+
+def test_a_draft_that_was_not_sealed_leaves_nothing(registry):
+    with registry.draft() as draft:
+        (draft / "half.txt").write_text("half")
+    assert names(registry) == []
+
+
+def fail_in_draft(registry):
+    with registry.draft() as draft:
+        (draft / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_draft_that_fails_leaves_nothing(registry):
+    with pytest.raises(OSError, match="No space left"):
+        fail_in_draft(registry)
+    assert names(registry) == []
+
+
+def full_disk(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.write_text", "pathlib.Path.rename"])
+def test_sealing_on_a_full_disk_leaves_nothing_under_a_release_name(
+    registry, a_manifest, monkeypatch, step
+):
+    with registry.draft() as draft:
+        (draft / "index.txt").write_text("index")
+        monkeypatch.setattr(step, full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            registry.seal(draft, a_manifest())
+        monkeypatch.undo()
+    assert names(registry) == []
+
+
+def test_publishing_on_a_full_disk_leaves_the_current_release(registry, seal, monkeypatch):
+    first, second = seal("a", 0).manifest.release, seal("b", 1).manifest.release
+    registry.publish(first)
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        registry.publish(second)
+    monkeypatch.undo()
+    assert registry.current() == first
+    assert names(registry) == sorted([first, second, "current"])
+
+
+def test_drafts_of_dead_processes_are_swept_and_living_ones_kept(registry, seal):
+    two_days_ago = time.time() - 2 * 86_400
+    for name in (".draft-dead", ".draft-living"):
+        (registry.path / name).mkdir(parents=True)
+    os.utime(registry.path / ".draft-dead", (two_days_ago, two_days_ago))
+    release = seal().manifest.release
+    assert names(registry) == [".draft-living", release]
+
+
+def test_a_draft_that_vanishes_while_sweeping_does_not_matter(registry, seal, monkeypatch):
+    registry.path.mkdir()
+    found = Path.glob
+
+    def glob_with_ghost(folder, pattern):
+        return [folder / ".draft-gone", *found(folder, pattern)]
+
+    monkeypatch.setattr(Path, "glob", glob_with_ghost)
+    release = seal().manifest.release
+    assert names(registry) == [release]
+
+
+def test_the_manifest_on_disk_binds_every_file(seal):
+    sealed = seal()
+    assert Manifest.read(sealed.folder) == sealed.manifest
+    assert sorted(sealed.manifest.files) == ["index.txt", "tower.txt"]
+    # echo -n index | sha256sum
+    assert sealed.manifest.files["index.txt"] == {
+        "sha256": "1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6",
+        "bytes": 5,
+    }
