@@ -54,5 +54,5 @@ def evaluate(
     )
     print_table(result.table())
     for name, value in (result.lists | result.left_out).items():
-        click.echo(f"{name}: {value:.4g}")
+        click.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     save_json(json_path, result.to_json())

@@ -106,8 +106,10 @@ def evaluate(
         resamples: of the bootstrap; 0 for means only.
 
     Raises:
-        InputError: malformed recommendations or events, or nobody to evaluate.
+        InputError: malformed recommendations or events, ``k`` below 1, or nobody to evaluate.
     """
+    if k < 1:
+        raise InputError(f"`k` must be at least 1, got {k}")
     check_recommendations(recommendations)
     fitted, tested = _clicked(train, source="train"), _clicked(test, source="test")
     before = fitted if seen is None else pl.concat([fitted, _clicked(seen, source="seen")])

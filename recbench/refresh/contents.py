@@ -12,6 +12,7 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.features.definitions import WindowFeature, from_json, to_json
 from recbench.files import write_json
 from recbench.refresh.registry import Release
@@ -29,7 +30,8 @@ class Contents:
 
     items: Vocabulary
     item_features: pl.DataFrame  # by item row
-    interactions: pl.DataFrame  # clicked events up to the watermark
+    interactions: pl.DataFrame  # up to the watermark: clicks, and what else window features add up
+    watermark_us: int  # microseconds since the epoch
     candidate_embeddings: npt.NDArray[np.float32]  # (n_items, D)
     window_features: tuple[WindowFeature, ...]
     history_length: int
@@ -43,6 +45,7 @@ class Contents:
             Vocabulary(item_features[c.ITEM_ID]),
             item_features,
             pl.read_parquet(release.path("interactions.parquet")),
+            release.manifest.watermark_us,
             load_file(release.path(INDEX))[EMBEDDINGS],
             from_json(declared["window_features"]),
             declared["history_length"],
@@ -67,22 +70,41 @@ def write_contents(
         folder: a draft of the registry.
         items: the catalogue.
         item_features: canonical items; those outside the catalogue are left out.
-        events: canonical, up to the watermark; their clicks become histories and seen items.
-        candidate_embeddings: (n_items, D).
+        events: canonical, up to the watermark; their clicks become histories and seen items. An
+            event that was not clicked is kept where a window feature adds up a value of it, so that
+            serving computes what training saw.
+        candidate_embeddings: (n_items, D), finite.
         popularity: named states as of the watermark, each (n_items,).
         window_features: what the query tower takes, in its order.
         history_length: L of the query tower.
         metrics: from the fit before any refit.
+
+    Raises:
+        InputError: ``candidate_embeddings`` has another number of rows, or holds NaN or infinity.
     """
+    if candidate_embeddings.ndim != 2 or len(candidate_embeddings) != len(items):
+        raise InputError(
+            f"`candidate_embeddings` must have one row an item: expected ({len(items)}, D), got "
+            f"{candidate_embeddings.shape}"
+        )
+    n_bad = int((~np.isfinite(candidate_embeddings)).any(axis=1).sum())
+    if n_bad:
+        raise InputError(f"`candidate_embeddings` of {n_bad} items are not finite")
     by_row = pl.DataFrame({c.ITEM_ID: items.ids})
     item_features = by_row.join(item_features, on=c.ITEM_ID, how="left", maintain_order="left")
     item_features.write_parquet(folder / "items.parquet")
-    clicked = events.filter(pl.col(c.CLICKED))
-    kept = [c.USER_ID, c.ITEM_ID, c.TS, *({c.WATCH_MS} & set(events.columns))]
-    clicked.select(kept).write_parquet(folder / "interactions.parquet")
-    Vocabulary.of(clicked[c.USER_ID]).write(folder / "users.parquet", column=c.USER_ID)
+    _interactions(events, window_features).write_parquet(folder / "interactions.parquet")
+    users = Vocabulary.of(events.filter(pl.col(c.CLICKED))[c.USER_ID])
+    users.write(folder / "users.parquet", column=c.USER_ID)
     by_row.with_columns(**popularity).write_parquet(folder / "popularity.parquet")
     save_file({EMBEDDINGS: np.ascontiguousarray(candidate_embeddings)}, folder / INDEX)
     declared = {"window_features": to_json(window_features), "history_length": history_length}
     write_json(folder / "features.json", declared)
     write_json(folder / "metrics.json", metrics)
+
+
+def _interactions(events: pl.DataFrame, window_features: Sequence[WindowFeature]) -> pl.DataFrame:
+    named = dict.fromkeys(feature.value for feature in window_features)
+    values = [name for name in named if name is not None and name in events.columns]
+    counts = pl.any_horizontal(c.CLICKED, *(pl.col(name).is_not_null() for name in values))
+    return events.filter(counts).select(c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *values)

@@ -39,6 +39,16 @@ class Manifest:
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
 
+    def __post_init__(self) -> None:
+        """Refuse times and files that could not be used later."""
+        for name in ("created", "watermark"):
+            held = getattr(self, name)
+            if datetime.fromisoformat(held).tzinfo is None:
+                raise ReleaseError(f"`{name}` must have a time zone, got {held!r}")
+        for name, facts in self.files.items():
+            if not {"sha256", "bytes"} <= set(facts):
+                raise ReleaseError(f"`files` must give sha256 and bytes of {name!r}, got {facts}")
+
     @property
     def watermark_us(self) -> int:
         """The watermark in microseconds since the epoch."""
@@ -75,7 +85,7 @@ class Manifest:
             raise ReleaseError(f"{folder} has format {written!r}, this version reads {FORMAT}")
         try:
             return cls(**held)
-        except TypeError as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
 
     def verify(self, folder: Path) -> None:

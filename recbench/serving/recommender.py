@@ -60,9 +60,8 @@ class ReleasedRecommender:
     def queries(
         self, user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64] | None = None
     ) -> Queries:
-        """Requests of users, with all their history before ``ts``; default: the whole of it."""
-        after_all = int(self.log.ts.max(initial=0)) + 1
-        return self.log.queries(user_ids, after_all if ts is None else ts)
+        """Requests of users, with all their history before ``ts``; default: after the watermark."""
+        return self.log.queries(user_ids, self.contents.watermark_us + 1 if ts is None else ts)
 
     def query_embeddings(self, queries: Queries) -> npt.NDArray[np.float32]:
         """(Q, D)."""

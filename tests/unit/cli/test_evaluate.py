@@ -149,3 +149,12 @@ def test_nobody_to_evaluate_exits_2(evaluate):
     code, _, errors = evaluate(test="seen.parquet")
     assert code == 2
     assert "No user of the test has a relevant item" in errors
+
+
+def test_large_counts_are_printed_in_full(evaluate):
+    n = 12_345
+    seen = {"user_id": [1] * n, "item_id": range(100, 100 + n)}
+    pl.DataFrame(seen).write_parquet("train.parquet")
+    pl.DataFrame(seen | {"rank": range(1, n + 1)}).write_parquet("recs.parquet")
+    _, output, _ = evaluate()
+    assert "n_repeats_dropped: 12345\n" in output

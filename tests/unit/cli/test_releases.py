@@ -102,7 +102,7 @@ def test_rollback_without_an_earlier_release_exits_2(capsys, registry, sealed):
 
 def test_publishing_an_unknown_release_exits_2(capsys, sealed):
     message = failing(capsys, "publish", "20250101T000000Z-00000000")
-    assert f"no release '20250101T000000Z-00000000' in" in message
+    assert "no release '20250101T000000Z-00000000' in" in message
     assert str(sealed[::-1]) in message
 
 

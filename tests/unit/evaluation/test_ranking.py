@@ -304,3 +304,8 @@ def test_malformed_recommendations_are_refused(recs, message):
 def test_malformed_events_are_refused(bad, message):
     with pytest.raises(InputError, match=message):
         evaluate(lists({1: [7]}), train=NOBODY, seen=bad, test=events((1, 7)))
+
+
+def test_lists_must_have_a_length():
+    with pytest.raises(InputError, match="`k` must be at least 1, got 0"):
+        evaluate(lists({1: [7]}), train=NOBODY, test=events((1, 7)), k=0)

@@ -72,7 +72,7 @@ def test_publishing_the_current_release_again_changes_nothing(registry, seal):
 
 
 def test_nothing_to_roll_back_to_in_an_empty_registry(registry):
-    with pytest.raises(ReleaseError, match="no release before None"):
+    with pytest.raises(ReleaseError, match="There is no release in .*registry yet"):
         registry.roll_back()
 
 
@@ -282,11 +282,13 @@ def test_publishing_on_a_full_disk_leaves_the_current_release(registry, seal, mo
 
 def test_drafts_of_dead_processes_are_swept_and_living_ones_kept(registry, seal):
     two_days_ago = time.time() - 2 * 86_400
-    for name in (".draft-dead", ".draft-living"):
-        (registry.path / name).mkdir(parents=True)
-    os.utime(registry.path / ".draft-dead", (two_days_ago, two_days_ago))
+    for name in ("dead", "living"):
+        (registry.path / f".draft-{name}").mkdir(parents=True)
+        (registry.path / f".current.{name}.part").touch()
+    for name in (".draft-dead", ".current.dead.part"):
+        os.utime(registry.path / name, (two_days_ago, two_days_ago))
     release = seal().manifest.release
-    assert names(registry) == [".draft-living", release]
+    assert names(registry) == [".current.living.part", ".draft-living", release]
 
 
 def test_a_draft_that_vanishes_while_sweeping_does_not_matter(registry, seal, monkeypatch):
