@@ -123,4 +123,4 @@ def _differences(left: dict[str, Any], right: dict[str, Any]) -> list[tuple[str,
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,82 +1,110 @@
-"""What a log looks like over time and over items, as small tables."""
+"""What a log looks like over time, users and items, as small tables."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 import polars as pl
 
 from recbench import columns as c
+from recbench.errors import InputError
 
 __all__ = ["concentration", "drift", "events_per_day", "gaps_s", "same_instant"]
 
-GROUPS = {1: "1", 2: "2", 5: "3-5", 10: "6-10", None: "11 or more"}  # the largest -> its label
-FIRST = "first"
+AT_ONCE = {1: "1", 2: "2", 5: "3-5", 10: "6-10"}  # the largest size of a group -> its label
+MORE_AT_ONCE = "11 or more"
 
 
 def events_per_day(events: pl.DataFrame) -> pl.DataFrame:
-    """``day`` and ``n_events`` for every UTC day from the first event to the last, idle ones too."""
-    day = pl.col(c.TS).dt.truncate("1d").alias("day")
-    counted = events.group_by(day).agg(pl.len().cast(pl.Int64).alias("n_events"))
-    first, last = counted["day"].min(), counted["day"].max()
-    days = pl.select(pl.datetime_range(first, last, "1d", time_unit="us").alias("day"))
+    """``day`` and ``n_events``: every UTC day from the first event to the last, idle ones, too."""
+    counted = events.group_by(pl.col(c.TS).dt.truncate("1d").alias("day")).agg(
+        pl.len().cast(pl.Int64).alias("n_events")
+    )
+    days = counted.select(pl.datetime_range(pl.col("day").min(), pl.col("day").max(), "1d"))
     return days.join(counted, on="day", how="left", maintain_order="left").with_columns(
         pl.col("n_events").fill_null(0)
     )
 
 
 def gaps_s(events: pl.DataFrame) -> pl.Series:
-    """Seconds from each event to the next of the same user, ascending; zero within one instant."""
+    """Seconds from each event to the user's next, ascending; zero within one instant."""
     ordered = events.select(c.USER_ID, c.TS).sort(c.USER_ID, c.TS)
     gaps = ordered.select(pl.col(c.TS).diff().over(c.USER_ID).alias("gap_s"))["gap_s"]
     return gaps.drop_nulls().dt.total_seconds(fractional=True).sort()
 
 
 def concentration(events: pl.DataFrame) -> pl.DataFrame:
-    """``items_frac`` of the items, the most clicked first, and ``clicks_frac`` that they hold.
+    """``clicks_frac``: what the most clicked ``items_frac`` of all clicked items hold.
 
-    The first row is (0, 0), the last (1, 1). Only items with a click count.
+    The first row is (0, 0), the last (1, 1).
+
+    Raises:
+        InputError: nothing was clicked.
     """
-    counts = events.filter(c.CLICKED)[c.ITEM_ID].value_counts(sort=True)["count"].cast(pl.Float64)
-    origin = pl.Series([0.0])
+    counts = _clicks(events)[c.ITEM_ID].value_counts(sort=True)["count"].cast(pl.Float64)
     return pl.DataFrame(
         {
-            "items_frac": pl.int_range(len(counts) + 1, eager=True) / max(len(counts), 1),
-            "clicks_frac": origin.append(counts.cum_sum() / max(counts.sum(), 1.0)),
+            "items_frac": pl.int_range(len(counts) + 1, eager=True) / len(counts),
+            "clicks_frac": pl.Series([0.0]).append(counts.cum_sum() / counts.sum()),
         }
     )
 
 
 def drift(events: pl.DataFrame, *, k: int, n_periods: int) -> pl.DataFrame:
-    """How much of each period's top k was already the top k before.
+    """How much of each period's top k was in the top k before.
 
-    The log's time span is cut into ``n_periods`` of equal length. Ties are broken by item id.
-    Periods without a click are left out.
+    The time from the first click to the last is cut into equal periods; those without a click are
+    left out. Ties within a top list are broken by item id.
 
     Args:
         events: canonical.
-        k: items of a top list.
+        k: items of a top list, 1 or more.
         n_periods: 2 or more.
 
     Returns:
-        A row for each period but the first: ``ts`` when it starts, ``kept_of_previous`` and
-        ``kept_of_first``, shares of its top list in [0, 1].
+        A row for each period but the first: ``ts`` when it starts, ``of_previous`` and
+        ``of_first``, shares of its list in [0, 1] that these periods' lists hold.
+
+    Raises:
+        InputError: ``k`` or ``n_periods`` is too small, or nothing was clicked.
     """
-    clicks = events.filter(c.CLICKED)
-    starts, tops = _top_lists(clicks, k=k, n_periods=n_periods)
+    if k < 1 or n_periods < 2:
+        raise InputError(f"`k` must be 1 or more, `n_periods` 2 or more; got {k} and {n_periods}")
+    clicks = _clicks(events)
+    first, last = cast("datetime", clicks[c.TS].min()), cast("datetime", clicks[c.TS].max())
+    length = (last - first) / n_periods
+    starts = [first + at * length for at in range(n_periods)]
+    period = pl.sum_horizontal(pl.col(c.TS) >= start for start in starts[1:]).alias("period")
+    tops = (
+        clicks.group_by(period, c.ITEM_ID)
+        .len()
+        .sort("period", "len", c.ITEM_ID, descending=[False, True, False])
+        .group_by("period", maintain_order=True)
+        .agg(pl.col(c.ITEM_ID).head(k))
+    )
+    lists = [set(top) for top in tops[c.ITEM_ID]]
     rows = [
-        (starts[at], _shared(top, before), _shared(top, tops[0]))
-        for at, (before, top) in enumerate(zip(tops, tops[1:], strict=False), start=1)
+        (starts[at], len(top & before) / len(top), len(top & lists[0]) / len(top))
+        for at, before, top in zip(tops["period"][1:], lists, lists[1:], strict=False)
     ]
-    schema = {c.TS: c.INSTANT, "kept_of_previous": pl.Float64, "kept_of_first": pl.Float64}
+    schema = [(c.TS, c.INSTANT), ("of_previous", pl.Float64()), ("of_first", pl.Float64())]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def same_instant(events: pl.DataFrame) -> pl.DataFrame:
     """``events_frac`` by ``at_once``: how many events the user has at that very instant."""
-    sizes = events.select(pl.len().over(c.USER_ID, c.TS).alias("size"))["size"]
-    shares, above = [], 0
-    for largest, label in GROUPS.items():
-        inside = sizes > above if largest is None else sizes.is_between(above + 1, largest)
-        shares.append((label, float(inside.sum() / len(sizes))))
-        above = largest or above
-    return pl.DataFrame(shares, schema={"at_once": pl.String, "events_frac": pl.Float64}, orient="row")
+    size = pl.len().over(c.USER_ID, c.TS).cast(pl.Int64)
+    labels = [*AT_ONCE.values(), MORE_AT_ONCE]
+    found = events.select(size.cut(list(AT_ONCE), labels=labels).cast(pl.String).alias("at_once"))
+    shares = found.group_by("at_once").agg((pl.len() / len(events)).alias("events_frac"))
+    return (
+        pl.DataFrame({"at_once": labels})
+        .join(shares, on="at_once", how="left", maintain_order="left")
+        .with_columns(pl.col("events_frac").fill_null(0.0))
+    )
+
+
+def _clicks(events: pl.DataFrame) -> pl.DataFrame:
+    clicks = events.filter(c.CLICKED)
+    if not len(clicks):
+        raise InputError(f"None of {len(events)} events is clicked: there is no popularity")
+    return clicks

@@ -6,25 +6,29 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recbench.errors import InputError
+from recbench.features.batch import window_lookup
 from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
 from recbench.refresh.contents import Contents, write_contents
+from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+EMBEDDINGS = np.arange(6, dtype=np.float32).reshape(2, 3).T
 
 
 @pytest.fixture
 def write(registry, a_manifest):
     """Seals a release of three items from four events, one of them not clicked."""
 
-    def seal(events):
+    def seal(events, embeddings=EMBEDDINGS):
         with registry.draft() as draft:
             write_contents(
                 draft,
                 items=Vocabulary([30, 10, 20]),
                 item_features=pl.DataFrame({"item_id": [10, 30, 99], "title": ["A", "C", "Z"]}),
                 events=events,
-                candidate_embeddings=np.arange(6, dtype=np.float32).reshape(2, 3).T,
+                candidate_embeddings=embeddings,
                 popularity={"half_life_60_s": np.array([1.0, 0.5, 0.0])},
                 window_features=DEFAULT_WINDOW_FEATURES,
                 history_length=7,
@@ -60,17 +64,50 @@ def test_embeddings_are_kept_to_the_bit_whatever_their_layout(write, events):
     assert contents.candidate_embeddings.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_only_clicks_become_interactions_and_users(write, events):
+def test_only_clicks_make_users_and_histories(write, events):
     release = write(events)
-    contents = Contents.read(release)
-    assert contents.interactions.columns == ["user_id", "item_id", "ts", "watch_ms"]
-    assert contents.interactions["user_id"].to_list() == [5, 5, 4]
+    log = InteractionLog.from_events(Contents.read(release).interactions)
+    assert log.users.ids.tolist() == [4, 5]
+    assert len(log) == 3
     assert pl.read_parquet(release.path("users.parquet"))["user_id"].to_list() == [4, 5]
+
+
+def test_what_was_not_clicked_is_kept_only_where_a_window_feature_adds_it_up(write, events):
+    assert Contents.read(write(events)).interactions["user_id"].to_list() == [5, 5, 4, 6]
+    unwatched = events.with_columns(pl.lit(None, pl.Int64).alias("watch_ms"))
+    assert Contents.read(write(unwatched)).interactions["user_id"].to_list() == [5, 5, 4]
 
 
 def test_events_need_no_watch_time(write, events):
     contents = Contents.read(write(events.drop("watch_ms")))
-    assert contents.interactions.columns == ["user_id", "item_id", "ts"]
+    assert contents.interactions.columns == ["user_id", "item_id", "ts", "clicked"]
+
+
+def test_window_features_of_a_release_are_those_of_training(write, events):
+    # user 6 did not click, but watched for 4 ms
+    users, soon = np.array([5, 6]), np.full(2, int(START.timestamp() + 60) * 1_000_000)
+    held = Contents.read(write(events)).interactions
+    served = window_lookup(held, DEFAULT_WINDOW_FEATURES)(users, soon)
+    assert served.tolist() == [[2, 1], [0, 4]]
+    assert served.tolist() == window_lookup(events, DEFAULT_WINDOW_FEATURES)(users, soon).tolist()
+
+
+def test_the_watermark_is_that_of_the_manifest(write, events):
+    # 2026-01-01 11:00 UTC is 1,767,265,200 s after the epoch
+    assert Contents.read(write(events)).watermark_us == 1_767_265_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        (np.zeros((2, 4)), r"expected \(3, D\), got \(2, 4\)"),
+        (np.zeros(3), r"expected \(3, D\), got \(3,\)"),
+        (np.array([[0, 1], [np.nan, 1], [np.inf, 1]]), "of 2 items are not finite"),
+    ],
+)
+def test_embeddings_that_could_not_be_served_are_refused(write, events, embeddings, message):
+    with pytest.raises(InputError, match=message):
+        write(events, embeddings.astype(np.float32))
 
 
 def test_feature_definitions_and_popularity_travel_along(write, events):

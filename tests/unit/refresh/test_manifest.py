@@ -60,3 +60,30 @@ def test_a_release_id_has_one_form():
     assert not is_release_id("20260131T120000Z-0A1B2C3D")
     with pytest.raises(ReleaseError, match="'latest' is no release id, such as 2026"):
         as_release_id("latest")
+
+
+@pytest.mark.parametrize("name", ["created", "watermark"])
+def test_times_need_a_zone(a_manifest, name):
+    with pytest.raises(ReleaseError, match=f"`{name}` must have a time zone, got '2026-01-01'"):
+        dataclasses.replace(a_manifest(), **{name: "2026-01-01"})
+
+
+def test_files_need_checksum_and_size(a_manifest):
+    with pytest.raises(ReleaseError, match=r"sha256 and bytes of 'index', got {'bytes': 3}"):
+        dataclasses.replace(a_manifest(), files={"index": {"bytes": 3}})
+
+
+def test_the_watermark_in_microseconds_is_exact(a_manifest):
+    manifest = dataclasses.replace(a_manifest(), watermark="1970-01-02 01:00:00.000001+01:00")
+    assert manifest.watermark_us == 86_400_000_001  # one day and one microsecond
+
+
+def test_the_own_id_changes_with_all_that_is_bound_and_is_the_same_when_read(tmp_path, a_manifest):
+    manifest = a_manifest()
+    others = [
+        dataclasses.replace(manifest, **change)
+        for change in ({"lake_version": 4}, {"settings": {"seed": 1}}, {"parent": "x"})
+    ]
+    assert len({one.own_id for one in [manifest, *others]}) == 4
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path).own_id == manifest.own_id

@@ -312,3 +312,39 @@ def test_the_manifest_on_disk_binds_every_file(seal):
         "sha256": "1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6",
         "bytes": 5,
     }
+
+
+def test_a_changed_manifest_is_not_opened(registry, seal):
+    sealed = seal()
+    path = sealed.folder / "manifest.json"
+    path.write_text(path.read_text().replace('"ndcg@20": 0.25', '"ndcg@20": 0.95'))
+    with pytest.raises(ReleaseError, match=r"is not the manifest that was released: .*content"):
+        registry.open(sealed.manifest.release)
+
+
+def test_a_release_under_the_id_of_another_is_not_opened(registry, seal):
+    sealed = seal()
+    sealed.folder.rename(registry.path / UNKNOWN)
+    with pytest.raises(ReleaseError, match=f"holds another release, {sealed.manifest.release}"):
+        registry.open(UNKNOWN)
+
+
+def test_a_link_in_the_registry_is_no_release(registry, seal):
+    sealed = seal()
+    (registry.path / UNKNOWN).symlink_to(sealed.folder)
+    with pytest.raises(ReleaseError, match=f"no release '{UNKNOWN}'"):
+        registry.open(UNKNOWN)
+
+
+def test_a_path_that_leads_nowhere_is_no_release(registry):
+    with pytest.raises(ReleaseError, match="'/no/where' is no release: there is no such folder"):
+        registry.open("/no/where")
+
+
+def test_unreadable_releases_do_not_hide_the_others(registry, seal):
+    good, bad = seal("a", 0), seal("b", 1)
+    (bad.folder / "manifest.json").write_text("{")
+    assert [manifest.release for manifest in registry.releases()] == [good.manifest.release]
+    (told,) = registry.unreadable().items()
+    assert told[0] == bad.manifest.release
+    assert "manifest.json is damaged" in told[1]
