@@ -26,7 +26,7 @@ def list_releases(json_path: Path | None) -> None:
 
     registry = Registry(registry_path())
     current = registry.current()
-    held = registry.releases()
+    held, unreadable = registry.releases(), registry.unreadable()
     if held:
         print_table(
             pl.DataFrame(
@@ -39,9 +39,12 @@ def list_releases(json_path: Path | None) -> None:
                 }
             )
         )
-    else:
+    elif not unreadable:
         click.echo(f"No releases in {registry.path} yet: recbench run 03_train_two_tower makes one")
-    save_json(json_path, {"current": current, "releases": [asdict(m) for m in held]})
+    for release, reason in unreadable.items():
+        click.echo(f"{release} cannot be used: {reason}", err=True)
+    listed = {"current": current, "releases": [asdict(m) for m in held], "unreadable": unreadable}
+    save_json(json_path, listed)
 
 
 @releases.command()

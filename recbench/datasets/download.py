@@ -24,7 +24,8 @@ def download(
 ) -> Path:
     """``target`` with the content of ``url``; a file that is there already is not fetched again.
 
-    What arrived before an interruption stays in ``target.part`` and is continued.
+    What arrived before an interruption stays in ``target.part`` and is continued; without a
+    checksum only where the server says, by an ETag, that the file is still the same.
 
     Args:
         url: http or https.
@@ -41,13 +42,20 @@ def download(
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
-        _fetch(url, part, timeout_s=timeout_s, show=show)
+        _fetch(
+            url,
+            part,
+            headers=_rest_of(part, checked=checksum is not None),
+            timeout_s=timeout_s,
+            show=show,
+        )
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as bad:
         reason = getattr(bad, "reason", None) or bad
         raise DownloadError(f"{url} could not be fetched: {reason}") from bad
     if checksum is not None:
-        verify(part, checksum, name=url, on_mismatch=part.unlink)
+        verify(part, checksum, name=url, on_mismatch=lambda: _forget(part))
     part.replace(target)
+    _forget(part)
     sync_directory(target.parent)
     return target
 
@@ -76,19 +84,36 @@ def checksum_of(path: Path, algorithm: str) -> str:
         return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
 
 
-def _fetch(url: str, part: Path, *, timeout_s: float, show: bool) -> None:
+def _tag_of(part: Path) -> Path:
+    return part.with_name(part.name + ".etag")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag_of(part).unlink(missing_ok=True)
+
+
+def _rest_of(part: Path, *, checked: bool) -> dict[str, str]:
+    """The headers that ask for what ``part`` lacks; none to ask for the whole file."""
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    tag = _tag_of(part).read_text() if _tag_of(part).exists() else ""
+    if not have or not (checked or tag):
+        return {}
+    return {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
+
+
+def _fetch(url: str, part: Path, *, headers: dict[str, str], timeout_s: float, show: bool) -> None:
+    request = urllib.request.Request(url, headers=headers)
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
-        if error.code == FINISHED and have:
+        if error.code == FINISHED and headers:
             return
         raise
-    with (
-        answer,
-        part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as to,
-    ):
+    goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+    tag = answer.headers.get("ETag", "")
+    _tag_of(part).write_text("" if tag.startswith("W/") else tag)
+    with answer, part.open("ab" if goes_on else "wb") as to:
         length = answer.headers.get("Content-Length")
         received = 0
         with tqdm(

@@ -147,7 +147,8 @@ def window_lookup(
         )
         asked = events.lazy().filter(pl.col(c.USER_ID).is_in(points[c.USER_ID].unique().implode()))
         found = collect(features_at(asked, points.lazy(), features, engine=engine), engine=engine)
-        return found.select(pl.col(names).fill_null(0).cast(pl.Float32)).to_numpy()
+        values = found.select(pl.col(names).fill_null(0).cast(pl.Float32))
+        return values.to_numpy(writable=True)  # torch takes no read-only arrays
 
     return look_up
 

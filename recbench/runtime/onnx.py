@@ -48,8 +48,13 @@ class OnnxQueryTower:
         """(B, L) rows with -1 where padded, (B, L) seconds, (B, W) -> (B, D).
 
         Raises:
-            InputError: an item row outside the catalogue.
+            InputError: an item row outside the catalogue, or shapes that do not belong together.
         """
+        if history_age_s.shape != history_rows.shape or len(window_features) != len(history_rows):
+            raise InputError(
+                f"Ages and window features must belong to histories {history_rows.shape}, got "
+                f"{history_age_s.shape} and {window_features.shape}"
+            )
         if history_rows.size and not -1 <= history_rows.min() <= history_rows.max() < self.n_items:
             raise InputError(
                 f"Item rows must lie in [-1, {self.n_items}), got "

@@ -60,8 +60,9 @@ class LakeTable:
 
     def read(self, version: int | None = None) -> pl.LazyFrame:
         """All rows, of the latest or of a given version."""
-        if version is not None and not 0 <= version <= self.version:
-            raise InputError(f"{self.path} has versions 0 to {self.version}, not {version}")
+        latest = self.version
+        if version is not None and not 0 <= version <= latest:
+            raise InputError(f"{self.path} has versions 0 to {latest}, not {version}")
         return pl.scan_delta(str(self.path), version=version)
 
     def files_since(self, watermark: datetime) -> list[Path]:

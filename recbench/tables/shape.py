@@ -92,9 +92,13 @@ def drift(events: pl.DataFrame, *, k: int, n_periods: int) -> pl.DataFrame:
 
 def same_instant(events: pl.DataFrame) -> pl.DataFrame:
     """``events_frac`` by ``at_once``: how many events the user has at that very instant."""
-    size = pl.len().over(c.USER_ID, c.TS).cast(pl.Int64)
+    size = pl.len().over(c.USER_ID, c.TS)
+    group = pl.coalesce(
+        *(pl.when(size <= largest).then(pl.lit(label)) for largest, label in AT_ONCE.items()),
+        pl.lit(MORE_AT_ONCE),
+    )
     labels = [*AT_ONCE.values(), MORE_AT_ONCE]
-    found = events.select(size.cut(list(AT_ONCE), labels=labels).cast(pl.String).alias("at_once"))
+    found = events.select(group.alias("at_once"))
     shares = found.group_by("at_once").agg((pl.len() / len(events)).alias("events_frac"))
     return (
         pl.DataFrame({"at_once": labels})

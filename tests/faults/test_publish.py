@@ -25,8 +25,8 @@ while True:
             (draft / part).write_text(f"{number} " * 20_000)
         manifest = Manifest(
             release="", created="2026-01-01T00:00:00+00:00", data="toy", protocol="masked",
-            watermark="2026-01-01T00:00:00+00:00", lake_version=number, parent=registry.current(), gate={}, metrics={},
-            settings={}, parity={}, code={},
+            watermark="2026-01-01T00:00:00+00:00", lake_version=number, gate={}, metrics={},
+            parent=registry.current(), settings={}, parity={}, code={},
         )
         registry.publish(registry.seal(draft, manifest).manifest.release)
 """

@@ -50,7 +50,11 @@ def failing(capsys, *arguments):
 def test_an_empty_registry_is_listed_as_such(capsys, tmp_path):
     main(["releases", "list", "--json", str(tmp_path / "out.json")])
     assert f"No releases in {tmp_path / 'registry'} yet" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out.json").read_text()) == {"current": None, "releases": []}
+    assert json.loads((tmp_path / "out.json").read_text()) == {
+        "current": None,
+        "releases": [],
+        "unreadable": {},
+    }
 
 
 def test_the_list_marks_the_current_release(capsys, tmp_path, registry, sealed):
@@ -64,6 +68,16 @@ def test_the_list_marks_the_current_release(capsys, tmp_path, registry, sealed):
     held = json.loads((tmp_path / "out.json").read_text())
     assert held["current"] == sealed[0]
     assert [one["lake_version"] for one in held["releases"]] == [2, 1]
+
+
+def test_the_list_tells_of_releases_that_cannot_be_read(capsys, tmp_path, registry, sealed):
+    (registry.path / sealed[0] / "manifest.json").write_text("{")
+    main(["releases", "list", "--json", str(tmp_path / "out.json")])
+    shown = capsys.readouterr()
+    assert sealed[1] in shown.out
+    assert shown.err.startswith(f"{sealed[0]} cannot be used: ")
+    assert "manifest.json is damaged" in shown.err
+    assert list(json.loads((tmp_path / "out.json").read_text())["unreadable"]) == [sealed[0]]
 
 
 def test_publish_and_rollback_move_the_pointer(capsys, registry, sealed):

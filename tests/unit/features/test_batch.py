@@ -197,3 +197,13 @@ def test_an_unknown_engine_is_refused(events):
 def test_the_gpu_engine_says_what_to_install_where_it_is_missing(events):
     with pytest.raises(InputError, match=r"cudf_polars.*environments/README\.md"):
         collect(events, engine="gpu")
+
+
+def test_looked_up_values_may_be_written_as_torch_asks():
+    events = pl.DataFrame(
+        {"user_id": [1], "item_id": [2], "ts": [0], "clicked": [True], "watch_ms": [5]}
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+    look_up = window_lookup(events, DEFAULT_WINDOW_FEATURES)
+    found = look_up(np.array([1]), np.array([1_000_000]))
+    assert found.flags.writeable
+    assert found.tolist() == [[1.0, 5.0]]

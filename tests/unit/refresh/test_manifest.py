@@ -49,6 +49,28 @@ def test_missing_and_unknown_keys_are_damage(tmp_path, a_manifest, change, told)
         Manifest.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"created": "yesterday"}, "'yesterday'"),
+        ({"watermark": 7}, "argument must be str"),
+        ({"files": ["index.txt"]}, "no attribute 'items'"),
+    ],
+)
+def test_values_that_cannot_be_used_are_damage(tmp_path, a_manifest, change, told):
+    content = dataclasses.asdict(a_manifest()) | change
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(ReleaseError, match=rf"manifest\.json is damaged: .*{told}"):
+        Manifest.read(tmp_path)
+
+
+def test_an_id_is_the_same_after_tuples_paths_and_numbers_became_json(tmp_path, a_manifest):
+    settings = {"half_lives_s": (0.1, 1e-7), "path": tmp_path, "by_step": {10: 1, 9: 2}}
+    manifest = dataclasses.replace(a_manifest(), settings=settings)
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path).own_id == manifest.own_id
+
+
 def test_the_manifest_does_not_hash_itself(tmp_path, a_manifest):
     (tmp_path / "index.txt").write_text("index")
     a_manifest().write(tmp_path)

@@ -46,6 +46,14 @@ def test_item_rows_outside_the_catalogue_are_refused(tmp_path, row, bounds):
         tower(*request(row))
 
 
+@pytest.mark.parametrize(("ages", "windows"), [((2, 1), (2, 2)), ((2, 3), (1, 2))])
+def test_shapes_that_do_not_belong_together_are_refused(tmp_path, ages, windows):
+    tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3)
+    told = rf"histories \(2, 3\), got \({ages[0]}, {ages[1]}\) and \({windows[0]}, {windows[1]}\)"
+    with pytest.raises(InputError, match=told):
+        tower(np.zeros((2, 3), np.int64), np.zeros(ages, np.float32), np.ones(windows, np.float32))
+
+
 def test_a_model_with_other_inputs_is_no_query_tower(tmp_path):
     path = write_tower(tmp_path / "tower.onnx", names=["rows", "age", "window"])
     with pytest.raises(ReleaseError, match=r"takes \['rows', 'age', 'window'\], expected \['hist"):

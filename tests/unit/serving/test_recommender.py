@@ -116,6 +116,13 @@ def test_only_the_latest_events_are_the_history(model):
     assert model.recommend(users(1)).rows() == [(1, 30, 1, 3.0), (1, 40, 2, 1.0)]
 
 
+def test_lists_are_as_of_the_watermark_not_of_the_last_click(model):
+    contents = dataclasses.replace(model.contents, watermark_us=int(model.log.ts.max()) + 7)
+    model = ReleasedRecommender(contents, model.tower, repeats=False)
+    # one microsecond later, so that an event at the watermark is history
+    assert model.queries(users(1, 99)).ts.tolist() == [contents.watermark_us + 1] * 2
+
+
 def test_users_are_those_with_a_history(model):
     assert model.users.ids.tolist() == [1, 2]
 

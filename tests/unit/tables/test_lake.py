@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -199,8 +200,6 @@ def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path):
 
 
 def test_a_table_made_anew_at_the_same_place_is_another_one(tmp_path):
-    import shutil
-
     table = LakeTable(tmp_path / "events")
     table.append(rows(1))
     first = table.identity

@@ -47,9 +47,7 @@ def test_without_the_column_every_row_is_a_click():
     assert len(InteractionLog.from_events(events)) == 1
 
 
-@pytest.mark.parametrize(
-    ("second", "expected"), [(0, []), (1, [10]), (5, [10]), (6, [10, 11, 12])]
-)
+@pytest.mark.parametrize(("second", "expected"), [(0, []), (1, [10]), (5, [10]), (6, [10, 11, 12])])
 def test_a_history_ends_before_the_instant_of_the_request(log, second, expected):
     assert history(log.queries(np.array([1]), at(second)), 0) == expected
 
