@@ -84,7 +84,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError, zlib.error) as error:
         archive.unlink()
         raise DownloadError(
-            f"{archive} is damaged ({error}) and was deleted; give the same command again"
+            f"{archive} is damaged and was deleted; give the same command again"
         ) from error
 
 

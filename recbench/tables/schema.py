@@ -21,6 +21,10 @@ __all__ = ["Checked", "check_events", "check_items"]
 CLOCK_SLACK = timedelta(days=1)  # sources' clocks and time zones are not exact
 REQUIRED = (c.USER_ID, c.ITEM_ID, c.TS)
 KEYS_OF_ANY_TYPE = {c.EVENT_ID, c.REQUEST_ID}
+ZONE = r"(Z|[+-]\d{2}:?\d{2})$"  # at the end of an ISO 8601 time
+LARGEST_EXACT = 2**53  # beyond it a float no longer tells neighbouring integers apart
+EPOCH_HINT = "for seconds since the epoch: pl.from_epoch(column, time_unit='s')"
+DAY_HINT = "if midnight UTC is meant: column.cast(pl.Datetime('us', 'UTC'))"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +56,9 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
     """
     _require(frame, REQUIRED, source=source)
     frame = frame.with_row_index(c.SOURCE_ROW) if c.SOURCE_ROW not in frame.columns else frame
-    frame = frame.with_columns(pl.col(c.SOURCE_ROW).cast(pl.Int64))
+    frame = _cast(frame, {c.SOURCE_ROW: pl.Int64()}, source=source)
     cast = _cast(frame, c.EVENT_DTYPES, source=source)
+    unusable = _unusable(frame, cast, c.EVENT_DTYPES, required=(*REQUIRED, c.EVENT_ID))
     if c.CLICKED not in cast.columns:
         cast = cast.with_columns(pl.lit(True).alias(c.CLICKED))
     arrival = pl.col(c.ARRIVAL_TS) if c.ARRIVAL_TS in cast.columns else pl.lit(None, c.INSTANT)
@@ -62,12 +67,8 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
     )
     if c.EVENT_ID not in cast.columns:
         cast = cast.with_columns(_derived_event_ids(cast, source).alias(c.EVENT_ID))
-    reason = _first_reason(
-        [
-            *_unusable(frame, cast, (*REQUIRED, c.EVENT_ID)),
-            (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future"),
-        ]
-    )
+    future = (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future")
+    reason = _first_reason([*unusable, future])
     checked = _parted(cast, frame, reason, key=c.EVENT_ID)
     if not len(checked.accepted):
         raise SchemaError(
@@ -88,7 +89,7 @@ def check_items(frame: pl.DataFrame, *, source: str) -> Checked:
     """
     _require(frame, (c.ITEM_ID,), source=source)
     cast = _cast(frame, c.ITEM_DTYPES, source=source)
-    reason = _first_reason(_unusable(frame, cast, (c.ITEM_ID,)))
+    reason = _first_reason(_unusable(frame, cast, c.ITEM_DTYPES, required=(c.ITEM_ID,)))
     return _parted(cast, frame, reason, key=c.ITEM_ID)
 
 
@@ -127,37 +128,63 @@ def _converted(column: pl.Series, wanted: pl.DataType, *, source: str) -> pl.Ser
     if have == pl.Null:
         return column.cast(wanted)
     if isinstance(wanted, pl.Datetime):
-        if have == pl.String:
-            return column.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-        if isinstance(have, pl.Datetime):
-            aware = column if have.time_zone else column.dt.replace_time_zone("UTC")
-            return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-        hint = "for seconds since the epoch: pl.from_epoch(column, time_unit='s')"
-        raise SchemaError(
-            f"{source}: `{column.name}` must be a datetime, got {have}; convert it first, {hint}"
-        )
+        return _instants(column, source=source)
     fits = (
-        (wanted.is_integer() and (have.is_integer() or have == pl.String))
+        (wanted.is_integer() and (have.is_numeric() or have == pl.String))
         or (wanted.is_float() and have.is_numeric())
-        or (wanted == pl.Boolean and (have == pl.Boolean or have.is_integer()))
+        or (wanted == pl.Boolean and (have == pl.Boolean or have.is_numeric()))
         or (wanted == pl.String and have in {pl.String, pl.Categorical, pl.Enum})
     )
     if not fits:
-        raise SchemaError(f"{source}: `{column.name}` must be {wanted}, got {have}")
+        raise SchemaError(
+            f"{source}: `{column.name}` must be {wanted}, got {have}; convert or rename it first"
+        )
+    if wanted.is_integer() and have.is_float():
+        exact = (column == column.round()) & (column.abs() <= LARGEST_EXACT)
+        column = column.set(~exact.fill_null(False), None)
+    if wanted == pl.Boolean and have.is_numeric():
+        column = column.set(~column.is_in([0, 1]).fill_null(False), None)
     return column.cast(wanted, strict=False)
 
 
+def _instants(column: pl.Series, *, source: str) -> pl.Series:
+    have = column.dtype
+    if have == pl.String:
+        zoned = column.zip_with(column.str.contains(ZONE), column + "Z")
+        return zoned.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    if isinstance(have, pl.Datetime):
+        aware = column if have.time_zone else column.dt.replace_time_zone("UTC")
+        return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    if have == pl.Date and column.name == c.PUBLISHED_AT:  # known by the day, as a rule
+        return column.cast(c.INSTANT)
+    hint = DAY_HINT if have == pl.Date else EPOCH_HINT
+    raise SchemaError(
+        f"{source}: `{column.name}` must be a datetime, got {have}; convert it first, {hint}"
+    )
+
+
 def _unusable(
-    frame: pl.DataFrame, cast: pl.DataFrame, names: tuple[str, ...]
+    frame: pl.DataFrame,
+    cast: pl.DataFrame,
+    dtypes: dict[str, pl.DataType],
+    *,
+    required: tuple[str, ...],
 ) -> list[tuple[pl.Series, str]]:
     conditions: list[tuple[pl.Series, str]] = []
-    for name in names:
+    for name, wanted in dtypes.items():
         if name not in frame.columns:
             continue
         was_null, is_null = frame[name].is_null(), cast[name].is_null()
-        kind = "a time" if name == c.TS else "an int64"
-        conditions += [(was_null, f"{name} is null"), (is_null, f"{name} is not {kind}")]
+        conditions.append((is_null & ~was_null, f"{name} is not {_kind(wanted)}"))
+        if name in required:
+            conditions.append((was_null, f"{name} is null"))
     return conditions
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "a time"
+    return f"{'an' if dtype.is_integer() else 'a'} {str(dtype).lower()}"
 
 
 def _first_reason(conditions: Sequence[tuple[pl.Expr | pl.Series, str]]) -> pl.Expr:
@@ -186,7 +213,7 @@ def _derived_event_ids(events: pl.DataFrame, source: str) -> pl.Series:
         pl.int_range(pl.len(), dtype=pl.Int64).over(keys).alias("ordinal"),
     )
     seed = np.frombuffer(source.encode(), dtype=np.uint8).astype(np.uint64)
-    state = np.full(len(events), len(seed), dtype=np.uint64)
+    state = np.array([len(seed)], dtype=np.uint64)  # of the source: the same for every row
     for value in seed:
         state = _mixed(state ^ value)
     for column in parts.iter_columns():

@@ -59,8 +59,8 @@ def gaps_figure(gaps: pl.Series) -> "Figure":
         when = f"within {_duration(half)}" if half > 0 else "at the very same instant"
         figure, axes = new_figure(f"Half of the next events come {when}")
         axes.axvline(half, color=COLOURS["reference"], linestyle="--", label="median")
-    drawn = np.unique(np.linspace(0, len(gaps) - 1, POINTS).astype(int)) if len(gaps) else []
-    share = (np.asarray(drawn) + 1) / max(len(gaps), 1)
+    drawn = np.unique(np.linspace(0, len(gaps) - 1, min(POINTS, len(gaps))).astype(np.int64))
+    share = (drawn + 1) / max(len(gaps), 1)
     axes.plot(gaps.to_numpy()[drawn], share, color=COLOURS["model"], label="all users")
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xticks(TICKS_S, TICK_NAMES)

@@ -196,7 +196,7 @@ def test_unusable_users_exit_2(capsys, users, told):
         ({"user_id": None}, "user_id is null"),
         ({"item_id": pl.lit(2**63, pl.UInt64)}, "`item_id` can be read as Int64"),
         ({"ts": pl.lit(5)}, "`ts` must be a datetime, got Int32"),
-        ({"user_id": 0.5}, "`user_id` must be Int64, got Float64"),
+        ({"user_id": 0.5}, "`user_id` can be read as Int64, the first is 0.5"),
     ],
 )
 def test_unusable_pairs_exit_2(capsys, pairs, change, told):

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -170,10 +171,11 @@ def test_a_missing_page_is_told(fetch, server, cached):
     assert cached() == []
 
 
-def test_nobody_there_is_told(fetch, server):
-    server.server_close()
-    with pytest.raises(DownloadError, match=f":{server.server_port}/.* refused"):
-        fetch()
+def test_nobody_there_is_told(fetch):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(DownloadError, match=f":{port}/data.zip could not be fetched: .*refused"):
+        fetch(url=f"http://127.0.0.1:{port}/data.zip")
 
 
 def test_a_server_that_says_nothing_is_given_up(fetch, server):

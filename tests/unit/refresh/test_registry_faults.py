@@ -1,6 +1,8 @@
 """Damaged files, full disks and dead processes: what is refused, what is left, what is swept."""
 
+import contextlib
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -138,6 +140,25 @@ def test_publishing_on_a_full_disk_leaves_the_current_release(registry, seal, mo
     monkeypatch.undo()
     assert registry.current() == first
     assert names(registry) == sorted([first, second, "current"])
+
+
+@pytest.mark.parametrize("n_synced", [0, 1, 2])  # the new pointer, its folder, then all is done
+def test_publishing_on_a_disk_that_fills_up_leaves_the_old_or_the_new(
+    registry, seal, monkeypatch, n_synced
+):
+    old, new = seal("a", 0).manifest.release, seal("b", 1).manifest.release
+    registry.publish(old)
+    synced, calls = os.fsync, itertools.count()
+
+    def fill_up(handle):
+        return synced(handle) if next(calls) < n_synced else full_disk()
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+    with contextlib.suppress(OSError):
+        registry.publish(new)
+    monkeypatch.undo()
+    assert registry.open().manifest.release == (new if n_synced else old)
+    assert names(registry) == sorted([old, new, "current"])
 
 
 def test_drafts_of_dead_processes_are_swept_and_living_ones_kept(registry, seal):

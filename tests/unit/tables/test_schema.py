@@ -60,6 +60,16 @@ def test_rows_are_ordered_by_time_and_ties_by_the_file():
         ({"item_id": [10, 2**63, 10]}, "item_id is not an int64"),
         ({"ts": ["2026-05-01T00:00:00Z", "soon", "2026-05-01T00:00:00Z"]}, "ts is not a time"),
         ({"ts": [NOW, NOW + 1.5 * DAY, NOW]}, "ts is in the future"),
+        ({"ts": ["2026-05-01T00:00:00", "2026-05-01", "2026-05-02 00:00:00"]}, "ts is not a time"),
+        ({"item_id": [10.0, 11.5, 12.0]}, "item_id is not an int64"),
+        ({"item_id": [10.0, 1e19, 12.0]}, "item_id is not an int64"),
+        ({"item_id": [10.0, float("nan"), 12.0]}, "item_id is not an int64"),
+        ({"item_id": [10.0, None, 12.0]}, "item_id is null"),
+        ({"item_id": [10.0, 2.0**53 + 2, 12.0]}, "item_id is not an int64"),
+        ({"watch_ms": ["100", "long", None]}, "watch_ms is not an int64"),
+        ({"position": [1, 40_000, None]}, "position is not an int16"),
+        ({"clicked": [0, 2, 1]}, "clicked is not a boolean"),
+        ({"arrival_ts": [None, "later", "2026-05-01T00:00:00Z"]}, "arrival_ts is not a time"),
         ({"event_id": [5, None, 6]}, "event_id is null"),
         ({"event_id": [5, 2**63, 6]}, "event_id is not an int64"),
         ({"event_id": [5, 6, 5]}, "event_id occurs twice"),
@@ -123,14 +133,20 @@ def test_a_log_without_one_usable_row_is_refused_with_the_counts():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"user_id": [1.0, 2.0, 3.0]}, "`user_id` must be Int64, got Float64"),
+        ({"user_id": [1.5, 2.5, 3.5]}, "no value of `user_id` .* Int64, the first is 1.5"),
+        ({"user_id": [True, True, True]}, "`user_id` must be Int64, got Boolean; convert or"),
         ({"user_id": ["a", "b", "c"]}, r"no value of `user_id` .* Int64, the first is 'a'"),
         ({"item_id": [2**63] * 3}, "no value of `item_id` .* the first is 9223372036854775808"),
         ({"ts": [1, 2, 3]}, "`ts` must be a datetime, got Int64; .*pl.from_epoch"),
+        (
+            {"ts": [NOW.date()] * 3},
+            r"`ts` must be a datetime, got Date; .*pl.Datetime\('us', 'UTC'\)",
+        ),
         ({"ts": ["a", "b", "c"]}, "no value of `ts` .* the first is 'a'"),
         ({"clicked": ["yes", "no", "no"]}, "`clicked` must be Boolean, got String"),
         ({"propensity": ["a", "b", "c"]}, "`propensity` must be Float64, got String"),
         ({"category": [1, 2, 3]}, "`category` must be String, got Int64"),
+        ({"source_row": ["a", "b", "c"]}, "no value of `source_row` can be read as Int64"),
     ],
 )
 def test_a_column_of_an_unusable_type_is_an_error(columns, message):
@@ -150,6 +166,27 @@ def test_ids_beyond_int64_are_set_aside_as_they_came():
 def test_naive_times_are_utc():
     naive = [NOW.replace(tzinfo=None)] * 3
     assert checked(ts=naive).accepted["ts"].to_list() == [NOW] * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-05-01T10:00:00",
+        "2026-05-01 10:00:00",
+        "2026-05-01 10:00:00.000000",
+        "2026-05-01T10:00:00Z",
+        "2026-05-01T12:00:00+02:00",
+        "2026-05-01T12:00:00+0200",
+    ],
+)
+def test_iso_times_are_read_and_are_utc_where_they_name_no_zone(text):
+    assert checked(ts=[text] * 3).accepted["ts"][0] == datetime(2026, 5, 1, 10, tzinfo=UTC)
+
+
+def test_ids_that_became_floats_beside_a_null_are_whole_again():
+    accepted = checked(item_id=[10.0, None, 2.0**53]).accepted
+    assert accepted["item_id"].to_list() == [10, 2**53]
+    assert accepted.schema["item_id"] == pl.Int64
 
 
 def test_times_of_other_zones_and_units_keep_their_instant():
@@ -201,6 +238,18 @@ def test_items_are_one_row_an_id():
     result = check_items(frame, source="items")
     assert result.accepted.rows() == [(1, "a", 1)]
     assert result.reasons() == {"item_id is null": 1, "item_id occurs twice": 1}
+
+
+def test_items_may_be_published_on_a_day():
+    frame = pl.DataFrame({"item_id": [1], "published_at": [NOW.date()]})
+    assert check_items(frame, source="items").accepted["published_at"].to_list() == [NOW]
+
+
+def test_an_item_with_an_unusable_value_is_set_aside():
+    frame = pl.DataFrame({"item_id": [1, 2], "duration_ms": ["1000", "an hour"]})
+    result = check_items(frame, source="items")
+    assert result.accepted.rows() == [(1, 1000)]
+    assert result.reasons() == {"duration_ms is not an int64": 1}
 
 
 def test_items_need_an_id():
