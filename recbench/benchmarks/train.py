@@ -101,6 +101,7 @@ def _bare_loop(
     towers: TwoTower, batches: Batches, *, settings: TrainingSettings
 ) -> torch.nn.Module:
     """What `fit` computes, and nothing around it."""
+    torch.use_deterministic_algorithms(True)  # as `fit` does on the CPU
     towers.train()
     average = AveragedModel(
         towers,

@@ -30,10 +30,11 @@ def list_data(json_path: Path | None) -> None:
             "protocol": known.protocol,
             "licence": known.licence,
             "homepage": known.homepage,
+            "origins": dict(known.origins),
         }
         for name, known in CATALOGUE.items()
     ]
-    print_table(pl.DataFrame(rows).drop("homepage"))
+    print_table(pl.DataFrame(rows).drop("homepage", "origins"))
     save_json(json_path, rows)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -11,11 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recbench.errors import DownloadError
-from recbench.files import sync_directory
+from recbench.files import sync_directory, whole_file
 
 __all__ = ["checksum_of", "download", "verify"]
 
 CHUNK_BYTES = 1 << 18
+logger = logging.getLogger(__name__)
+
 FINISHED = 416  # the server's word for a range that starts at the end
 
 
@@ -25,7 +28,8 @@ def download(
     """``target`` with the content of ``url``; a file that is there already is not fetched again.
 
     What arrived before an interruption stays in ``target.part`` and is continued; without a
-    checksum only where the server says, by an ETag, that the file is still the same.
+    checksum only where the server says, by an ETag, that the file is still the same. Where the
+    source states no checksum, that of the file that came is kept in ``target.sha256``.
 
     Args:
         url: http or https.
@@ -54,6 +58,8 @@ def download(
         raise DownloadError(f"{url} could not be fetched: {reason}") from bad
     if checksum is not None:
         verify(part, checksum, name=url, on_mismatch=lambda: _forget(part))
+    else:
+        _record(part, target, url=url)
     part.replace(target)
     _forget(part)
     sync_directory(target.parent)
@@ -82,6 +88,14 @@ def checksum_of(path: Path, algorithm: str) -> str:
     """``algorithm:hexadecimal digest`` of the file."""
     with path.open("rb") as stream:
         return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+
+
+def _record(part: Path, target: Path, *, url: str) -> None:
+    found = checksum_of(part, "sha256")
+    record = target.with_name(target.name + ".sha256")
+    with whole_file(record) as draft:
+        draft.write_text(f"{found.removeprefix('sha256:')}  {target.name}\n")
+    logger.warning("%s states no checksum; what came is %s, noted in %s", url, found, record)
 
 
 def _tag_of(part: Path) -> Path:

@@ -4,13 +4,13 @@ Ids and times that may be damaged stay text or become null here: the schema chec
 sets them aside.
 """
 
-import io
 import zipfile
 from pathlib import Path
 
 import polars as pl
 
 from recbench import columns as c
+from recbench.datasets.spreadsheet import from_serial_days, read_sheet
 from recbench.errors import InputError
 
 __all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
@@ -86,14 +86,14 @@ def online_retail(path: Path) -> Tables:
         raw = _sheet(path.read_bytes(), path.name)
     bought = raw.filter(
         pl.col("CustomerID").is_not_null()
-        & (pl.col("Quantity").cast(pl.Int64) > 0)
-        & (pl.col("UnitPrice").cast(pl.Float64) > 0)
+        & (pl.col("Quantity").cast(pl.Int64, strict=False) > 0)
+        & (pl.col("UnitPrice").cast(pl.Float64, strict=False) > 0)
     )
-    codes = bought["StockCode"].cast(pl.String).unique().sort()
+    codes = bought["StockCode"].unique().sort()
     number = {code: row for row, code in enumerate(codes)}
-    item_id = pl.col("StockCode").cast(pl.String).replace_strict(number, return_dtype=pl.Int64)
+    item_id = pl.col("StockCode").replace_strict(number, return_dtype=pl.Int64)
     events = bought.select(
-        pl.col("CustomerID").cast(pl.Float64).cast(pl.Int64).alias(c.USER_ID),
+        pl.col("CustomerID").cast(pl.Float64, strict=False).alias(c.USER_ID),
         item_id.alias(c.ITEM_ID),
         pl.col("InvoiceDate").alias(c.TS),
         pl.col("Quantity").cast(pl.Int64).alias("quantity"),
@@ -101,7 +101,7 @@ def online_retail(path: Path) -> Tables:
         pl.col("Country").alias("country"),
     )
     items = bought.group_by(item_id.alias(c.ITEM_ID)).agg(
-        pl.col("StockCode").cast(pl.String).first().alias("code"),
+        pl.col("StockCode").first().alias("code"),
         pl.col("Description").drop_nulls().first().alias(c.TITLE),
     )
     return events, items.sort(c.ITEM_ID)
@@ -124,29 +124,33 @@ def yoochoose(path: Path) -> Tables:
 
 def kuairand(folder: Path) -> Tables:
     """KuaiRand-Pure: impressions with clicks and watch time, and the basic video features."""
-    logs = [
-        pl.read_csv(path).select(
-            pl.col("user_id").alias(c.USER_ID),
-            pl.col("video_id").alias(c.ITEM_ID),
-            pl.from_epoch("time_ms", time_unit="ms").alias(c.TS),
-            (pl.col("is_click") == 1).alias(c.CLICKED),
-            pl.col("play_time_ms").cast(pl.Int64).alias(c.WATCH_MS),
-            pl.col("is_rand").cast(pl.Int8).alias("is_random"),
-        )
-        for path in sorted(folder.rglob("log_*.csv"))
-    ]
+    logs = [_kuairand_log(path) for path in sorted(folder.rglob("log_*.csv"))]
     if not logs:
         raise InputError(f"{folder} holds no log_*.csv of KuaiRand")
     features = sorted(folder.rglob("video_features_basic*.csv"))
     if not features:
         raise InputError(f"{folder} holds no video_features_basic*.csv of KuaiRand")
-    items = pl.read_csv(features[0]).select(
+    items = pl.read_csv(features[0], infer_schema=False).select(
         pl.col("video_id").alias(c.ITEM_ID),
-        pl.col("upload_dt").str.to_datetime("%Y-%m-%d", time_zone="UTC").alias(c.PUBLISHED_AT),
-        pl.col("tag").cast(pl.String).str.replace_all(",", "|", literal=True).alias(c.CATEGORY),
-        pl.col("video_duration").cast(pl.Float64).cast(pl.Int64).alias(c.DURATION_MS),
+        pl.col("upload_dt").str.to_date("%Y-%m-%d", strict=False).alias(c.PUBLISHED_AT),
+        pl.col("tag").str.replace_all(",", "|", literal=True).alias(c.CATEGORY),
+        pl.col("video_duration").cast(pl.Float64, strict=False).round().alias(c.DURATION_MS),
     )
     return pl.concat(logs).sort(c.TS, maintain_order=True), items
+
+
+def _kuairand_log(path: Path) -> pl.DataFrame:
+    """One file of impressions; ``tab`` is the page on which the video was shown."""
+    columns = pl.scan_csv(path, infer_schema=False).select(
+        pl.col("user_id").alias(c.USER_ID),
+        pl.col("video_id").alias(c.ITEM_ID),
+        pl.from_epoch(pl.col("time_ms").cast(pl.Int64, strict=False), time_unit="ms").alias(c.TS),
+        pl.col("is_click").cast(pl.Int8, strict=False).alias(c.CLICKED),
+        pl.col("play_time_ms").alias(c.WATCH_MS),
+        pl.col("is_rand").cast(pl.Int8, strict=False).alias("is_random"),
+        pl.col("tab").cast(pl.Int8, strict=False),
+    )
+    return columns.collect()
 
 
 def _rated(raw: pl.DataFrame) -> pl.DataFrame:
@@ -206,13 +210,9 @@ def _double_colon(path: Path, *, n_columns: int) -> pl.DataFrame:
 
 
 def _sheet(content: bytes, name: str) -> pl.DataFrame:
+    """Every column as text but the time of the invoice."""
     if name.lower().endswith(".csv"):
         raw = pl.read_csv(content, infer_schema=False, encoding="utf8-lossy")
         when = pl.col("InvoiceDate").str.to_datetime("%m/%d/%Y %H:%M", time_unit="us", strict=False)
         return raw.with_columns(when)
-    try:
-        return pl.read_excel(io.BytesIO(content), engine="calamine")
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"Reading {name} needs the package `fastexcel`: pip install fastexcel"
-        ) from error
+    return read_sheet(content, name=name).with_columns(from_serial_days("InvoiceDate"))

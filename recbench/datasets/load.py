@@ -158,9 +158,8 @@ def _gained(table: LakeTable, events: pl.DataFrame) -> pl.DataFrame | None:
 def _raw(source: _Source, downloads: Path) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     if source.events is None:
         data_set = CATALOGUE[source.name]
-        files = data_set.fetch(downloads)
         logger.warning("%s. Licence: %s (%s)", data_set.title, data_set.licence, data_set.homepage)
-        return data_set.read(*files)
+        return data_set.read(*data_set.fetch(downloads))
     events = _table(source.events)
     return events, _table(source.items) if source.items is not None else None
 

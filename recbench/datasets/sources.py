@@ -18,9 +18,11 @@ __all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoos
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MOVIELENS_ZIP = "md5:0e33842e24a9c977be4e0107933c0723"
 RECBOLE = "recbole==1.2.1"
+RECBOLE_URL = "https://pypi.org/project/recbole/1.2.1/"
 RECBOLE_WHEEL = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/"
-MOVIETWEETINGS_URL = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/latest/"
+MOVIETWEETINGS = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/latest/"
+MOVIETWEETINGS_URLS = tuple(MOVIETWEETINGS + name for name in ("ratings.dat", "movies.dat"))
 ONLINE_RETAIL_URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 YOOCHOOSE_URL = "https://s3-eu-west-1.amazonaws.com/yc-rdata/yoochoose-data.7z"
 KUAIRAND_URL = "https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz"
@@ -43,8 +45,8 @@ def movielens(cache: Path) -> tuple[Path, ...]:
 def movietweetings(cache: Path) -> tuple[Path, ...]:
     """Two text files that its author goes on extending: no fixed checksum."""
     return tuple(
-        download(MOVIETWEETINGS_URL + name, cache / f"movietweetings-{name}", checksum=None)
-        for name in ("ratings.dat", "movies.dat")
+        download(url, cache / f"movietweetings-{url.rpartition('/')[2]}", checksum=None)
+        for url in MOVIETWEETINGS_URLS
     )
 
 

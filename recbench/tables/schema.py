@@ -44,7 +44,8 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
     """Canonical events from ``frame``; further columns pass through.
 
     Missing ``event_id``: a 64-bit hash of (source, user, item, ts, ordinal among equals).
-    Missing ``clicked``: true. Missing ``arrival_ts``: ``ts``. Naive times are UTC.
+    Missing ``arrival_ts``: ``ts``. No column ``clicked``: all true; a null in it is nobody's click
+    and nobody's refusal, and is set aside. Naive times are UTC.
 
     Args:
         frame: at least ``user_id``, ``item_id`` and ``ts``.
@@ -58,13 +59,12 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
     frame = frame.with_row_index(c.SOURCE_ROW) if c.SOURCE_ROW not in frame.columns else frame
     frame = _cast(frame, {c.SOURCE_ROW: pl.Int64()}, source=source)
     cast = _cast(frame, c.EVENT_DTYPES, source=source)
-    unusable = _unusable(frame, cast, c.EVENT_DTYPES, required=(*REQUIRED, c.EVENT_ID))
+    never_null = (*REQUIRED, c.EVENT_ID, c.CLICKED)
+    unusable = _unusable(frame, cast, c.EVENT_DTYPES, required=never_null)
     if c.CLICKED not in cast.columns:
         cast = cast.with_columns(pl.lit(True).alias(c.CLICKED))
     arrival = pl.col(c.ARRIVAL_TS) if c.ARRIVAL_TS in cast.columns else pl.lit(None, c.INSTANT)
-    cast = cast.with_columns(
-        pl.col(c.CLICKED).fill_null(True), arrival.fill_null(pl.col(c.TS)).alias(c.ARRIVAL_TS)
-    )
+    cast = cast.with_columns(arrival.fill_null(pl.col(c.TS)).alias(c.ARRIVAL_TS))
     if c.EVENT_ID not in cast.columns:
         cast = cast.with_columns(_derived_event_ids(cast, source).alias(c.EVENT_ID))
     future = (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future")
@@ -143,7 +143,7 @@ def _converted(column: pl.Series, wanted: pl.DataType, *, source: str) -> pl.Ser
         exact = (column == column.round()) & (column.abs() <= LARGEST_EXACT)
         column = column.set(~exact.fill_null(False), None)
     if wanted == pl.Boolean and have.is_numeric():
-        column = column.set(~column.is_in([0, 1]).fill_null(False), None)
+        column = column.set(~((column == 0) | (column == 1)).fill_null(False), None)
     return column.cast(wanted, strict=False)
 
 

@@ -1,11 +1,15 @@
 """Frames in types that a Delta table can hold, without losing a value."""
 
+from collections import Counter
+
 import polars as pl
+
+from recbench.errors import SchemaError
 
 __all__ = ["storable"]
 
 AS_TEXT = {pl.Null, pl.Categorical, pl.Enum, pl.Time, pl.Int128, pl.UInt128}
-WIDER = {pl.UInt8: pl.Int16, pl.UInt16: pl.Int32, pl.UInt32: pl.Int64}
+WIDER = {pl.UInt8: pl.Int16(), pl.UInt16: pl.Int32(), pl.UInt32: pl.Int64()}
 INT64_MAX = 2**63 - 1
 
 
@@ -14,24 +18,46 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
 
     Unsigned integers become the next wider signed ones, or text where they do not fit into int64;
     instants become microseconds, in UTC where they have a zone; durations become int64
-    microseconds; categories and times of day become text. All other columns stay as they are.
+    microseconds; categories and times of day become text; arrays become lists. So do the values
+    within lists and structs, unsigned 64-bit ones always as text. All other columns stay as they
+    are.
+
+    Raises:
+        SchemaError: two columns differ by upper and lower case only, or hold Python objects.
     """
+    counts = Counter(name.lower() for name in frame.columns)
+    alike = [name for name in frame.columns if counts[name.lower()] > 1]
+    if alike:
+        raise SchemaError(f"Columns {alike} differ by upper and lower case only; rename one")
     return frame.with_columns(_stored(column) for column in frame.iter_columns())
 
 
 def _stored(column: pl.Series) -> pl.Series:
     dtype = column.dtype
-    base = dtype.base_type()
-    if base in AS_TEXT:
-        return column.cast(pl.String)
-    if base in WIDER:
-        return column.cast(WIDER[base])
-    if dtype == pl.UInt64:
-        fits = not (column > INT64_MAX).any()
-        return column.cast(pl.Int64 if fits else pl.String)
-    if dtype == pl.Duration:
+    if dtype == pl.UInt64 and not (column > INT64_MAX).any():
+        return column.cast(pl.Int64)
+    if dtype == pl.Object:
+        raise SchemaError(
+            f"`{column.name}` holds Python objects; convert it to a column type of Polars, or drop it"
+        )
+    nearest = _nearest(dtype)
+    if dtype == pl.Duration:  # the cast to an integer counts the column's own units
         return column.dt.total_microseconds()
+    return column if nearest == dtype else column.cast(nearest)
+
+
+def _nearest(dtype: pl.DataType) -> pl.DataType:
+    base = dtype.base_type()
+    if base in AS_TEXT or base == pl.UInt64:
+        return pl.String()
+    if base in WIDER:
+        return WIDER[base]
+    if isinstance(dtype, pl.Duration):
+        return pl.Int64()
     if isinstance(dtype, pl.Datetime):
-        instant = column.dt.cast_time_unit("us")
-        return instant.dt.convert_time_zone("UTC") if dtype.time_zone else instant
-    return column
+        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
+    if isinstance(dtype, pl.List | pl.Array):
+        return pl.List(_nearest(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct([pl.Field(field.name, _nearest(field.dtype)) for field in dtype.fields])
+    return dtype

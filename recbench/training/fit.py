@@ -51,6 +51,8 @@ def fit(
 ) -> Fitted:
     """Train for ``max_steps``, or to the step that is best by ``evaluate``.
 
+    On the CPU a seed gives the same weights on every run of one machine.
+
     Args:
         towers: trained in place.
         batches: a pure function of (seed, step).
@@ -117,6 +119,8 @@ def _trainer(
         callbacks=callbacks,
         plugins=[WholeFileCheckpointIO()],
         logger=False,
+        # several threads add gradients of repeated rows in any order, unless told not to
+        deterministic=accelerator == "cpu",
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -58,6 +58,21 @@ def test_the_list_names_every_data_set_with_its_licence(data, tmp_path):
         assert all(row[key] in out for key in ("name", "protocol", "licence", "size"))
 
 
+def test_the_list_for_machines_has_the_origins_and_what_they_state_as_checksums(data, tmp_path):
+    data("list", "--json", tmp_path / "list.json")
+    rows = {row["name"]: row for row in json.loads((tmp_path / "list.json").read_text())}
+    assert all(url.startswith("https://") for row in rows.values() for url in row["origins"])
+    assert rows["movielens-100k"]["origins"] == {
+        "https://files.grouplens.org/datasets/movielens/ml-100k.zip": (
+            "md5:0e33842e24a9c977be4e0107933c0723"
+        ),
+        "https://pypi.org/project/recbole/1.2.1/": (
+            "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+        ),
+    }
+    assert list(rows["online-retail"]["origins"].values()) == [None]
+
+
 def test_getting_a_data_set_puts_it_into_the_lake(data, served, tmp_path, workspace):
     served()
     code, out, _ = data("get", "movielens-100k", "--json", tmp_path / "got.json")
@@ -110,12 +125,36 @@ def test_what_was_set_aside_is_described(data, served):
     assert "{'user_id is null': 1}" in out
 
 
-def test_a_missing_column_ends_with_2(data, tmp_path):
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"user_id": [1], "item_id": [2]}, "column ['ts'] missing"),
+        ({"user_id": [1], "item_id": [2], "ts": [1]}, "`ts` must be a datetime, got Int64"),
+        ({"user_id": [1], "item_id": [1e30], "ts": [START]}, "the first is 1e+30"),
+        ({"user_id": [], "item_id": [], "ts": []}, "there are no rows"),
+    ],
+)
+def test_a_log_that_cannot_be_used_ends_with_2(data, tmp_path, columns, told):
     path = tmp_path / "log.parquet"
-    pl.DataFrame({"user_id": [1], "item_id": [2]}).write_parquet(path)
+    pl.DataFrame(columns).write_parquet(path)
     code, out, err = data("describe", "--data", path)
     assert (code, out) == (2, "")
-    assert "column ['ts'] missing" in err
+    assert told in err
+
+
+def test_a_file_that_is_no_parquet_ends_with_2(data, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,ts\n")
+    code, _, err = data("describe", "--data", path)
+    assert code == 2
+    assert "log.csv is not a Parquet file" in err
+
+
+@pytest.mark.parametrize("same", ["user_id", "item_id"])
+def test_one_user_or_one_item_is_a_log(data, tmp_path, same):
+    columns = {"user_id": [1, 2], "item_id": [10, 11], "ts": [START, START]} | {same: [1, 1]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "log.parquet")
+    assert data("describe", "--data", tmp_path / "log.parquet")[0] == 0
 
 
 def test_items_that_are_not_there_end_with_2(data, tiny_log):

@@ -142,7 +142,14 @@ def test_two_versions_of_a_file_are_not_mixed(fetch, server, cached):
         fetch(checksum=None)
     server.breaks_after, server.content, server.tag = None, CONTENT[::-1], '"v2"'
     assert fetch(checksum=None).read_bytes() == CONTENT[::-1]
-    assert cached() == ["data.zip"]
+    assert cached() == ["data.zip", "data.zip.sha256"]
+
+
+def test_a_checksum_that_nobody_states_is_noted(fetch, caplog):
+    target = fetch(checksum=None)
+    noted = target.with_name("data.zip.sha256").read_text()
+    assert noted == f"{SHA256.removeprefix('sha256:')}  data.zip\n"  # as sha256sum has it
+    assert f"states no checksum; what came is {SHA256}" in caplog.text
 
 
 def test_without_a_mark_of_its_version_an_unchecked_file_starts_anew(fetch, server):

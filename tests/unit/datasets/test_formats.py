@@ -155,18 +155,34 @@ def test_online_retail_keeps_purchases_of_known_customers(tmp_path, packed):
     assert items.rows() == [(0, "71053", "LANTERN"), (1, "85123A", "HOLDER")]
 
 
-def test_the_spreadsheet_names_the_package_it_needs(tmp_path, monkeypatch):
-    path = tmp_path / "retail.xlsx"
-    path.write_bytes(b"not opened")
-
-    def missing(*_, **__):
-        raise ModuleNotFoundError("fastexcel")
-
-    monkeypatch.setattr(formats.pl, "read_excel", missing)
-    with pytest.raises(
-        InputError, match=r"retail\.xlsx needs .*`fastexcel`: pip install fastexcel"
-    ):
-        formats.online_retail(path)
+def test_the_workbook_of_online_retail_gives_the_same_tables_as_its_text(tmp_path, write_workbook):
+    text = tmp_path / "retail.csv"
+    text.write_text(lines(RETAIL))
+    day, minute = 40513, 1 / 1440  # 1 December 2010 in Excel's calendar
+    book = write_workbook(
+        RETAIL[0].split(","),
+        [
+            536365,
+            "85123A",
+            "HOLDER",
+            6,
+            day + (8 * 60 + 26) * minute,
+            2.55,
+            17850,
+            "United Kingdom",
+        ],
+        [536365, 71053, "LANTERN", 1, day + (8 * 60 + 26) * minute, 3.39, 17850, "United Kingdom"],
+        [536366, 71053, None, 2, day + (18 * 60 + 28) * minute, 3.39, 13047, "France"],
+        ["C536379", 71053, "LANTERN", -1, day + 0.4, 3.39, 17850, "United Kingdom"],
+        [536414, "85123A", "HOLDER", 56, day + 0.5, 2.55, None, "United Kingdom"],
+        [536415, "85123A", "HOLDER", 1, day + 0.5, 0, 12347, "United Kingdom"],
+    )
+    path = tmp_path / "online-retail.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Online Retail.xlsx", book)
+    ours, theirs = (checked(formats.online_retail(source)) for source in (path, text))
+    assert ours[0].equals(theirs[0])
+    assert ours[1].equals(theirs[1])
 
 
 def test_an_archive_without_a_sheet_is_refused(tmp_path):
@@ -229,12 +245,12 @@ def test_bad_rows_of_yoochoose_are_set_aside(tmp_path):
 def kuairand(tmp_path):
     folder = tmp_path / "KuaiRand-Pure" / "data"
     folder.mkdir(parents=True)
-    header = "user_id,video_id,time_ms,is_click,play_time_ms,is_rand"
+    header = "user_id,video_id,time_ms,is_click,play_time_ms,is_rand,tab"
     (folder / "log_standard_4_08_to_4_21_pure.csv").write_text(
-        lines([header, "1,10,1650000002000,1,5000,0", "2,11,1650000001000,0,0,0"])
+        lines([header, "1,10,1650000002000,1,5000,0,1", "2,11,1650000001000,0,0,0,4"])
     )
     (folder / "log_random_4_22_to_5_08_pure.csv").write_text(
-        lines([header, "1,11,1650000003000,0,700,1"])
+        lines([header, "1,11,1650000003000,0,700,1,1"])
     )
     (folder / "video_features_basic_pure.csv").write_text(
         lines(
@@ -256,10 +272,19 @@ def test_kuairand_rows_are_impressions(kuairand):
         (1, 11, False, 700, 1),
     ]
     assert events["ts"][0] == datetime(2022, 4, 15, 5, 20, 1, tzinfo=UTC)
+    assert events["tab"].to_list() == [4, 1, 1]
     assert items.rows() == [
         (10, datetime(2022, 3, 12, tzinfo=UTC), "3|39", 12500),
         (11, datetime(2022, 3, 13, tzinfo=UTC), "8", None),
     ]
+
+
+def test_damaged_rows_of_kuairand_are_set_aside(kuairand):
+    log = next(kuairand.rglob("log_standard*.csv"))
+    log.write_text(log.read_text() + lines(["1,10,soon,1,5,0,1", "1,10,1650000002000,yes,5,0,1"]))
+    events, _, reasons = checked(formats.kuairand(kuairand))
+    assert len(events) == 3
+    assert reasons == {"clicked is null": 1, "ts is null": 1}
 
 
 @pytest.mark.parametrize("pattern", ["log_*.csv", "video_features_basic*.csv"])

@@ -69,6 +69,7 @@ def test_rows_are_ordered_by_time_and_ties_by_the_file():
         ({"watch_ms": ["100", "long", None]}, "watch_ms is not an int64"),
         ({"position": [1, 40_000, None]}, "position is not an int16"),
         ({"clicked": [0, 2, 1]}, "clicked is not a boolean"),
+        ({"clicked": [False, None, True]}, "clicked is null"),
         ({"arrival_ts": [None, "later", "2026-05-01T00:00:00Z"]}, "arrival_ts is not a time"),
         ({"event_id": [5, None, 6]}, "event_id is null"),
         ({"event_id": [5, 2**63, 6]}, "event_id is not an int64"),
@@ -194,11 +195,15 @@ def test_times_of_other_zones_and_units_keep_their_instant():
     assert checked(ts=zoned).accepted["ts"].to_list() == [NOW] * 3
 
 
-def test_missing_values_of_clicked_and_arrival_get_their_defaults():
+def test_missing_arrivals_are_the_times_themselves():
     late = NOW - DAY + timedelta(hours=1)
-    accepted = checked(clicked=[False, None, True], arrival_ts=[None, None, late]).accepted
-    assert accepted["clicked"].to_list() == [False, True, True]
+    accepted = checked(arrival_ts=[None, None, late]).accepted
     assert accepted["arrival_ts"].to_list() == [NOW - 3 * DAY, NOW - 2 * DAY, late]
+
+
+def test_clicks_may_be_numbers():
+    accepted = checked(clicked=[0.0, 1.0, 1.0]).accepted
+    assert accepted["clicked"].to_list() == [False, True, True]
 
 
 def test_derived_event_ids_are_the_same_everywhere():

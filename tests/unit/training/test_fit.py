@@ -21,6 +21,29 @@ def test_one_seed_trains_to_the_same_weights(tiny_towers, tiny_batches):
     assert state_equal(first, second)
 
 
+def test_threads_do_not_change_the_weights_of_a_seed(tiny_data, tiny_experiment, tiny_arguments):
+    from recbench.jobs.build import batches_for, new_towers
+    from recbench.settings import TowerSettings, TrainingSettings
+
+    # large enough that torch shares a step among threads: without care it ends differently
+    larger = replace(
+        tiny_experiment,
+        towers=TowerSettings(embedding_dim=64, hidden_dim=64),
+        training=TrainingSettings(batch_size=256, n_uniform=2_000, n_cuts=6),
+    )
+    arguments = tiny_arguments | {"experiment": larger}
+    batches = batches_for(tiny_data, tiny_data.events, **arguments)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = (
+            fit(new_towers(tiny_data, larger), batches, max_steps=15).towers for _ in range(2)
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert state_equal(first, second)
+
+
 def test_training_lowers_the_loss(tiny_towers, tiny_batches):
     towers = tiny_towers()
     batch = next(tiny_batches.from_step(0))
