@@ -84,7 +84,7 @@ class LakeTable:
         return scan.filter(pl.col(c.TS) > watermark)
 
     def compact(self) -> int:
-        """Merge small files; the rows and their order stay. Returns the number of files left."""
+        """Merge small files; the rows stay, in any order. Returns the number of files left."""
         for attempt in range(ATTEMPTS):
             try:
                 self._open().optimize.compact()

@@ -3,13 +3,28 @@
 from collections import Counter
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from recbench.errors import SchemaError
 
 __all__ = ["storable"]
 
-AS_TEXT = {pl.Null, pl.Categorical, pl.Enum, pl.Time, pl.Int128, pl.UInt128}
-WIDER = {pl.UInt8: pl.Int16(), pl.UInt16: pl.Int32(), pl.UInt32: pl.Int64()}
+AS_TEXT = {
+    pl.Null,
+    pl.Categorical,
+    pl.Enum,
+    pl.Time,
+    pl.Duration,
+    pl.UInt64,
+    pl.Int128,
+    pl.UInt128,
+}
+WIDER = {
+    pl.UInt8: pl.Int16(),
+    pl.UInt16: pl.Int32(),
+    pl.UInt32: pl.Int64(),
+    pl.Float16: pl.Float32(),
+}
 INT64_MAX = 2**63 - 1
 
 
@@ -19,11 +34,11 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
     Unsigned integers become the next wider signed ones, or text where they do not fit into int64;
     instants become microseconds, in UTC where they have a zone; durations become int64
     microseconds; categories and times of day become text; arrays become lists. So do the values
-    within lists and structs, unsigned 64-bit ones always as text. All other columns stay as they
-    are.
+    within lists and structs, where unsigned 64-bit integers and durations always become text. All
+    other columns stay as they are.
 
     Raises:
-        SchemaError: two columns differ by upper and lower case only, or hold Python objects.
+        SchemaError: two columns differ by upper and lower case only.
     """
     counts = Counter(name.lower() for name in frame.columns)
     alike = [name for name in frame.columns if counts[name.lower()] > 1]
@@ -36,24 +51,18 @@ def _stored(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype == pl.UInt64 and not (column > INT64_MAX).any():
         return column.cast(pl.Int64)
-    if dtype == pl.Object:
-        raise SchemaError(
-            f"`{column.name}` holds Python objects; convert it to a column type of Polars, or drop it"
-        )
-    nearest = _nearest(dtype)
-    if dtype == pl.Duration:  # the cast to an integer counts the column's own units
+    if dtype == pl.Duration:
         return column.dt.total_microseconds()
+    nearest = _nearest(dtype)
     return column if nearest == dtype else column.cast(nearest)
 
 
-def _nearest(dtype: pl.DataType) -> pl.DataType:
+def _nearest(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
     base = dtype.base_type()
-    if base in AS_TEXT or base == pl.UInt64:
+    if base in AS_TEXT:
         return pl.String()
     if base in WIDER:
         return WIDER[base]
-    if isinstance(dtype, pl.Duration):
-        return pl.Int64()
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     if isinstance(dtype, pl.List | pl.Array):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import polars as pl
 import pytest
 
+from recbench.errors import SchemaError
 from recbench.tables.lake import LakeTable
 from recbench.tables.storable import storable
 
@@ -28,7 +29,17 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         (pl.Datetime("ns", "UTC"), NOON, NOON),
         (pl.Datetime("ms"), NOON.replace(tzinfo=None), NOON.replace(tzinfo=None)),
         (pl.String, "as it is", "as it is"),
+        (pl.Float16, 1.5, 1.5),
         (pl.List(pl.Int64), [1, 2], [1, 2]),
+        (pl.List(pl.UInt64), [1, 2**64 - 1], ["1", "18446744073709551615"]),
+        (pl.List(pl.Duration("ms")), [timedelta(seconds=1)], ["PT1S"]),
+        (pl.List(pl.Null), [None], [None]),
+        (pl.Array(pl.UInt8, (2, 1)), [[1], [2]], [[1], [2]]),
+        (
+            pl.Struct({"kind": pl.Categorical(), "n": pl.UInt32()}),
+            {"kind": "tv", "n": 2**32 - 1},
+            {"kind": "tv", "n": 2**32 - 1},
+        ),
     ],
 )
 def test_a_value_of_any_type_survives_the_lake(tmp_path, dtype, value, stored):
@@ -37,6 +48,12 @@ def test_a_value_of_any_type_survives_the_lake(tmp_path, dtype, value, stored):
     held = LakeTable(tmp_path / "table").read().collect()
     assert held["x"].to_list() == [stored]
     assert held.schema == frame.schema
+
+
+def test_names_that_differ_by_case_only_are_refused():
+    frame = pl.DataFrame({"Price": [1], "other": [2], "price": [3]})
+    with pytest.raises(SchemaError, match=r"\['Price', 'price'\] differ by upper and lower"):
+        storable(frame)
 
 
 def test_instants_of_another_zone_become_utc():
