@@ -126,10 +126,11 @@ def _state(path: Path) -> str:
 def _append(source: _Source, folder: Path, downloads: Path, *, now: datetime) -> dict[str, int]:
     """Make the table hold what the source holds; safe to repeat. Returns rows set aside."""
     raw_events, raw_items = _raw(source, downloads)
-    checked = check_events(raw_events, source=source.name, now=now)
-    item_check = (
-        check_items(raw_items, source=f"{source.name} items") if raw_items is not None else None
-    )
+    label = str(source.events or source.name)
+    checked = check_events(raw_events, source=label, identity=source.name, now=now)
+    item_check = None
+    if raw_items is not None:
+        item_check = check_items(raw_items, source=str(source.items or f"{label} items"))
     items = _with_every_item(item_check, checked.accepted)
     _set_aside(folder, checked, item_check)
     LakeTable(folder / "items").overwrite(items)

@@ -40,17 +40,20 @@ class Checked:
         return dict(counts.iter_rows())
 
 
-def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
+def check_events(
+    frame: pl.DataFrame, *, source: str, now: datetime, identity: str | None = None
+) -> Checked:
     """Canonical events from ``frame``; further columns pass through.
 
-    Missing ``event_id``: a 64-bit hash of (source, user, item, ts, ordinal among equals).
+    Missing ``event_id``: a 64-bit hash of (identity, user, item, ts, ordinal among equals).
     Missing ``arrival_ts``: ``ts``. No column ``clicked``: all true; a null in it is nobody's click
     and nobody's refusal, and is set aside. Naive times are UTC.
 
     Args:
         frame: at least ``user_id``, ``item_id`` and ``ts``.
-        source: the name of the log, part of derived event ids.
+        source: what messages call the log.
         now: events later than a day after it are set aside.
+        identity: of the log, part of derived event ids; default: ``source``.
 
     Raises:
         SchemaError: a required column is missing or of an unusable type, or there are no rows.
@@ -66,7 +69,7 @@ def check_events(frame: pl.DataFrame, *, source: str, now: datetime) -> Checked:
     arrival = pl.col(c.ARRIVAL_TS) if c.ARRIVAL_TS in cast.columns else pl.lit(None, c.INSTANT)
     cast = cast.with_columns(arrival.fill_null(pl.col(c.TS)).alias(c.ARRIVAL_TS))
     if c.EVENT_ID not in cast.columns:
-        cast = cast.with_columns(_derived_event_ids(cast, source).alias(c.EVENT_ID))
+        cast = cast.with_columns(_derived_event_ids(cast, identity or source).alias(c.EVENT_ID))
     future = (pl.col(c.TS) > now + CLOCK_SLACK, "ts is in the future")
     reason = _first_reason([*unusable, future])
     checked = _parted(cast, frame, reason, key=c.EVENT_ID)

@@ -1,9 +1,9 @@
 """Frames in types that a Delta table can hold, without losing a value."""
 
 from collections import Counter
+from typing import cast
 
 import polars as pl
-from polars.datatypes import DataTypeClass
 
 from recbench.errors import SchemaError
 
@@ -14,7 +14,6 @@ AS_TEXT = {
     pl.Categorical,
     pl.Enum,
     pl.Time,
-    pl.Duration,
     pl.UInt64,
     pl.Int128,
     pl.UInt128,
@@ -34,8 +33,8 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
     Unsigned integers become the next wider signed ones, or text where they do not fit into int64;
     instants become microseconds, in UTC where they have a zone; durations become int64
     microseconds; categories and times of day become text; arrays become lists. So do the values
-    within lists and structs, where unsigned 64-bit integers and durations always become text. All
-    other columns stay as they are.
+    within lists and structs, where unsigned 64-bit integers always become text. All other columns
+    stay as they are.
 
     Raises:
         SchemaError: two columns differ by upper and lower case only.
@@ -51,22 +50,24 @@ def _stored(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype == pl.UInt64 and not (column > INT64_MAX).any():
         return column.cast(pl.Int64)
-    if dtype == pl.Duration:
-        return column.dt.total_microseconds()
-    nearest = _nearest(dtype)
-    return column if nearest == dtype else column.cast(nearest)
+    # durations in two steps: the cast to integers counts in the unit that the column has
+    in_microseconds = _nearest(dtype, duration=pl.Duration("us"))
+    return column.cast(in_microseconds).cast(_nearest(in_microseconds, duration=pl.Int64()))
 
 
-def _nearest(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
+def _nearest(dtype: pl.DataType, *, duration: pl.DataType) -> pl.DataType:
     base = dtype.base_type()
     if base in AS_TEXT:
         return pl.String()
     if base in WIDER:
         return WIDER[base]
+    if isinstance(dtype, pl.Duration):
+        return duration
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     if isinstance(dtype, pl.List | pl.Array):
-        return pl.List(_nearest(dtype.inner))
+        return pl.List(_nearest(cast("pl.DataType", dtype.inner), duration=duration))
     if isinstance(dtype, pl.Struct):
-        return pl.Struct([pl.Field(field.name, _nearest(field.dtype)) for field in dtype.fields])
+        inner = {name: cast("pl.DataType", kind) for name, kind in dtype.to_schema().items()}
+        return pl.Struct({name: _nearest(kind, duration=duration) for name, kind in inner.items()})
     return dtype

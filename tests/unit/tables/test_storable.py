@@ -32,7 +32,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         (pl.Float16, 1.5, 1.5),
         (pl.List(pl.Int64), [1, 2], [1, 2]),
         (pl.List(pl.UInt64), [1, 2**64 - 1], ["1", "18446744073709551615"]),
-        (pl.List(pl.Duration("ms")), [timedelta(seconds=1)], ["PT1S"]),
+        (pl.List(pl.Duration("ms")), [timedelta(seconds=1)], [1_000_000]),
         (pl.List(pl.Null), [None], [None]),
         (pl.Array(pl.UInt8, (2, 1)), [[1], [2]], [[1], [2]]),
         (
