@@ -16,7 +16,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--train", required=True, type=FILE, help="Events: known users and popularity.")
 @click.option("--seen", type=FILE, help="Further events whose items are masked.")
 @click.option("--test", required=True, type=FILE, help="Events that were to be predicted.")
-@click.option("--recs", required=True, type=FILE, help="user_id, item_id, rank.")
+@click.option("--recs", required=True, type=FILE, help="user_id, item_id, rank; score optional.")
 @click.option(
     "--repeats",
     type=click.Choice(["allow", "mask"]),
@@ -28,6 +28,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @json_option
 def evaluate(
+    *,
     train: Path,
     seen: Path | None,
     test: Path,
@@ -55,4 +56,12 @@ def evaluate(
     print_table(result.table())
     for name, value in (result.lists | result.left_out).items():
         click.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    save_json(json_path, result.to_json())
+    dropped = result.left_out["n_repeats_dropped"]
+    if dropped:
+        click.echo(
+            f"recbench: {dropped} recommended items were in their user's past and were dropped; "
+            "--repeats allow keeps them",
+            err=True,
+        )
+    if json_path is not None:
+        save_json(json_path, result.to_json())

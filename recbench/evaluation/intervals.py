@@ -7,11 +7,13 @@ import numpy.typing as npt
 
 from recbench.errors import InputError
 
-__all__ = ["Interval", "bootstrap_mean"]
+__all__ = ["Interval", "bootstrap_mean", "bootstrap_means"]
 
 RESAMPLES = 2_000
 LEVEL = 0.95
-CELLS_AT_ONCE = 4_000_000  # bounds the memory of one block of resamples
+CELLS_AT_ONCE = 1_000_000  # bounds the memory of one block of resamples
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,19 @@ class Interval:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def bootstrap_mean(
-    values: npt.NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval:
-    """The mean over users with its percentile bootstrap interval.
+def bootstrap_mean(values: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """The mean over users of one value each, (U,); otherwise as ``bootstrap_means``."""
+    return bootstrap_means(values[:, None], seed=seed, resamples=resamples)[0]
 
-    Give differences of the same users to compare two models: the resamples are then paired.
+
+def bootstrap_means(values: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> list[Interval]:
+    """The mean over users of each column with its percentile bootstrap interval.
+
+    All columns, and all calls with one seed and number of users, share the same resamples: give
+    the differences of the same users to compare two models, and the comparison is paired.
 
     Args:
-        values: (U,) one value a user.
+        values: (U, M) a row a user, a column a metric.
         seed: of the resampling.
         resamples: how many; 0 gives bounds equal to the mean.
 
@@ -46,16 +52,24 @@ def bootstrap_mean(
     n = len(values)
     if n == 0:
         raise InputError("A mean over 0 users has no value: nobody in this group was evaluated")
-    mean = float(values.mean())
-    if resamples == 0 or n == 1:
-        return Interval(mean, mean, mean, n)
+    means = values.mean(axis=0)
+    low = high = means
+    if resamples and n > 1:
+        resampled = _resampled_means(values, seed=seed, resamples=resamples)
+        low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    bounds = zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
+    return [Interval(mean, least, most, n) for mean, least, most in bounds]
+
+
+def _resampled_means(values: Floats, *, seed: int, resamples: int) -> Floats:
+    """(resamples, M), from how often each user is drawn: users are counted once for all columns."""
+    n = len(values)
     rng = np.random.default_rng(seed)
-    rows = max(1, CELLS_AT_ONCE // n)
-    means = np.concatenate(
-        [
-            values[rng.integers(0, n, size=(min(rows, resamples - start), n))].mean(axis=1)
-            for start in range(0, resamples, rows)
-        ]
-    )
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(mean, float(low), float(high), n)
+    block = max(1, CELLS_AT_ONCE // n)
+    means = []
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        means.append(counts @ values / n)
+    return np.concatenate(means)

@@ -4,7 +4,8 @@ Gain 0 or 1, discount 1 / log2(rank + 1), ideal from min(k, relevant); recall di
 relevant items. Users with nothing relevant are left out and counted; users without a list count 0.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
+from recbench.evaluation.checks import check_recommendations, clicked_pairs
 from recbench.evaluation.exposure import coverage, exposure_gini, novelty
-from recbench.evaluation.intervals import RESAMPLES, Interval, bootstrap_mean
+from recbench.evaluation.intervals import RESAMPLES, Interval, bootstrap_mean, bootstrap_means
 
-__all__ = ["RankingResult", "check_recommendations", "evaluate", "paired_difference"]
+__all__ = ["RankingResult", "evaluate", "paired_difference"]
 
 METRICS = ("ndcg", "recall", "precision", "mrr", "hit_rate")
 GROUPS = ("all", "known", "unknown")
@@ -34,8 +36,15 @@ class RankingResult:
     seed: int = 0
     resamples: int = RESAMPLES
 
+    @property
+    def metrics(self) -> list[str]:
+        """Their names at this k, such as "ndcg@20"."""
+        return [f"{name}@{self.k}" for name in METRICS]
+
     def values(self, metric: str, group: str = "all") -> pl.Series:
         """One value a user of the group, in the order of user ids."""
+        if metric not in self.metrics:
+            raise InputError(f"`metric` must be one of {self.metrics}, got {metric!r}")
         return _group(self.by_user, group)[metric]
 
     def interval(self, metric: str, group: str = "all") -> Interval | None:
@@ -47,38 +56,27 @@ class RankingResult:
 
     def to_json(self) -> dict[str, Any]:
         """``{"ndcg@20": {"all": {"value", "low", "high", "n_users"}, …}, …}``."""
-        figures: dict[str, Any] = {}
-        for metric in (f"{name}@{self.k}" for name in METRICS):
-            figures[metric] = {
-                group: {
-                    "value": interval.value,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "n_users": interval.n_users,
-                }
-                for group in GROUPS
-                if (interval := self.interval(metric, group)) is not None
-            }
+        figures: dict[str, Any] = {metric: {} for metric in self.metrics}
+        for group, metric, interval in self._intervals():
+            figures[metric][group] = asdict(interval)
         return figures | self.lists | self.left_out
 
     def table(self) -> pl.DataFrame:
         """One row a group and metric, with the bounds of its interval."""
-        rows = []
+        return pl.DataFrame(
+            [
+                {"users": group, "metric": metric} | asdict(interval)
+                for group, metric, interval in self._intervals()
+            ]
+        )
+
+    def _intervals(self) -> Iterator[tuple[str, str, Interval]]:
+        """Group, metric and interval; the metrics of a group share one draw of resamples."""
         for group in GROUPS:
-            for metric in (f"{name}@{self.k}" for name in METRICS):
-                interval = self.interval(metric, group)
-                if interval is not None:
-                    rows.append(
-                        {
-                            "users": group,
-                            "metric": metric,
-                            "value": interval.value,
-                            "low": interval.low,
-                            "high": interval.high,
-                            "n_users": interval.n_users,
-                        }
-                    )
-        return pl.DataFrame(rows)
+            values = _group(self.by_user, group).select(self.metrics).to_numpy()
+            if len(values):
+                means = bootstrap_means(values, seed=self.seed, resamples=self.resamples)
+                yield from ((group, *each) for each in zip(self.metrics, means, strict=True))
 
 
 def evaluate(
@@ -93,6 +91,9 @@ def evaluate(
     resamples: int = RESAMPLES,
 ) -> RankingResult:
     """How well lists find what users clicked afterwards.
+
+    The catalogue that coverage, novelty and the Gini speak of is every item that occurs in any of
+    the frames, clicked or not.
 
     Args:
         recommendations: ``user_id, item_id, rank``; ranks beyond ``k`` are not used.
@@ -111,112 +112,57 @@ def evaluate(
     if k < 1:
         raise InputError(f"`k` must be at least 1, got {k}")
     check_recommendations(recommendations)
-    fitted, tested = _clicked(train, source="train"), _clicked(test, source="test")
-    before = fitted if seen is None else pl.concat([fitted, _clicked(seen, source="seen")])
-    relevant = tested.unique()
-    users = relevant[c.USER_ID].n_unique()
+    fitted, tested = clicked_pairs(train, source="train"), clicked_pairs(test, source="test")
+    masked = fitted if seen is None else pl.concat([fitted, clicked_pairs(seen, source="seen")])
     lists = recommendations.select(pl.col(PAIR).cast(pl.Int64), c.RANK)
-    n_items = pl.concat([frame[c.ITEM_ID] for frame in (before, tested, lists)]).n_unique()
-    dropped = 0
+    wanted = tested.unique()
+    relevant, kept = wanted, lists
     if not repeats:
-        history = before.unique()
-        relevant = relevant.join(history, on=PAIR, how="anti")
-        kept = lists.join(history, on=PAIR, how="anti")
-        dropped = len(lists) - len(kept)
-        lists = kept.with_columns(
-            pl.col(c.RANK).rank("ordinal").over(c.USER_ID).cast(pl.Int32).alias(c.RANK)
+        relevant, kept = (part.join(masked, on=PAIR, how="anti") for part in (wanted, lists))
+    if not len(relevant):
+        raise InputError(
+            "No user of the test has a relevant item that was not seen before: of its "
+            f"{len(wanted)} clicked pairs none is left"
         )
-    lists = lists.filter(pl.col(c.RANK) <= k).join(
-        relevant.select(c.USER_ID).unique(), on=c.USER_ID, how="semi"
+    judged = _judged(kept, relevant, k=k)
+    by_user = _by_user(judged, relevant, k=k).with_columns(
+        pl.col(c.USER_ID).is_in(fitted[c.USER_ID].unique().implode()).alias(KNOWN)
     )
-    by_user = _by_user(lists, relevant, k=k)
-    known = by_user[c.USER_ID].is_in(fitted[c.USER_ID].unique().implode())
-    by_user = by_user.with_columns(known.alias(KNOWN)).sort(c.USER_ID)
-    if not len(by_user):
-        raise InputError("No user of the test has a relevant item that was not seen before")
     left_out = {
-        "n_users_without_relevant": users - len(by_user),
+        "n_users_without_relevant": wanted[c.USER_ID].n_unique() - len(by_user),
         "n_users_without_list": int((by_user["n_recommended"] == 0).sum()),
-        "n_repeats_dropped": dropped,
+        "n_repeats_dropped": len(lists) - len(kept),
     }
-    of_lists = _of_lists(lists, fitted, n_items=n_items, k=k)
-    return RankingResult(k, by_user, of_lists, left_out, seed, resamples)
+    n_items = _n_items(recommendations, train, test, *([] if seen is None else [seen]))
+    of_lists = _of_lists(judged, fitted, n_items=n_items, k=k)
+    return RankingResult(k, by_user.sort(c.USER_ID), of_lists, left_out, seed, resamples)
 
 
 def paired_difference(
     a: RankingResult, b: RankingResult, *, metric: str, group: str = "all"
 ) -> Interval:
-    """Mean of ``a - b`` over the same users, with its paired bootstrap interval.
+    """Mean of ``a - b`` over the same users, with its interval by the resamples of ``a``.
 
     Raises:
-        InputError: the two were not evaluated on the same users, or the group is empty.
+        InputError: the two were not evaluated on the same users or at the same ``k``, or the
+            group is empty.
     """
-    left, right = _group(a.by_user, group), _group(b.by_user, group)
-    if not left[c.USER_ID].equals(right[c.USER_ID]):
+    left, right = a.values(metric, group), b.values(metric, group)
+    users, others = (_group(result.by_user, group)[c.USER_ID] for result in (a, b))
+    if not users.equals(others):
         raise InputError(
-            f"A paired difference needs the same users: {len(left)} against {len(right)} in "
+            f"A paired difference needs the same users: {len(users)} against {len(others)} in "
             f"group {group!r}"
         )
-    difference = (left[metric] - right[metric]).to_numpy()
-    return bootstrap_mean(difference, seed=a.seed, resamples=a.resamples)
+    return bootstrap_mean((left - right).to_numpy(), seed=a.seed, resamples=a.resamples)
 
 
-def check_recommendations(recommendations: pl.DataFrame) -> None:
-    """Nothing, if these are lists: known columns, no nulls, each item once, ranks from 1 on.
-
-    Raises:
-        InputError: they are not; the message names the first user concerned.
-    """
-    missing = [n for n in (*PAIR, c.RANK) if n not in recommendations.columns]
-    if missing:
-        raise InputError(f"Recommendations lack {missing}; they have {recommendations.columns}")
-    for name in (*PAIR, c.RANK):
-        _check_whole(recommendations[name], source="the recommendations")
-    twice = recommendations.filter(pl.struct(PAIR).is_duplicated())
-    if len(twice):
-        raise InputError(
-            f"User {twice[c.USER_ID][0]} is recommended item {twice[c.ITEM_ID][0]} twice"
-        )
-    ranks = recommendations.group_by(c.USER_ID).agg(
-        pl.col(c.RANK).n_unique().alias("distinct"),
-        pl.col(c.RANK).max().alias("last"),
-        pl.col(c.RANK).min().alias("first"),
-        pl.len().alias("n"),
-    )
-    bad = ranks.filter(
-        (pl.col("distinct") != pl.col("n"))
-        | (pl.col("last") != pl.col("n"))
-        | (pl.col("first") != 1)
-    )
-    if len(bad):
-        raise InputError(
-            f"Ranks must be 1, 2, … in each list, but user {bad[c.USER_ID][0]} has "
-            f"{bad['n'][0]} items with ranks {bad['first'][0]} to {bad['last'][0]}"
-        )
-
-
-def _clicked(events: pl.DataFrame, *, source: str) -> pl.DataFrame:
-    """User and item of each click; a missing or null ``clicked`` is one."""
-    missing = [name for name in PAIR if name not in events.columns]
-    if missing:
-        raise InputError(f"The events of {source} lack {missing}; they have {events.columns}")
-    for name in PAIR:
-        _check_whole(events[name], source=f"the events of {source}")
-    if c.CLICKED in events.columns:
-        events = events.filter(pl.col(c.CLICKED).cast(pl.Boolean).fill_null(True))
-    return events.select(PAIR).cast(pl.Int64)
-
-
-def _check_whole(column: pl.Series, *, source: str) -> None:
-    if not column.dtype.is_integer() or column.null_count():
-        raise InputError(
-            f"`{column.name}` of {source} must be whole numbers without nulls, got "
-            f"{column.dtype} with {column.null_count()} nulls"
-        )
-    if column.dtype in {pl.UInt64, pl.Int128} and column.cast(pl.Int64, strict=False).null_count():
-        raise InputError(
-            f"`{column.name}` of {source} must fit into int64, but {column.max()!r} does not"
-        )
+def _judged(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataFrame:
+    """The lists of users with something relevant: gaps in the ranks closed, then the first k."""
+    users = relevant.select(c.USER_ID).unique()
+    closed = pl.col(c.RANK).rank("ordinal").over(c.USER_ID).cast(pl.Int64).alias(c.RANK)
+    kept = lists.join(users, on=c.USER_ID, how="semi").with_columns(closed)
+    return kept.filter(pl.col(c.RANK) <= k)
 
 
 def _by_user(lists: pl.DataFrame, relevant: pl.DataFrame, *, k: int) -> pl.DataFrame:
@@ -264,6 +210,10 @@ def _of_lists(
         f"novelty@{k}": novelty(lists, train, n_items=n_items),
         f"exposure_gini@{k}": exposure_gini(lists, n_items=n_items),
     }
+
+
+def _n_items(*frames: pl.DataFrame) -> int:
+    return pl.concat([frame[c.ITEM_ID].cast(pl.Int64) for frame in frames]).n_unique()
 
 
 def _group(by_user: pl.DataFrame, group: str) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recbench.evaluation.recommender import recommend
@@ -25,8 +26,6 @@ UNCLICKED_ITEM = 10**6  # in the catalogue, but never clicked
 
 @pytest.fixture(scope="module")
 def data(tiny_events, tiny_items):
-    import polars as pl
-
     from recbench.tables.log import EventLog
 
     unclicked = pl.DataFrame({"item_id": [UNCLICKED_ITEM]})
@@ -120,6 +119,7 @@ NAMES = (
     "two-tower",
     "released two-tower",
 )
+SAME_FOR_EVERYBODY = {"popularity", "recency popularity"}
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +188,37 @@ class TestEveryRecommender:
         for _, scores in lists.group_by("user_id", maintain_order=True).agg("score").iter_rows():
             assert scores == sorted(scores, reverse=True)
 
+    def test_a_fresher_history_changes_the_answer_where_histories_count(self, model, name, data):
+        later = data.events["ts"].max()
+        user, item = data.events["user_id"][0], data.events["item_id"][1]
+        click = data.events.tail(1).with_columns(user_id=pl.lit(user), item_id=pl.lit(item))
+        fresh = pl.concat([data.events, click])
+        before, after = (
+            model.score_items(_queries(events, model, user, _after(later)))
+            for events in (data.events, fresh)
+        )
+        assert np.array_equal(before, after) == (name in SAME_FOR_EVERYBODY)
+
+    def test_what_comes_at_the_instant_of_the_query_or_later_is_not_seen(self, model, data):
+        cut = data.events["ts"][len(data.events) // 2]
+        past = data.events.filter(pl.col("ts") < cut)
+        known, all_the_log = (
+            model.score_items(_queries(events, model, past["user_id"][0], _after(cut) - 1))
+            for events in (past, data.events)
+        )
+        assert np.array_equal(known, all_the_log)
+
     def test_made_again_it_gives_the_same_scores(self, model, makers, name, queries):
         again = makers[name]()
         assert np.array_equal(again.score_items(queries), model.score_items(queries))
+
+
+def _after(instant):
+    return round(instant.timestamp() * 1e6) + 1
+
+
+def _queries(events, model, user, at):
+    return InteractionLog.from_events(events, items=model.items).queries(np.array([user]), at)
 
 
 def test_the_released_two_tower_answers_as_the_trained_one(made, log, at):

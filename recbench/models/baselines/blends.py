@@ -26,7 +26,9 @@ class WithRecencyPrior:
     weight: float
 
     def __post_init__(self) -> None:
-        """Both must speak of the same catalogue."""
+        """Both must speak of the same catalogue; more popularity must not lower a score."""
+        if not 0 <= self.weight < np.inf:
+            raise InputError(f"`weight` must be at least 0 and finite, got {self.weight}")
         if self.model.items != self.prior.items:
             raise InputError(
                 f"Model and prior have different catalogues: {self.model.items!r}, "

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from recbench.errors import InputError
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.tables.vocabulary import Vocabulary
 
@@ -38,7 +39,15 @@ class ALS:
         """Factors after ``iterations`` sweeps, on one thread, so that a seed gives one result.
 
         A click has confidence ``alpha``, everything else confidence 1 in being 0.
+
+        Raises:
+            InputError: a value that no factors can be solved with.
         """
+        if min(factors, iterations) < 1 or min(regularisation, alpha) <= 0:
+            raise InputError(
+                "`factors` and `iterations` must be at least 1, `regularisation` and `alpha` "
+                f"positive, got {factors}, {iterations}, {regularisation}, {alpha}"
+            )
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 

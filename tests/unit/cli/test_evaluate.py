@@ -50,9 +50,14 @@ def test_figures_are_written_for_machines_and_printed_for_people(evaluate, tmp_p
     assert "n_repeats_dropped: 1" in output
 
 
+def test_dropped_repeats_are_told(evaluate):
+    _, _, errors = evaluate()
+    assert errors.startswith("recbench: 1 recommended items were in their user's past")
+
+
 def test_repeats_may_be_allowed(evaluate):
-    code, output, _ = evaluate("--repeats", "allow", "--k", "1", "--json", "out.json")
-    assert code == 0
+    code, output, errors = evaluate("--repeats", "allow", "--k", "1", "--json", "out.json")
+    assert (code, errors) == (0, "")
     assert "n_repeats_dropped: 0" in output
     # user 1 has 6 first, which is relevant again; user 2 has not
     assert json.loads(Path("out.json").read_text())["hit_rate@1"]["all"]["value"] == 0.5
@@ -104,6 +109,10 @@ def test_an_empty_table_exits_2(evaluate, name):
             "`item_id` of the events of {name} must fit into int64, but 9223372036854775808",
         ),
         (
+            lambda frame: frame.with_columns(clicked=pl.lit("yes")),
+            "`clicked` of the events of {name} must be true or false, got String",
+        ),
+        (
             lambda frame: frame.cast({"user_id": pl.String}),
             "`user_id` of the events of {name} must be whole numbers without nulls, got String",
         ),
@@ -116,6 +125,12 @@ def test_unusable_events_exit_2(evaluate, name, change, told):
     assert told.format(name=name) in errors
 
 
+def test_a_score_is_not_needed(evaluate):
+    with_scores = evaluate()
+    FILES["recs"].drop("score").write_parquet("recs.parquet")
+    assert evaluate() == with_scores
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -123,6 +138,7 @@ def test_unusable_events_exit_2(evaluate, name, change, told):
         (lambda recs: recs.with_columns(rank=pl.lit(1)), "user 1 has 3 items with ranks 1 to 1"),
         (lambda recs: recs.with_columns(item_id=pl.lit(8)), "User 1 is recommended item 8 twice"),
         (lambda recs: recs.with_columns(user_id=pl.lit(2**63, pl.UInt64)), "9223372036854775808"),
+        (lambda recs: recs.with_columns(score=float("nan")), "item 6 with the score nan"),
     ],
 )
 def test_malformed_recommendations_exit_2(evaluate, change, told):

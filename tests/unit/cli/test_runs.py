@@ -62,7 +62,7 @@ def test_show_prints_parameters_metrics_and_tables(capsys, tmp_path):
     main(["runs", "show", "222222", "--json", str(tmp_path / "out.json")])
 
     output = capsys.readouterr().out
-    assert all(text in output for text in ("succeeded", "ndcg@20/known", "0.2500", "itemknn"))
+    assert all(text in output for text in ("succeeded", "ndcg@20/known", "0.25", "itemknn"))
     shown = json.loads((tmp_path / "out.json").read_text())
     assert shown["parameters"] == {"k": 20, "seed": 7}
     assert shown["metrics"] == {"ndcg@20/known": 0.25}

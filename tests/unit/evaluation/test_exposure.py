@@ -4,6 +4,8 @@ import math
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recbench.evaluation.exposure import coverage, exposure_gini, novelty
 
@@ -40,3 +42,11 @@ def test_gini_nears_one_when_one_item_takes_all():
 def test_gini_of_unequal_counts():
     # counts 1 and 3: ((2 - 3) * 1 + (4 - 3) * 3) / (2 * 4) = 1 / 4
     assert exposure_gini(shown(1, 2, 2, 2), n_items=2) == 0.25
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=40))
+def test_gini_is_half_the_mean_difference_over_the_mean(items):
+    counts = [items.count(item) for item in range(9)]
+    differences = sum(abs(one - other) for one in counts for other in counts)
+    expected = differences / (2 * 9 * sum(counts))  # over 9 ** 2 pairs, and a mean of sum / 9
+    assert exposure_gini(shown(*items), n_items=9) == pytest.approx(expected)

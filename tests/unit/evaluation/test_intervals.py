@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recbench.errors import InputError
-from recbench.evaluation.intervals import Interval, bootstrap_mean
+from recbench.evaluation.intervals import Interval, bootstrap_mean, bootstrap_means
 
 
 def test_the_interval_is_the_mean_plus_and_minus_two_standard_errors():
@@ -19,12 +19,16 @@ def test_the_interval_is_the_mean_plus_and_minus_two_standard_errors():
     assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.24 * error)
 
 
-def test_resampling_in_blocks_gives_as_many_resamples(monkeypatch):
-    values = np.random.default_rng(0).normal(size=100)
-    monkeypatch.setattr("recbench.evaluation.intervals.CELLS_AT_ONCE", 250)  # two rows a block
-    interval = bootstrap_mean(values, resamples=2_001)
-    # as above: one standard error of the mean is .1, of a bound .006
-    assert interval.high - interval.low == pytest.approx(0.392 * values.std(ddof=1), abs=0.04)
+@pytest.mark.parametrize("cells", [1, 70, 10**6])
+def test_bounds_equal_a_loop_over_resamples_whatever_the_block(monkeypatch, cells):
+    monkeypatch.setattr("recbench.evaluation.intervals.CELLS_AT_ONCE", cells)
+    values = np.random.default_rng(0).random((30, 2))
+    rng = np.random.default_rng(4)
+    means = [values[rng.integers(0, 30, size=30)].mean(axis=0) for _ in range(200)]
+    bounds = np.quantile(means, [0.025, 0.975], axis=0).T
+    intervals = bootstrap_means(values, seed=4, resamples=200)
+    assert [interval.value for interval in intervals] == pytest.approx(values.mean(axis=0))
+    np.testing.assert_allclose([[i.low, i.high] for i in intervals], bounds, rtol=1e-12)
 
 
 def test_the_seed_decides():

@@ -78,8 +78,15 @@ def test_only_clicked_rows_are_relevant_seen_or_known():
     assert value(result, "recall@1") == 1.0
 
 
-def test_a_null_clicked_is_a_click():
-    test = events((1, 7), (1, 8), clicked=[None, False])
+def test_a_null_clicked_is_nobodys_click():
+    test = events((1, 7), (1, 8), (1, 9), clicked=[None, True, False])
+    result = evaluate(lists({1: [8]}), train=NOBODY, test=test, k=1)
+    assert result.by_user["n_relevant"].to_list() == [1]
+    assert value(result, "recall@1") == 1.0
+
+
+def test_clicks_may_be_written_as_zero_and_one():
+    test = events((1, 7), (1, 8), clicked=[1, 0])
     result = evaluate(lists({1: [7]}), train=NOBODY, test=test, k=1)
     assert result.by_user["n_relevant"].to_list() == [1]
 
@@ -155,6 +162,12 @@ def test_a_recommended_item_that_nobody_ever_clicked_belongs_to_the_catalogue():
     assert result.lists["novelty@3"] == pytest.approx(math.log2(3))  # (0 + 1) / (0 + 3) each
 
 
+def test_an_item_that_was_shown_but_never_clicked_belongs_to_the_catalogue():
+    train = events((1, 5), (1, 6), clicked=[True, False])
+    result = evaluate(lists({1: [7]}), train=train, test=events((1, 7)), k=1)
+    assert result.lists["coverage@1"] == pytest.approx(1 / 3)  # 7 of 5, 6 and 7
+
+
 @pytest.mark.parametrize("dtype", [pl.Int32, pl.UInt32, pl.UInt64])
 def test_ids_of_any_integer_type_are_the_same_ids(dtype):
     recs = lists({1: [5, 7]}, user_id=dtype, item_id=dtype)
@@ -224,6 +237,35 @@ def test_the_table_has_one_row_a_group_and_metric():
     assert len(table) == 15  # 3 groups, 5 metrics
     row = table.filter((pl.col("users") == "known") & (pl.col("metric") == "mrr@1"))
     assert row.rows() == [("known", "mrr@1", 1.0, 1.0, 1.0, 1)]
+
+
+def test_table_and_json_hold_the_same_intervals_as_a_metric_asked_for_alone():
+    rng = np.random.default_rng(0)
+    recs = lists({u: rng.permutation(20).tolist() for u in range(40)})
+    result = evaluate(recs, train=events((1, 99)), test=events(*((u, u % 7) for u in range(40))))
+    figures = result.to_json()
+    for group, metric, *bounds, n_users in result.table().iter_rows():
+        alone = result.interval(metric, group)
+        held = figures[metric][group]
+        assert bounds == [held["value"], held["low"], held["high"]]
+        # one column and five are multiplied in another order: the last bits may differ
+        assert bounds == pytest.approx([alone.value, alone.low, alone.high], rel=1e-12)
+        assert n_users == held["n_users"] == alone.n_users
+
+
+def test_a_paired_difference_is_the_bootstrap_of_the_differences():
+    test = events(*((u, 0) for u in range(40)))
+    a, b = (
+        evaluate(lists({u: [(u + s) % 3, 9] for u in range(40)}), train=NOBODY, test=test, seed=5)
+        for s in (0, 1)
+    )
+    gaps = (a.values("mrr@20") - b.values("mrr@20")).to_numpy()
+    drawn = np.random.default_rng(5).integers(0, 40, size=(2_000, 40))
+    low, high = np.quantile([gaps[users].mean() for users in drawn], [0.025, 0.975])
+    difference = paired_difference(a, b, metric="mrr@20")
+    assert (difference.value, difference.low, difference.high) == pytest.approx(
+        (gaps.mean(), low, high)
+    )
 
 
 def test_paired_difference_is_narrower_than_the_two_intervals():

@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError
-from recbench.evaluation.ranking import check_recommendations, evaluate
+from recbench.evaluation.checks import check_recommendations
+from recbench.evaluation.ranking import evaluate, paired_difference
 
 NOBODY = pl.DataFrame(schema={"user_id": pl.Int64, "item_id": pl.Int64})
 
@@ -30,9 +31,24 @@ def test_an_unknown_group_is_refused():
         result.values("ndcg@20", "new")
 
 
-def test_nobody_to_evaluate_is_an_error():
-    with pytest.raises(InputError, match="No user of the test has a relevant item"):
-        evaluate(lists({1: [7]}), train=events((1, 7)), test=events((1, 7)))
+@pytest.mark.parametrize("metric", ["ndcg@5", "map@20", "known"])
+def test_an_unknown_metric_is_refused(metric):
+    result = evaluate(lists({1: [7]}), train=NOBODY, test=events((1, 7)))
+    with pytest.raises(InputError, match=f"one of .*'ndcg@20'.*, got '{metric}'"):
+        result.interval(metric)
+
+
+def test_lists_of_two_lengths_cannot_be_compared():
+    a, b = (evaluate(lists({1: [7]}), train=NOBODY, test=events((1, 7)), k=k) for k in (20, 5))
+    with pytest.raises(InputError, match=r"one of .*'ndcg@5'.*, got 'ndcg@20'"):
+        paired_difference(a, b, metric="ndcg@20")
+
+
+@pytest.mark.parametrize(("repeats", "clicked"), [(False, True), (True, False)])
+def test_nobody_to_evaluate_is_an_error(repeats, clicked):
+    test = events((1, 7), clicked=[clicked])
+    with pytest.raises(InputError, match=f"has a relevant item .* its {clicked:d} clicked pairs"):
+        evaluate(lists({1: [7]}), train=events((1, 7)), test=test, repeats=repeats)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +78,18 @@ def test_nobody_to_evaluate_is_an_error():
             lists({1: [2**64 - 1]}, item_id=pl.UInt64),
             "`item_id` of the recommendations must fit into int64, but 18446744073709551615",
         ),
+        (
+            lists({4: [7, 8]}).with_columns(score=pl.Series([1.0, float("nan")])),
+            "User 4 is recommended item 8 with the score nan",
+        ),
+        (
+            lists({4: [7]}).with_columns(score=pl.lit(None, pl.Float32)),
+            "User 4 is recommended item 7 with the score None",
+        ),
+        (
+            lists({4: [7]}).with_columns(score=pl.lit("high")),
+            "`score` of the recommendations must be numbers, got String",
+        ),
     ],
 )
 def test_malformed_recommendations_are_refused(recs, message):
@@ -78,6 +106,10 @@ def test_malformed_recommendations_are_refused(recs, message):
         (
             events((1, 2**63)).cast({"item_id": pl.UInt64}),
             "`item_id` of the events of seen must fit into int64, but 9223372036854775808",
+        ),
+        (
+            events((1, 7), clicked=["yes"]),
+            "`clicked` of the events of seen must be true or false, got String",
         ),
     ],
 )

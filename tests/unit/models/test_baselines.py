@@ -159,6 +159,20 @@ def test_als_depends_on_the_seed_alone():
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({"factors": 0}, "got 0, 15, 1.0, 1.0"),
+        ({"iterations": 0}, "got 16, 0, 1.0, 1.0"),
+        ({"regularisation": 0.0}, "got 16, 15, 0.0, 1.0"),
+        ({"alpha": -1.0}, "got 16, 15, 1.0, -1.0"),
+    ],
+)
+def test_als_refuses_what_cannot_be_solved(bad, told):
+    with pytest.raises(InputError, match=told):
+        ALS.fit(log_of((1, 10)), **bad)
+
+
 @pytest.fixture
 def log():
     return log_of((1, 10), (2, 10), (2, 20), (3, 20), (3, 30), (4, 30))
@@ -195,6 +209,13 @@ def test_a_recency_prior_leaves_hidden_items_hidden(log):
     prior = RecencyPopularity(log.items, np.ones(3, dtype=np.float32), DAY_S)
     blended = scores(WithRecencyPrior(Hides(), prior, weight=0.5), log, 1)[0]
     assert blended.tolist() == [1.0, -np.inf, -0.5]  # 2/4 + 1/2, hidden, -4/4 + 1/2
+
+
+@pytest.mark.parametrize("weight", [-0.5, np.inf, np.nan])
+def test_a_recency_prior_has_a_weight_from_zero_up(log, weight):
+    prior = RecencyPopularity(log.items, np.ones(3, dtype=np.float32), DAY_S)
+    with pytest.raises(InputError, match=f"finite, got {weight}"):
+        WithRecencyPrior(Popularity.fit(log), prior, weight=weight)
 
 
 def test_two_catalogues_cannot_be_blended(log):
