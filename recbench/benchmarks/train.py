@@ -11,7 +11,7 @@ from recbench import columns as c
 from recbench.benchmarks.features import generated_events
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
-from recbench.jobs.build import batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.models.two_tower import TwoTower
 from recbench.settings import Experiment, TrainingSettings
 from recbench.tables.log import EventLog
@@ -71,15 +71,8 @@ def _generated(n_events: int, settings: Experiment) -> tuple[EventLog, Batches]:
     events = generated_events(n_events, seed=settings.seed).filter(c.CLICKED)
     items = events.select(c.ITEM_ID).unique().sort(c.ITEM_ID)
     log = EventLog("generated", "masked", events, items, version=0)
-    batches = batches_for(
-        log,
-        events,
-        at=microseconds(log.watermark) + 1,
-        horizon_us=DAY_US,
-        half_life_s=86_400.0,
-        experiment=settings,
-    )
-    return log, batches
+    cut = Cut(at=microseconds(log.watermark) + 1, horizon_us=DAY_US, half_life_s=86_400.0)
+    return log, batches_for(log, events, cut, experiment=settings)
 
 
 def _with_lightning(

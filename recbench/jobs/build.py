@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 
@@ -17,7 +18,7 @@ from recbench.models.candidate_features import candidate_features
 from recbench.models.content import ItemContent
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
-from recbench.settings import Experiment
+from recbench.settings import Experiment, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
@@ -25,10 +26,20 @@ from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
 from recbench.training.fit import Accelerator, fit
 
-__all__ = ["FittedTwoTower", "batches_for", "fit_two_tower", "microseconds"]
+__all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds"]
 
 FEWEST_STEPS = 20  # between two measures
+LEFT_TO_PREDICT = 0.1  # of the horizon, after the last pseudo-cut
 Measure = Callable[[TwoTowerRecommender], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where a fit stands in time, and what it is to predict from there."""
+
+    at: int  # microseconds since the epoch: features and histories are as of here
+    horizon_us: int  # how long after a pseudo-cut a click is a target: as long as the test lasts
+    half_life_s: float  # of the recency prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,21 +68,17 @@ def catalogue(data: EventLog) -> Vocabulary:
 def batches_for(
     data: EventLog,
     events: pl.DataFrame,
+    cut: Cut,
     *,
-    at: int,
-    horizon_us: int,
-    half_life_s: float,
     experiment: Experiment,
     engine: Engine = "cpu",
 ) -> Batches:
-    """Training batches from ``events``, all before ``at``.
+    """Training batches from ``events``, all before the cut.
 
     Args:
         data: where the events come from; its protocol decides what an example is.
         events: the part to learn from.
-        at: microseconds; the end of the part.
-        horizon_us: how long after a pseudo-cut a click is a target, as long as the test lasts.
-        half_life_s: of the recency prior.
+        cut: the end of the part.
         experiment: all dials.
         engine: which computes window features.
     """
@@ -79,16 +86,16 @@ def batches_for(
     log = InteractionLog.from_events(events, items=catalogue(data))
     if not data.repeats:
         log = first_clicks(log)
-    start = int(log.ts.min())
-    first = start + training.first_cut_frac * (at - start)
-    last = max(first, at - 0.1 * horizon_us)  # later cuts would leave too little to predict
-    cuts = np.unique(np.linspace(first, last, training.n_cuts).astype(np.int64))
+    cuts = pseudo_cuts(log, cut, training)
     if data.protocol == "next_in_session":
         examples = Examples.of_next_events(log, cuts=cuts)
     else:
-        examples = Examples.at_pseudo_cuts(log, cuts=cuts, horizon_us=horizon_us)
+        examples = Examples.at_pseudo_cuts(log, cuts=cuts, horizon_us=cut.horizon_us)
     snapshots = candidate_features(
-        log, cuts, half_lives_s=features.popularity_half_lives_s, prior_half_life_s=half_life_s
+        log,
+        cuts,
+        half_lives_s=features.popularity_half_lives_s,
+        prior_half_life_s=cut.half_life_s,
     )
     asked = examples.queries(np.arange(len(examples)))
     window = window_lookup(events, DEFAULT_WINDOW_FEATURES, engine=engine)
@@ -106,6 +113,14 @@ def batches_for(
     )
 
 
+def pseudo_cuts(log: InteractionLog, cut: Cut, training: TrainingSettings) -> npt.NDArray[np.int64]:
+    """Even instants of the past that play the cut; the last ones leave a tenth of the horizon."""
+    start = int(log.ts.min())
+    first = start + training.first_cut_frac * (cut.at - start)
+    last = max(first, cut.at - LEFT_TO_PREDICT * cut.horizon_us)
+    return np.unique(np.linspace(first, last, training.n_cuts).astype(np.int64))
+
+
 def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     """Untrained towers for the data's catalogue; a seed gives one set of weights."""
     items = catalogue(data)
@@ -120,13 +135,36 @@ def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     )
 
 
+def freezer(
+    log: InteractionLog,
+    events: pl.DataFrame,
+    cut: Cut,
+    *,
+    experiment: Experiment,
+    engine: Engine = "cpu",
+) -> Callable[[TwoTower], TwoTowerRecommender]:
+    """What turns towers into a recommender as of the cut."""
+    snapshot = candidate_features(
+        log,
+        np.array([cut.at]),
+        half_lives_s=experiment.features.popularity_half_lives_s,
+        prior_half_life_s=cut.half_life_s,
+    )
+    window = window_lookup(events, DEFAULT_WINDOW_FEATURES, engine=engine)
+    return lambda towers: TwoTowerRecommender.freeze(
+        towers,
+        log.items,
+        snapshot,
+        history_length=experiment.features.history_length,
+        window_features=window,
+    )
+
+
 def fit_two_tower(
     data: EventLog,
     events: pl.DataFrame,
+    cut: Cut,
     *,
-    at: int,
-    horizon_us: int,
-    half_life_s: float,
     experiment: Experiment,
     steps: int | None = None,
     measure: Measure | None = None,
@@ -136,14 +174,12 @@ def fit_two_tower(
     on_value: Callable[[int, float], None] | None = None,
     label: str = "train",
 ) -> FittedTwoTower:
-    """Train on ``events`` and freeze as of ``at``.
+    """Train on ``events`` and freeze as of the cut.
 
     Args:
         data: where the events come from.
         events: the part to learn from.
-        at: microseconds since the epoch.
-        horizon_us: as in ``batches_for``.
-        half_life_s: of the recency prior.
+        cut: the end of the part.
         experiment: all dials.
         steps: exactly so many; default: up to ``max_steps``, where ``measure`` is best.
         measure: of the frozen model, to be large.
@@ -153,34 +189,10 @@ def fit_two_tower(
         on_value: told of each (step, measure).
         label: of the progress bar.
     """
-    items, training = catalogue(data), experiment.training
-    batches = batches_for(
-        data,
-        events,
-        at=at,
-        horizon_us=horizon_us,
-        half_life_s=half_life_s,
-        experiment=experiment,
-        engine=engine,
-    )
-    log = InteractionLog.from_events(events, items=items)
-    snapshot = candidate_features(
-        log,
-        np.array([at]),
-        half_lives_s=experiment.features.popularity_half_lives_s,
-        prior_half_life_s=half_life_s,
-    )
-    window = window_lookup(events, DEFAULT_WINDOW_FEATURES, engine=engine)
-
-    def frozen(towers: TwoTower) -> TwoTowerRecommender:
-        return TwoTowerRecommender.freeze(
-            towers,
-            items,
-            snapshot,
-            history_length=experiment.features.history_length,
-            window_features=window,
-        )
-
+    training = experiment.training
+    batches = batches_for(data, events, cut, experiment=experiment, engine=engine)
+    log = InteractionLog.from_events(events, items=catalogue(data))
+    frozen = freezer(log, events, cut, experiment=experiment, engine=engine)
     every = max(FEWEST_STEPS, batches.steps_per_epoch // training.evaluations_per_epoch)
     fitted = fit(
         new_towers(data, experiment),
@@ -197,7 +209,6 @@ def fit_two_tower(
         checkpoint=checkpoint,
         label=label,
     )
-    prior = RecencyPopularity.fit(log, at=at, half_life_s=half_life_s)
-    return FittedTwoTower(
-        frozen(fitted.towers), fitted.towers, prior, log, at, fitted.steps, fitted.curve
-    )
+    prior = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s)
+    model = frozen(fitted.towers)
+    return FittedTwoTower(model, fitted.towers, prior, log, cut.at, fitted.steps, fitted.curve)

@@ -1,6 +1,7 @@
 """A trained two-tower as a release: exported, checked, bound, published."""
 
 import dataclasses
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +18,38 @@ from recbench.runtime.export import export_query_tower, onnx_parity, save_towers
 from recbench.settings import Experiment
 from recbench.tables.log import EventLog
 
-__all__ = ["make_release"]
+__all__ = ["Released", "make_release"]
 
 PARITY_QUERIES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A sealed release, and whether it is the current one."""
+
+    release: Release
+    published: bool
+
+    def metrics(self) -> dict[str, Any]:
+        """For the run's summary."""
+        manifest = self.release.manifest
+        return {
+            "release": manifest.release,
+            "published": self.published,
+            "onnx_largest_difference": manifest.parity["largest_difference"],
+        }
+
+    def summary(self) -> pl.DataFrame:
+        """The release in a few lines."""
+        manifest = self.release.manifest
+        facts = self.metrics() | {
+            "watermark": manifest.watermark,
+            "data": f"{manifest.data}, lake version {manifest.lake_version}",
+            "parent": manifest.parent,
+            "files": len(manifest.files),
+            "bytes": sum(facts["bytes"] for facts in manifest.files.values()),
+        }
+        return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})
 
 
 def make_release(

@@ -18,11 +18,11 @@ from recbench.errors import InputError
 from recbench.evaluation.ranking import RankingResult, paired_difference
 from recbench.features.batch import Engine, collect, window_features
 from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
+from recbench.jobs.build import Cut, FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
 from recbench.jobs.compare import Exam, baselines, best_half_life, best_priors, result_table
-from recbench.jobs.publish import make_release
+from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
-from recbench.refresh import Registry, Release
+from recbench.refresh import Registry
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.describe import describe
 from recbench.tables.log import EventLog
@@ -225,7 +225,7 @@ class Study:
         workspace: Path,
         publish: bool = True,
         commit: str | None = None,
-    ) -> "Released":
+    ) -> Released:
         """Export, check, bind and, if asked for, publish."""
         registry = Registry(workspace / "registry")
         events = self.data.events
@@ -265,12 +265,15 @@ class Study:
         measure: Measure | None = None,
         on_value: Callable[[int, float], None] | None = None,
     ) -> FittedTwoTower:
-        return fit_two_tower(
-            self.data,
-            events,
+        cut = Cut(
             at=at,
             horizon_us=self._test_us - self._validation_us,
             half_life_s=prior.half_life_s,
+        )
+        return fit_two_tower(
+            self.data,
+            events,
+            cut,
             experiment=self.experiment,
             steps=steps,
             measure=measure,
@@ -286,32 +289,3 @@ class Study:
         folder = os.environ.get("RECBENCH_RUN_DIR")
         name = f"{label.replace(' ', '_')}-version-{self.data.version}.ckpt"
         return Path(folder, "checkpoints", name) if folder else None
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """A sealed release, and whether it is the current one."""
-
-    release: Release
-    published: bool
-
-    def metrics(self) -> dict[str, Any]:
-        """For the run's summary."""
-        manifest = self.release.manifest
-        return {
-            "release": manifest.release,
-            "published": self.published,
-            "onnx_largest_difference": manifest.parity["largest_difference"],
-        }
-
-    def summary(self) -> pl.DataFrame:
-        """The release in a few lines."""
-        manifest = self.release.manifest
-        facts = self.metrics() | {
-            "watermark": manifest.watermark,
-            "data": f"{manifest.data}, lake version {manifest.lake_version}",
-            "parent": manifest.parent,
-            "files": len(manifest.files),
-            "bytes": sum(facts["bytes"] for facts in manifest.files.values()),
-        }
-        return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})

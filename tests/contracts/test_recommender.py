@@ -45,7 +45,7 @@ def at(log):
 
 @pytest.fixture(scope="module")
 def fitted_two_tower(data, at):
-    from recbench.jobs.build import fit_two_tower
+    from recbench.jobs.build import Cut, fit_two_tower
     from recbench.settings import Experiment, FeatureSettings, TowerSettings, TrainingSettings
 
     experiment = Experiment(
@@ -58,9 +58,7 @@ def fitted_two_tower(data, at):
         return experiment, fit_two_tower(
             data,
             data.events,
-            at=at,
-            horizon_us=3 * 86_400_000_000,
-            half_life_s=HALF_LIFE_S,
+            Cut(at=at, horizon_us=3 * 86_400_000_000, half_life_s=HALF_LIFE_S),
             experiment=experiment,
             steps=5,
         )
@@ -189,9 +187,12 @@ class TestEveryRecommender:
             assert scores == sorted(scores, reverse=True)
 
     def test_a_fresher_history_changes_the_answer_where_histories_count(self, model, name, data):
-        later = data.events["ts"].max()
-        user, item = data.events["user_id"][0], data.events["item_id"][1]
-        click = data.events.tail(1).with_columns(user_id=pl.lit(user), item_id=pl.lit(item))
+        later, user = data.events["ts"].max(), data.events["user_id"][0]
+        theirs = data.events.filter(pl.col("user_id") == user)["item_id"]
+        new_to_them = data.events.filter(~pl.col("item_id").is_in(theirs.implode())).tail(1)
+        click = new_to_them.with_columns(
+            user_id=pl.lit(user, pl.Int64), ts=pl.lit(later, pl.Datetime("us", "UTC"))
+        )
         fresh = pl.concat([data.events, click])
         before, after = (
             model.score_items(_queries(events, model, user, _after(later)))

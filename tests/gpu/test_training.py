@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbench.jobs.build import batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.batches import Batch
@@ -29,14 +29,12 @@ def data(tiny_events, tiny_items):
 
 @pytest.fixture(scope="module")
 def batches(data, settings):
-    return batches_for(
-        data,
-        data.events,
+    cut = Cut(
         at=microseconds(data.watermark) + 1,
         horizon_us=3 * 86_400_000_000,
         half_life_s=5 * 86_400.0,
-        experiment=settings,
     )
+    return batches_for(data, data.events, cut, experiment=settings)
 
 
 def test_the_loss_of_a_batch_is_that_of_the_cpu(data, settings, batches):

@@ -25,14 +25,14 @@ def tiny_experiment():
 
 @pytest.fixture(scope="session")
 def tiny_arguments(tiny_data, tiny_experiment):
-    from recbench.jobs.build import microseconds
+    from recbench.jobs.build import Cut, microseconds
 
-    return {
-        "at": microseconds(tiny_data.watermark) + 1,
-        "horizon_us": 3 * 86_400_000_000,
-        "half_life_s": 5 * 86_400.0,
-        "experiment": tiny_experiment,
-    }
+    cut = Cut(
+        at=microseconds(tiny_data.watermark) + 1,
+        horizon_us=3 * 86_400_000_000,
+        half_life_s=5 * 86_400.0,
+    )
+    return {"cut": cut, "experiment": tiny_experiment}
 
 
 @pytest.fixture(scope="session")

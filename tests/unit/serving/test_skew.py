@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recbench import columns as c
-from recbench.jobs.build import fit_two_tower
+from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.publish import make_release
 from recbench.refresh import Registry
 from recbench.serving import ReleasedRecommender
@@ -31,9 +31,7 @@ def fitted(impressions, tiny_experiment):
     return fit_two_tower(
         impressions,
         impressions.events,
-        at=at,
-        horizon_us=3 * DAY_US,
-        half_life_s=5 * 86_400.0,
+        Cut(at=at, horizon_us=3 * DAY_US, half_life_s=5 * 86_400.0),
         experiment=tiny_experiment,
         steps=0,
     )

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
-import pytest
 
 from recbench.features.definitions import WindowFeature
 from recbench.widgets.features import (
@@ -22,18 +21,6 @@ HOUR = WindowFeature(
     value=None,
     window=timedelta(hours=1),
 )
-
-
-@pytest.fixture
-def drawn(tmp_path):
-    """Draws the figure for real and gives its only axes."""
-
-    def draw(figure):
-        figure.savefig(tmp_path / "figure.png")
-        (axes,) = figure.axes
-        return axes
-
-    return draw
 
 
 def test_a_window_shows_which_events_count(drawn):
