@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError
+from recbench.evaluation.intervals import Interval
 from recbench.evaluation.ranking import evaluate, paired_difference
 
 NOBODY = pl.DataFrame(schema={"user_id": pl.Int64, "item_id": pl.Int64})
@@ -148,6 +149,12 @@ def test_train_makes_known_and_seen_does_not():
     assert result.to_json()["ndcg@1"]["unknown"]["value"] == 0.0
 
 
+def test_novelty_is_about_train_alone():
+    recs, test = lists({1: [7]}), events((1, 7))
+    result = evaluate(recs, train=events((2, 8)), seen=events((3, 7), (4, 7)), test=test, k=1)
+    assert result.lists["novelty@1"] == pytest.approx(math.log2(3))  # (0 + 1) / (1 + 2)
+
+
 def test_a_group_without_users_is_absent():
     result = evaluate(lists({1: [7]}), train=NOBODY, test=events((1, 7)), k=1)
     assert set(result.to_json()["ndcg@1"]) == {"all", "unknown"}
@@ -277,6 +284,15 @@ def test_paired_difference_is_narrower_than_the_two_intervals():
     assert difference.value == pytest.approx(39 / 40 * 0.5)
     assert 0 < difference.low <= difference.value <= difference.high <= 0.5
     assert paired_difference(a, a, metric="mrr@20").high == 0.0
+
+
+def test_a_paired_difference_without_resamples_has_bounds_equal_to_its_mean():
+    test = events((1, 0), (2, 0))
+    a, b = (
+        evaluate(lists({1: [item], 2: [9]}), train=NOBODY, test=test, k=1, resamples=0)
+        for item in (0, 9)
+    )
+    assert paired_difference(a, b, metric="mrr@1") == Interval(0.5, 0.5, 0.5, 2)
 
 
 def test_a_paired_difference_needs_the_same_users():
