@@ -57,7 +57,7 @@ def recommend(
         batch = queries.take(slice(start, start + QUERIES_PER_BATCH))
         excluded = None if repeats else _coordinates(batch)
         rows, scores = top_k(model.score_items(batch), k=k, excluded=excluded)
-        frames.append(as_frame(batch.user_ids, rows, scores, model.items))
+        frames.append(as_frame(batch.user_ids, rows, scores, items=model.items))
     empty = pl.DataFrame(schema=c.RECOMMENDATION_DTYPES)
     return pl.concat([empty, *frames])
 
@@ -66,6 +66,7 @@ def as_frame(
     user_ids: npt.NDArray[np.int64],
     item_rows: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float32],
+    *,
     items: Vocabulary,
 ) -> pl.DataFrame:
     """Lists of item rows (Q, k) as a frame of recommendations; row -1 is left out."""

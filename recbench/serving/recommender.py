@@ -96,7 +96,7 @@ class ReleasedRecommender:
             seen = queries.matrix().tocoo()
             excluded = None if repeats else (seen.row.astype(np.int64), seen.col.astype(np.int64))
             rows, scores = self.index.search(self.query_embeddings(queries), k=k, excluded=excluded)
-            frames.append(as_frame(queries.user_ids, rows, scores, self.items))
+            frames.append(as_frame(queries.user_ids, rows, scores, items=self.items))
             if on_batch is not None:
                 on_batch(len(queries))
         return pl.concat(frames)

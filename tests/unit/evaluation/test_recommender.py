@@ -79,7 +79,7 @@ def test_no_queries_give_an_empty_frame_of_the_same_schema():
 
 def test_rows_of_minus_one_are_left_out():
     rows, scores = np.array([[2, -1]]), np.array([[0.5, -np.inf]], dtype=np.float32)
-    assert as_frame(np.array([4]), rows, scores, ITEMS).rows() == [(4, 30, 1, 0.5)]
+    assert as_frame(np.array([4]), rows, scores, items=ITEMS).rows() == [(4, 30, 1, 0.5)]
 
 
 def test_queries_of_another_catalogue_are_refused():
