@@ -26,6 +26,15 @@ SCORE = "score"  # higher is better
 REASON = "reason"  # why a row was set aside
 SOURCE_ROW = "source_row"  # position in the source: orders the events of one instant
 
+KAFKA_PARTITION = "kafka_partition"
+KAFKA_OFFSET = "kafka_offset"  # with the partition: where in the topic the row came from
+WATERMARK = (
+    "watermark"  # of the row's partition just before the row; a row with ts before it is late
+)
+FEATURES_SERVED = "features_served"  # JSON: feature name -> value, as logged by the server
+EXTRA = "extra"  # JSON: fields of the message that have no column
+DAY = "day"  # UTC date of ts: what tables of streams are partitioned by
+
 INSTANT = pl.Datetime("us", "UTC")
 
 EVENT_DTYPES: dict[str, pl.DataType] = {
@@ -40,6 +49,14 @@ EVENT_DTYPES: dict[str, pl.DataType] = {
     POSITION: pl.Int16(),
     PROPENSITY: pl.Float64(),
     REQUEST_ID: pl.Int64(),  # or String, where the source has string ids
+}
+
+STREAM_DTYPES: dict[str, pl.DataType] = {
+    KAFKA_PARTITION: pl.Int32(),
+    KAFKA_OFFSET: pl.Int64(),
+    WATERMARK: INSTANT,
+    FEATURES_SERVED: pl.String(),
+    EXTRA: pl.String(),
 }
 
 ITEM_DTYPES: dict[str, pl.DataType] = {

@@ -12,7 +12,7 @@ import torch
 
 from recbench import columns as c
 from recbench.features.batch import Engine, window_lookup
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.models.baselines import RecencyPopularity
 from recbench.models.candidate_features import candidate_features
 from recbench.models.content import ItemContent

@@ -9,7 +9,7 @@ import polars as pl
 
 from recbench import __version__
 from recbench import columns as c
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.features.popularity import popularity_snapshots
 from recbench.jobs.build import FittedTwoTower
 from recbench.refresh import Manifest, Registry, Release

@@ -17,7 +17,7 @@ from recbench.datasets import load
 from recbench.errors import InputError
 from recbench.evaluation.ranking import RankingResult, paired_difference
 from recbench.features.batch import Engine, collect, window_features
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import Cut, FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
 from recbench.jobs.compare import Exam, baselines, best_half_life, best_priors, result_table
 from recbench.jobs.publish import Released, make_release

@@ -11,10 +11,10 @@ from recbench.errors import InputError, SchemaError
 from recbench.features import batch
 from recbench.features.batch import collect, features_at, window_features, window_lookup
 from recbench.features.definitions import (
-    DEFAULT_WINDOW_FEATURES,
     DecayedPopularity,
     WindowFeature,
 )
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.features.definitions import (
-    DEFAULT_WINDOW_FEATURES,
     DecayedPopularity,
     WindowFeature,
     from_json,
     to_json,
 )
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 
 
 def feature(**changes):

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES, WindowFeature
+from recbench.features.definitions import WindowFeature
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.features.signal import item_signal
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

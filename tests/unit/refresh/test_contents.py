@@ -8,7 +8,7 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.features.batch import window_lookup
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.refresh.contents import Contents, write_contents
 from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from recbench.features.definitions import DEFAULT_WINDOW_FEATURES
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents
 from recbench.tables.vocabulary import Vocabulary
