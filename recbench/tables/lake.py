@@ -2,9 +2,11 @@
 
 import os
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -15,15 +17,23 @@ from recbench.errors import InputError
 
 __all__ = ["LakeTable"]
 
-ATTEMPTS = 5  # an append and a compaction may meet; the later one tries again
+Mode = Literal["append", "overwrite"]
+Result = TypeVar("Result")
+Decide = Callable[[Mapping[str, int]], tuple[pl.DataFrame, Mapping[str, int]] | None]
+
+ATTEMPTS = 20  # of one write; when two meet, the later one tries again
 STATISTICS_STEP = timedelta(milliseconds=1)  # Delta cuts the times of its statistics down to this
 
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """The Delta table at ``path``; it exists from its first write on."""
+    """The Delta table at ``path``; it exists from its first write on.
+
+    ``by_day`` lays the rows out in one folder for each UTC day of their ``ts``.
+    """
 
     path: Path
+    by_day: bool = False
 
     @property
     def exists(self) -> bool:
@@ -42,7 +52,25 @@ class LakeTable:
 
     def transaction(self, application: str) -> int | None:
         """The last version that ``application`` committed with its data; None if it never did."""
-        return self._open().transaction_version(application) if self.exists else None
+        return self.transactions([application]).get(application)
+
+    def transactions(self, applications: Iterable[str]) -> dict[str, int]:
+        """The last version of each application that ever committed one with its data."""
+        return _transactions(self._open(), applications) if self.exists else {}
+
+    def append_decided(self, applications: Iterable[str], decide: Decide) -> int | None:
+        """Add rows that depend on what was committed before, in one commit with the next versions.
+
+        Args:
+            applications: whose last versions ``decide`` needs.
+            decide: from the applications' last versions to the rows and the versions that they
+                bring the applications to, or None for no commit. It is asked again when another
+                writer was first, so that it always sees the table that the rows are added to.
+
+        Returns:
+            The version of the commit; None without one.
+        """
+        return self._committed(applications, decide, mode="append")
 
     def append(self, frame: pl.DataFrame, *, transaction: tuple[str, int] | None = None) -> int:
         """Add the rows; new columns are added as nullable ones. Returns the version to read.
@@ -52,18 +80,18 @@ class LakeTable:
             transaction: (application, version) committed with the rows. Rows of a version that
                 was committed before are not written again.
         """
-        return self._write(frame, mode="append", transaction=transaction)
+        return self._write_once(frame, mode="append", transaction=transaction)
 
     def overwrite(self, frame: pl.DataFrame, *, transaction: tuple[str, int] | None = None) -> int:
         """Replace all rows by a new version; the older ones stay readable by version."""
-        return self._write(frame, mode="overwrite", transaction=transaction)
+        return self._write_once(frame, mode="overwrite", transaction=transaction)
 
     def read(self, version: int | None = None) -> pl.LazyFrame:
         """All rows, of the latest or of a given version."""
         latest = self.version
         if version is not None and not 0 <= version <= latest:
             raise InputError(f"{self.path} has versions 0 to {latest}, not {version}")
-        return pl.scan_delta(str(self.path), version=version)
+        return pl.scan_delta(str(self.path), version=version).drop(c.DAY, strict=False)
 
     def files_since(self, watermark: datetime) -> list[Path]:
         """The data files that may hold rows later than ``watermark``, by their statistics."""
@@ -85,13 +113,7 @@ class LakeTable:
 
     def compact(self) -> int:
         """Merge small files; the rows stay, in any order. Returns the number of files left."""
-        for attempt in range(ATTEMPTS):
-            try:
-                self._open().optimize.compact()
-                break
-            except CommitFailedError:
-                if attempt == ATTEMPTS - 1:
-                    raise
+        _until_first(lambda: self._open().optimize.compact())
         return len(self._open().file_uris())
 
     def _open(self) -> DeltaTable:
@@ -99,44 +121,73 @@ class LakeTable:
             raise InputError(f"{self.path} is not a Delta table: it has no _delta_log")
         return DeltaTable(str(self.path))
 
-    def _write(self, frame: pl.DataFrame, *, mode: str, transaction: tuple[str, int] | None) -> int:
-        for attempt in range(ATTEMPTS):
-            # a replayed transaction version is accepted silently by Delta: look first
-            if transaction is not None:
-                done = self.transaction(transaction[0])
-                if done is not None and done >= transaction[1]:
-                    return self.version
-            try:
-                self._commit(frame, mode=mode, transaction=transaction)
-                break
-            except CommitFailedError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-            except DeltaError as error:
-                refused = _os_error(error, self.path)
-                if refused is None:
-                    raise
-                raise refused from error
-        return self.version
+    def _write_once(
+        self, frame: pl.DataFrame, *, mode: Mode, transaction: tuple[str, int] | None
+    ) -> int:
+        def unless_done(done: Mapping[str, int]) -> tuple[pl.DataFrame, Mapping[str, int]] | None:
+            if transaction is None:
+                return frame, {}
+            name, version = transaction
+            return None if done.get(name, version - 1) >= version else (frame, {name: version})
 
-    def _commit(
-        self, frame: pl.DataFrame, *, mode: str, transaction: tuple[str, int] | None
+        names = [] if transaction is None else [transaction[0]]
+        committed = self._committed(names, unless_done, mode=mode)
+        return self.version if committed is None else committed
+
+    def _committed(self, applications: Iterable[str], decide: Decide, *, mode: Mode) -> int | None:
+        names = list(applications)
+
+        def attempt() -> int | None:
+            table = self._open() if self.exists else None
+            # a replayed version is accepted silently by Delta: look first, at the very state of
+            # the table that the commit is made against
+            decided = decide(_transactions(table, names) if table is not None else {})
+            if decided is None:
+                return None
+            frame, versions = decided
+            marks = [Transaction(name, version) for name, version in versions.items()]
+            self._write(frame, to=table, mode=mode, marks=marks)
+            return self.version
+
+        return _until_first(attempt)
+
+    def _write(
+        self, frame: pl.DataFrame, *, to: DeltaTable | None, mode: Mode, marks: list[Transaction]
     ) -> None:
-        marks = [Transaction(*transaction)] if transaction is not None else None
-        commit = CommitProperties(app_transactions=marks)
+        if self.by_day:
+            frame = frame.with_columns(pl.col(c.TS).dt.date().alias(c.DAY))
         self.path.mkdir(parents=True, exist_ok=True)
-        if mode == "append":
+        try:
             write_deltalake(
-                self.path, frame, mode="append", schema_mode="merge", commit_properties=commit
-            )
-        else:
-            write_deltalake(
-                self.path,
+                self.path if to is None else to,
                 frame,
-                mode="overwrite",
-                schema_mode="overwrite",
-                commit_properties=commit,
+                mode=mode,
+                schema_mode="merge" if mode == "append" else "overwrite",
+                partition_by=[c.DAY] if self.by_day else None,
+                commit_properties=CommitProperties(app_transactions=marks or None),
             )
+        except CommitFailedError:
+            raise
+        except DeltaError as error:
+            refused = _os_error(error, self.path)
+            if refused is None:
+                raise
+            raise refused from error
+
+
+def _transactions(table: DeltaTable, applications: Iterable[str]) -> dict[str, int]:
+    found = {name: table.transaction_version(name) for name in applications}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _until_first(attempt: Callable[[], Result]) -> Result:
+    """The result of a write that was first; after another writer it is tried anew."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except CommitFailedError:
+            continue
+    return attempt()
 
 
 def _os_error(error: DeltaError, path: Path) -> OSError | None:

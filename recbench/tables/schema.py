@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
 from recbench.errors import SchemaError
+from recbench.tables.event_ids import hashed_ids
+from recbench.tables.instants import utc_instants
 from recbench.tables.storable import storable
 
 __all__ = ["Checked", "check_events", "check_items"]
@@ -21,7 +21,6 @@ __all__ = ["Checked", "check_events", "check_items"]
 CLOCK_SLACK = timedelta(days=1)  # sources' clocks and time zones are not exact
 REQUIRED = (c.USER_ID, c.ITEM_ID, c.TS)
 KEYS_OF_ANY_TYPE = {c.EVENT_ID, c.REQUEST_ID}
-ZONE = r"(Z|[+-]\d{2}:?\d{2})$"  # at the end of an ISO 8601 time
 LARGEST_EXACT = 2**53  # beyond it a float no longer tells neighbouring integers apart
 EPOCH_HINT = "for seconds since the epoch: pl.from_epoch(column, time_unit='s')"
 DAY_HINT = "if midnight UTC is meant: column.cast(pl.Datetime('us', 'UTC'))"
@@ -153,8 +152,7 @@ def _converted(column: pl.Series, wanted: pl.DataType, *, source: str) -> pl.Ser
 def _instants(column: pl.Series, *, source: str) -> pl.Series:
     have = column.dtype
     if have == pl.String:
-        zoned = column.zip_with(column.str.contains(ZONE), column + "Z")
-        return zoned.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        return utc_instants(column)
     if isinstance(have, pl.Datetime):
         aware = column if have.time_zone else column.dt.replace_time_zone("UTC")
         return aware.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
@@ -215,19 +213,4 @@ def _derived_event_ids(events: pl.DataFrame, source: str) -> pl.Series:
         pl.col(c.TS).dt.epoch("us").fill_null(0),
         pl.int_range(pl.len(), dtype=pl.Int64).over(keys).alias("ordinal"),
     )
-    seed = np.frombuffer(source.encode(), dtype=np.uint8).astype(np.uint64)
-    state = np.array([len(seed)], dtype=np.uint64)  # of the source: the same for every row
-    for value in seed:
-        state = _mixed(state ^ value)
-    for column in parts.iter_columns():
-        state = _mixed(state ^ column.to_numpy().astype(np.int64).view(np.uint64))
-    return pl.Series(c.EVENT_ID, state.view(np.int64))
-
-
-def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """One step of SplitMix64: stable across machines, processes and library versions."""
-    with np.errstate(over="ignore"):
-        state = state + np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+    return hashed_ids(parts, source=source)

@@ -145,7 +145,7 @@ def test_appenders_of_many_processes_lose_nothing(tmp_path):
 
 @pytest.mark.parametrize("failures", [1, ATTEMPTS - 1])
 def test_a_lost_race_is_tried_again(table, monkeypatch, failures):
-    commit, calls = LakeTable._commit, []
+    commit, calls = LakeTable._write, []
 
     def contended(self, *arguments, **options):
         calls.append(1)
@@ -153,7 +153,7 @@ def test_a_lost_race_is_tried_again(table, monkeypatch, failures):
             raise CommitFailedError("another writer was first")
         commit(self, *arguments, **options)
 
-    monkeypatch.setattr(LakeTable, "_commit", contended)
+    monkeypatch.setattr(LakeTable, "_write", contended)
     table.append(rows(1))
     assert len(calls) == failures + 1
     assert minutes_of(table.read()) == [1]
@@ -163,7 +163,7 @@ def test_a_race_lost_again_and_again_is_an_error(table, monkeypatch):
     def contended(*_, **__):
         raise CommitFailedError("another writer was first")
 
-    monkeypatch.setattr(LakeTable, "_commit", contended)
+    monkeypatch.setattr(LakeTable, "_write", contended)
     with pytest.raises(CommitFailedError, match="another writer"):
         table.append(rows(1))
 

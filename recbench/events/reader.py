@@ -1,0 +1,212 @@
+"""Messages of one topic, from offsets that the caller names, shared out among a group's members."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from recbench.errors import InputError
+from recbench.events.messages import Messages
+
+__all__ = ["Ownership", "TopicReader"]
+
+Partitions: TypeAlias = npt.NDArray[np.int32]
+Offsets: TypeAlias = npt.NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 10_000
+TIMEOUT_S = 10.0
+SETTINGS: dict[str, str | int | bool] = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",  # offsets come from the lake; one that is gone must be told
+    "session.timeout.ms": 6_000,
+    "fetch.queue.backoff.ms": 10,  # a full queue is looked at again soon, not after a second
+    "queued.max.messages.kbytes": 65_536,  # what is read ahead; the rest waits in the broker
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What the caller is told when the group shares the partitions out anew.
+
+    ``gained`` returns the offset at which to start each partition; one left out starts at its
+    beginning.
+    ``leaving`` is the last moment to finish what was read, ``lost`` comes too late for that.
+    """
+
+    gained: Callable[[Sequence[int]], Mapping[int, int]]
+    leaving: Callable[[], None]
+    lost: Callable[[], None]
+
+
+class TopicReader:
+    """A Kafka consumer that starts where it is told.
+
+    Args:
+        settings: of librdkafka: the broker's address and whatever it asks for.
+        topic: must exist.
+        group: members of one group share the partitions.
+        ownership: called from within ``read``.
+        skip_deleted: whether to go on where the broker begins when it has deleted messages that
+            were not read yet.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        topic: str,
+        *,
+        group: str,
+        ownership: Ownership,
+        skip_deleted: bool = False,
+    ) -> None:
+        self.topic = topic
+        self.unreachable: str | None = None  # why no broker answers; None while one does
+        self.ends: dict[int, int] = {}  # where each partition ended when it was gained
+        self.at: dict[int, int] = {}  # the next offset to read of each partition held
+        self._begun: dict[int, int] = {}  # where each partition held was begun
+        self._ownership = ownership
+        self._skip_deleted = skip_deleted
+        errors = {"error_cb": self._note_error, "logger": logger}
+        self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": group} | errors)
+        self._consumer.subscribe(
+            [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
+        )
+
+    def read(self, *, timeout_s: float) -> Messages:
+        """The next messages, at most 10,000; none if there are none within ``timeout_s``.
+
+        Raises:
+            InputError: the offset to go on from is not in the broker any more, or not yet.
+            KafkaException: what cannot be mended by waiting, such as a refused login.
+        """
+        found = self._consumer.consume(MOST_AT_ONCE, timeout=timeout_s)
+        if found:
+            self.unreachable = None
+        good = [message for message in found if message.error() is None]
+        if len(good) < len(found):
+            for message in found:
+                self._raise_if_final(message.error())
+        partitions = np.array([message.partition() for message in good], dtype=np.int32)
+        offsets = np.array([message.offset() for message in good], dtype=np.int64)
+        fresh = self._fresh(partitions, offsets)
+        if not fresh.all():
+            good = [message for message, is_fresh in zip(good, fresh, strict=True) if is_fresh]
+        return Messages(
+            values=[message.value() for message in good],
+            keys=[message.key() for message in good],
+            partitions=partitions[fresh],
+            offsets=offsets[fresh],
+            arrived_ms=[message.timestamp()[1] for message in good],
+        )
+
+    def _fresh(self, partitions: Partitions, offsets: Offsets) -> npt.NDArray[np.bool_]:
+        """Which messages go on where the last ones ended; moves the ends on.
+
+        When partitions change hands within one read, messages of before may stand among those of
+        after, and come once more.
+        """
+        fresh = np.zeros(len(offsets), dtype=np.bool_)
+        for partition in np.unique(partitions).tolist():
+            if partition not in self.at:
+                continue
+            rows = np.flatnonzero(partitions == partition)
+            ends = np.maximum.accumulate(np.concatenate([[self.at[partition] - 1], offsets[rows]]))
+            fresh[rows] = offsets[rows] > ends[:-1]
+            self.at[partition] = int(ends[-1]) + 1
+        return fresh
+
+    def lag(self) -> int:
+        """Messages in the broker that were not read yet, as far as the last answers told."""
+        behind = 0
+        for partition, at in self.at.items():
+            place = TopicPartition(self.topic, partition)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            behind += max(max(high, self.ends.get(partition, 0)) - at, 0)
+        return behind
+
+    def is_at_end(self) -> bool:
+        """Whether every partition held was read up to where it ended when it was gained."""
+        held = self.at.items()
+        return bool(self.at) and all(at >= self.ends[partition] for partition, at in held)
+
+    def go_to(self, offsets: Mapping[int, int]) -> None:
+        """Go on from these offsets; a partition without one from where it was begun."""
+        for partition, begun in self._begun.items():
+            offset = offsets.get(partition, begun)
+            self._consumer.seek(TopicPartition(self.topic, partition, offset))
+            self.at[partition] = offset
+
+    def tell_group(self, offsets: Mapping[int, int]) -> None:
+        """Let the broker know, for whoever watches its groups; nothing here depends on it."""
+        places = [TopicPartition(self.topic, p, offset) for p, offset in offsets.items()]
+        self._consumer.commit(offsets=places, asynchronous=True)
+
+    def close(self) -> None:
+        """Leave the group; its other members get the partitions at once."""
+        self._consumer.close()
+
+    def _gain(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        starts = self._ownership.gained([place.partition for place in places])
+        self.at, self.ends = {}, {}
+        for place in places:
+            low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            start = starts.get(place.partition)
+            place.offset = self._start(place.partition, start, low=low, high=high)
+            self.at[place.partition], self.ends[place.partition] = place.offset, high
+        self._begun = dict(self.at)
+        consumer.assign(places)
+
+    def _start(self, partition: int, start: int | None, *, low: int, high: int) -> int:
+        name = f"Partition {partition} of topic `{self.topic}`"
+        if start is None:
+            return low
+        if start > high:
+            raise InputError(
+                f"{name} ends at offset {high}, but the lake has its messages up to {start}: the "
+                "topic was made anew. Give the new one a stream of its own with --stream"
+            )
+        if start < low and not self._skip_deleted:
+            raise InputError(
+                f"{name} begins at offset {low}, but the lake has its messages up to {start} only: "
+                f"the broker has deleted {low - start} of them. Go on without them with "
+                "--skip-deleted"
+            )
+        return max(start, low)
+
+    def _leave(self, *_: object) -> None:
+        self._ownership.leaving()
+        self.at, self.ends, self._begun = {}, {}, {}
+
+    def _lose(self, *_: object) -> None:
+        self._ownership.lost()
+        self.at, self.ends, self._begun = {}, {}, {}
+
+    def _note_error(self, error: KafkaError) -> None:
+        logger.info("%s", error)
+        if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}:
+            self.unreachable = str(error.str())
+
+    def _raise_if_final(self, error: KafkaError | None) -> None:
+        if error is None:
+            return
+        self._note_error(error)
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise InputError(
+                f"Topic `{self.topic}`: {error.str()}. The broker has deleted messages before "
+                "they were read; go on without them with --skip-deleted"
+            )
+        if error.fatal() or not error.retriable():
+            if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}:
+                return
+            raise KafkaException(error)

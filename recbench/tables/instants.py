@@ -1,0 +1,20 @@
+"""Times as people and programs write them, read as UTC instants."""
+
+import polars as pl
+
+from recbench import columns as c
+
+__all__ = ["utc_instants"]
+
+ZONE = r"(Z|[+-]\d{2}:?\d{2})$"  # at the end of an ISO 8601 time
+
+
+def utc_instants(texts: pl.Series) -> pl.Series:
+    """ISO 8601 texts as microseconds in UTC; null where a text is no such time.
+
+    A time without a zone is UTC.
+    """
+    if texts.null_count() == len(texts):
+        return texts.cast(c.INSTANT)
+    zoned = texts.zip_with(texts.str.contains(ZONE), texts + "Z")
+    return zoned.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
