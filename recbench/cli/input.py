@@ -1,12 +1,25 @@
-"""How commands read the Parquet files they are given."""
+"""How commands read what they are given: Parquet files and lengths of time."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["read_parquet"]
+__all__ = ["Duration", "read_parquet"]
+
+DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
+UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 
 
 def read_parquet(path: Path) -> "pl.DataFrame":
@@ -28,3 +41,18 @@ def read_parquet(path: Path) -> "pl.DataFrame":
     if not len(frame):
         raise InputError(f"{path} holds no rows")
     return frame
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time: a number with its unit, such as ``90s``, ``30m``, ``2h`` or ``1d``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+        """The length, not below zero."""
+        if isinstance(value, timedelta):
+            return value
+        found = DURATION.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no length of time; write 90s, 30m, 2h or 1d", param, ctx)
+        return float(found["number"]) * UNITS[found["unit"]]

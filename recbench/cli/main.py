@@ -16,6 +16,7 @@ COMMANDS = {
     "data": ("data", "data", "What data sets there are; get one; describe one."),
     "run": ("run", "run", "Run a notebook as a job; prints the run's folder last."),
     "runs": ("runs", "runs", "List, show and compare runs."),
+    "ingest": ("ingest", "ingest", "Kafka to the lake, exactly once."),
     "recommend": ("recommend", "recommend", "Lists for users, from a release."),
     "score": ("recommend", "score", "Scores for user-item pairs, from a release."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),

@@ -1,0 +1,269 @@
+"""``recbench ingest``: Kafka to the lake."""
+
+import fcntl
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recbench.cli.input import Duration
+from recbench.cli.output import json_option, save_json
+from recbench.settings import workspace_path
+
+if TYPE_CHECKING:
+    from recbench.events.broker import Broker
+    from recbench.events.ingest import Ingest
+    from recbench.events.status import IngestStatus
+
+__all__ = ["broker_options", "ingest", "librdkafka_settings"]
+
+PLAIN = re.compile(r"[\w.-]+")
+
+
+def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where the broker is: ``bootstrap_servers`` and ``-X``."""
+    command = click.option(
+        "-X",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="A setting of librdkafka, such as security.protocol=SASL_SSL.",
+    )(command)
+    return click.option(
+        "--bootstrap-servers",
+        metavar="HOST:PORT",
+        help="The broker; without it one runs in the workspace, on loopback and in memory.",
+    )(command)
+
+
+def librdkafka_settings(assignments: tuple[str, ...]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dictionary."""
+    wrong = [one for one in assignments if not one.partition("=")[2]]
+    if wrong:
+        raise click.BadParameter(f"-X takes KEY=VALUE, got {wrong[0]!r}")
+    return {key: value for key, _, value in (one.partition("=") for one in assignments)}
+
+
+@click.command()
+@click.option("--topic", default="events", show_default=True, help="The topic to read.")
+@click.option("--stream", help="The folder in the lake; default: the topic's name.")
+@broker_options
+@click.option("--group", help="Ingesters of one group share the topic; default: the stream's name.")
+@click.option("--id", "name", help="Of this ingester, for its status file; default: host and pid.")
+@click.option(
+    "--allowed-lateness",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="An event further behind its partition's latest is flagged late.",
+)
+@click.option("--batch-rows", type=click.IntRange(min=1), default=100_000, show_default=True)
+@click.option("--batch-time", type=Duration(), default="5s", show_default=True)
+@click.option("--compact-every", type=Duration(), default="10m", show_default=True)
+@click.option(
+    "--ids",
+    "id_type",
+    type=click.Choice(["int", "string"]),
+    default="int",
+    show_default=True,
+    help="What event_id and request_id are.",
+)
+@click.option("--max-message-bytes", type=click.IntRange(min=1), default=1 << 20, show_default=True)
+@click.option("--until-end", is_flag=True, help="Stop where the topic ends now.")
+@click.option("--skip-deleted", is_flag=True, help="Go on where the broker has deleted messages.")
+@click.option("--track", is_flag=True, help="Also record the figures as a run, and in W&B.")
+@json_option
+def ingest(
+    *,
+    topic: str,
+    stream: str | None,
+    bootstrap_servers: str | None,
+    assignments: tuple[str, ...],
+    name: str | None,
+    until_end: bool,
+    track: bool,
+    json_path: Path | None,
+    **dials: Any,
+) -> None:
+    """Read a topic of JSON events into the lake, each exactly once, until Ctrl-C.
+
+    Events go to <workspace>/lake/STREAM/events, what is no event to dead_letters beside it. The
+    offsets are committed with the rows: a killed ingester, started again, goes on where the lake
+    ends. Several may run side by side; a status file each lies in STREAM/ingesters.
+    """
+    from recbench.events.broker import open_broker
+
+    stream = _plain("stream", stream or topic)
+    name = _plain("id", name or f"{socket.gethostname()}-{os.getpid()}")
+    folder = workspace_path() / "lake" / stream
+    settings = librdkafka_settings(assignments)
+    with (
+        _sole(folder / "ingesters" / f"{name}.lock", name=name),
+        open_broker(
+            bootstrap_servers, folder=workspace_path() / "broker", settings=settings
+        ) as broker,
+        _stopped_by_signals() as stop,
+    ):
+        click.echo(f"Reading `{topic}` of {broker.origin} into {folder}")
+        show = _Show(
+            folder / "ingesters" / f"{name}.json", about={"id": name, "topic": topic}, track=track
+        )
+        if bootstrap_servers is None:
+            broker.create_topic(topic, partitions=4)
+        work = _prepared(broker, topic, folder=folder, on_status=show, dials=dials)
+        try:
+            status = work.run(stop, until_end=until_end)
+        finally:
+            show.close(work.status)
+    save_json(json_path, status.to_json())
+
+
+def _prepared(
+    broker: "Broker",
+    topic: str,
+    *,
+    folder: Path,
+    on_status: Callable[..., None],
+    dials: dict[str, Any],
+) -> "Ingest":
+    from recbench.events.ingest import BatchLimits, Ingest
+    from recbench.events.intake import Intake
+    from recbench.events.messages import MessageDecoder
+    from recbench.events.reader import TopicReader
+    from recbench.events.stream_tables import StreamTables
+
+    broker.partitions_of(topic)  # fails where there is no such topic
+    source = f"{broker.cluster_id()}/{topic}"
+    decoder = MessageDecoder(
+        source, id_type=dials["id_type"], max_message_bytes=dials["max_message_bytes"]
+    )
+    return Ingest(
+        StreamTables(folder, source),
+        open_reader=lambda ownership: TopicReader(
+            broker.client_settings(),
+            topic,
+            group=dials["group"] or f"recbench-{folder.name}",
+            ownership=ownership,
+            skip_deleted=dials["skip_deleted"],
+        ),
+        new_intake=lambda: Intake(decoder, allowed_lateness=dials["allowed_lateness"]),
+        limits=BatchLimits(
+            rows=dials["batch_rows"],
+            seconds=dials["batch_time"] / timedelta(seconds=1),
+            compact_every_s=dials["compact_every"] / timedelta(seconds=1),
+        ),
+        on_status=on_status,
+    )
+
+
+def _plain(what: str, name: str) -> str:
+    """A name that is a file name and nothing more."""
+    from recbench.errors import InputError
+
+    if not PLAIN.fullmatch(name) or name.startswith("."):
+        raise InputError(f"--{what} must be letters, digits, dots and dashes, got {name!r}")
+    return name
+
+
+@contextmanager
+def _sole(path: Path, *, name: str) -> Iterator[None]:
+    """Hold ``path`` as long as this process lives; a second one of that name is refused."""
+    from recbench.errors import InputError
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"An ingester with the id `{name}` is running already; give this one another --id"
+            ) from error
+        yield
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGINT:
+            click.echo("\nStopping after the last batch; Ctrl-C again stops at once", err=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class _Show:
+    """The status as a line on the terminal, as a JSON file, and as a run's metrics."""
+
+    path: Path
+    about: dict[str, str]
+    track: bool
+    n_shown: int = 0
+
+    def __call__(self, status: "IngestStatus") -> None:
+        from recbench.files import write_json
+
+        write_json(self.path, self.about | {"pid": os.getpid()} | status.to_json())
+        moving = sys.stderr.isatty()
+        if moving or self.n_shown % 10 == 0:
+            click.echo(_line(status), err=True, nl=not moving)
+        if self.track:
+            self._record(status)
+        self.n_shown += 1
+
+    def close(self, status: "IngestStatus") -> None:
+        """The last line, on standard output."""
+        if sys.stderr.isatty():
+            click.echo(err=True)
+        click.echo(_line(status).strip())
+        if self.track:
+            from recbench.tracking.record import log_summary
+
+            log_summary(_figures(status) | {"state": status.state})
+
+    def _record(self, status: "IngestStatus") -> None:
+        from recbench.tracking.record import log_metrics
+
+        log_metrics(_figures(status), step=self.n_shown)
+
+
+def _figures(status: "IngestStatus") -> dict[str, float]:
+    values = status.to_json()
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _line(status: "IngestStatus") -> str:
+    watermark = f"{status.watermark:%Y-%m-%d %H:%M:%S}" if status.watermark else "none yet"
+    counts = {
+        "dead letters": status.n_dead_letters,
+        "duplicates": status.n_duplicates,
+        "late": status.n_late,
+    }
+    return (
+        f"\r{status.state}: {status.n_events:,} events, {status.messages_per_s:,.0f}/s, "
+        f"lag {status.lag:,}, watermark {watermark}"
+        + "".join(f", {count:,} {name}" for name, count in counts.items() if count)
+    )
