@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from recbench.errors import InputError
@@ -119,14 +119,6 @@ class Broker:
                 f"{error.args[0].str()}"
             ) from error
         return True
-
-    def ends(self, topic: str) -> dict[int, int]:
-        """The offset after the last message of each partition."""
-        places = [TopicPartition(topic, partition) for partition in self.partitions_of(topic)]
-        asked = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
-        admin = self._admin()  # without a name it would be gone before the answers come
-        answers = admin.list_offsets(asked, request_timeout=ANSWER_S)
-        return {place.partition: answer.result().offset for place, answer in answers.items()}
 
     def _admin(self) -> AdminClient:
         return AdminClient(self.client_settings())

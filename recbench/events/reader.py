@@ -11,6 +11,7 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 
@@ -24,6 +25,7 @@ Offsets: TypeAlias = npt.NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
+UNREACHABLE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}
 MOST_AT_ONCE = 10_000
 TIMEOUT_S = 10.0
 SETTINGS: dict[str, str | int | bool] = {
@@ -72,9 +74,9 @@ class TopicReader:
     ) -> None:
         self.topic = topic
         self.unreachable: str | None = None  # why no broker answers; None while one does
-        self.ends: dict[int, int] = {}  # where each partition ended when it was gained
         self.at: dict[int, int] = {}  # the next offset to read of each partition held
         self._begun: dict[int, int] = {}  # where each partition held was begun
+        self._ends: dict[int, int] = {}  # where each partition held ended at the first answer
         self._ownership = ownership
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
@@ -96,7 +98,7 @@ class TopicReader:
         good = [message for message in found if message.error() is None]
         if len(good) < len(found):
             for message in found:
-                self._raise_if_final(message.error())
+                self._raise_if_final(message)
         partitions = np.array([message.partition() for message in good], dtype=np.int32)
         offsets = np.array([message.offset() for message in good], dtype=np.int64)
         fresh = self._fresh(partitions, offsets)
@@ -127,18 +129,27 @@ class TopicReader:
         return fresh
 
     def lag(self) -> int:
-        """Messages in the broker that were not read yet, as far as the last answers told."""
-        behind = 0
-        for partition, at in self.at.items():
-            place = TopicPartition(self.topic, partition)
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            behind += max(max(high, self.ends.get(partition, 0)) - at, 0)
-        return behind
+        """Messages in the broker that were not read yet, as far as its last answers told."""
+        ends = {partition: self._end(partition) for partition in self.at}
+        return sum(max(end - self.at[p], 0) for p, end in ends.items() if end is not None)
 
     def is_at_end(self) -> bool:
-        """Whether every partition held was read up to where it ended when it was gained."""
-        held = self.at.items()
-        return bool(self.at) and all(at >= self.ends[partition] for partition, at in held)
+        """Whether every partition held was read up to where it ended at the first answer."""
+        for partition in self.at.keys() - self._ends.keys():
+            end = self._end(partition)
+            if end is None:
+                return False
+            self._ends[partition] = end
+        return bool(self.at) and all(at >= self._ends[p] for p, at in self.at.items())
+
+    def _end(self, partition: int) -> int | None:
+        """Where the partition ends; None before the first answer that tells.
+
+        Told with every answer to a fetch. Not asked for: some brokers forget their last batch then.
+        """
+        place = TopicPartition(self.topic, partition)
+        found = self._consumer.get_watermark_offsets(place, cached=True)
+        return found[1] if found is not None and found[1] >= 0 else None
 
     def go_to(self, offsets: Mapping[int, int]) -> None:
         """Go on from these offsets; a partition without one from where it was begun."""
@@ -158,55 +169,54 @@ class TopicReader:
 
     def _gain(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         starts = self._ownership.gained([place.partition for place in places])
-        self.at, self.ends = {}, {}
+        self._forget()
         for place in places:
-            low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-            start = starts.get(place.partition)
-            place.offset = self._start(place.partition, start, low=low, high=high)
-            self.at[place.partition], self.ends[place.partition] = place.offset, high
+            low, _ = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            start = starts.get(place.partition, low)
+            if start < low and not self._skip_deleted:
+                raise self._gone(place.partition, start, low=low)
+            place.offset = self.at[place.partition] = max(start, low)
         self._begun = dict(self.at)
         consumer.assign(places)
 
-    def _start(self, partition: int, start: int | None, *, low: int, high: int) -> int:
+    def _gone(self, partition: int, at: int, *, low: int) -> InputError:
         name = f"Partition {partition} of topic `{self.topic}`"
-        if start is None:
-            return low
-        if start > high:
-            raise InputError(
-                f"{name} ends at offset {high}, but the lake has its messages up to {start}: the "
-                "topic was made anew. Give the new one a stream of its own with --stream"
+        if at < low:
+            return InputError(
+                f"{name} begins at offset {low}, but its messages were read up to {at} only: the "
+                f"broker has deleted {low - at} of them. Go on without them with --skip-deleted"
             )
-        if start < low and not self._skip_deleted:
-            raise InputError(
-                f"{name} begins at offset {low}, but the lake has its messages up to {start} only: "
-                f"the broker has deleted {low - start} of them. Go on without them with "
-                "--skip-deleted"
-            )
-        return max(start, low)
+        return InputError(
+            f"{name} has no offset {at} yet, but its messages were read up to there: the topic was "
+            "made anew. Give the new one a stream of its own with --stream"
+        )
 
     def _leave(self, *_: object) -> None:
         self._ownership.leaving()
-        self.at, self.ends, self._begun = {}, {}, {}
+        self._forget()
 
     def _lose(self, *_: object) -> None:
         self._ownership.lost()
-        self.at, self.ends, self._begun = {}, {}, {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self.at, self._begun, self._ends = {}, {}, {}
 
     def _note_error(self, error: KafkaError) -> None:
         logger.info("%s", error)
-        if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}:
+        if error.code() in UNREACHABLE:
             self.unreachable = str(error.str())
 
-    def _raise_if_final(self, error: KafkaError | None) -> None:
+    def _raise_if_final(self, message: Message) -> None:
+        error = message.error()
         if error is None:
             return
         self._note_error(error)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise InputError(
-                f"Topic `{self.topic}`: {error.str()}. The broker has deleted messages before "
-                "they were read; go on without them with --skip-deleted"
-            )
-        if error.fatal() or not error.retriable():
-            if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}:
-                return
+            partition = message.partition()
+            assert partition is not None  # the error is of one
+            place = TopicPartition(self.topic, partition)
+            low, _ = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            raise self._gone(partition, self.at.get(partition, 0), low=low)
+        if error.code() not in UNREACHABLE and (error.fatal() or not error.retriable()):
             raise KafkaException(error)

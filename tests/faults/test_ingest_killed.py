@@ -1,0 +1,158 @@
+"""An ingester killed at any moment loses nothing and doubles nothing."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from confluent_kafka import Producer
+
+from recbench.events.stream_tables import StreamTables
+
+START = datetime.now(UTC) - timedelta(hours=1)
+N_PARTITIONS = 4
+QUICK_GROUP = ["-X", "session.timeout.ms=1500", "-X", "heartbeat.interval.ms=400"]
+
+
+def message(number):
+    ts = START + timedelta(milliseconds=number)
+    event = {"event_id": number, "user_id": number % 97, "item_id": number % 13}
+    return json.dumps(event | {"ts": ts.isoformat()}).encode()
+
+
+def send(broker, n_events, *, seconds, every_bad=1_000, every_twice=50):
+    """Events at an even pace; now and then one is sent twice, and now and then one is none."""
+    producer = Producer(broker.client_settings() | {"linger.ms": 5})
+    began = time.monotonic()
+    for number in range(n_events):
+        partition = number % N_PARTITIONS
+        producer.produce("events", message(number), partition=partition)
+        if number % every_twice == 0:
+            producer.produce("events", message(number), partition=partition)
+        if number % every_bad == 0:
+            producer.produce("events", b"no event", partition=partition)
+        if number % 500 == 0:
+            producer.poll(0)
+            ahead_s = number / n_events * seconds - (time.monotonic() - began)
+            time.sleep(max(ahead_s, 0))
+    assert producer.flush(30) == 0
+
+
+def start(broker, workspace, *options):
+    command = [sys.executable, "-c", "from recbench.cli import main; main()"]
+    command += ["ingest", "--topic", "events"]
+    command += ["--bootstrap-servers", broker.bootstrap_servers, "--batch-time", "100ms"]
+    return subprocess.Popen(
+        [*command, *QUICK_GROUP, *options],
+        env=os.environ | {"RECBENCH_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_every_event_once(workspace, n_events, *, n_bad):
+    tables = StreamTables(workspace / "lake" / "events", "any")
+    read = tables.events.read().select("event_id", "kafka_partition", "kafka_offset").collect()
+    assert len(read) == read["event_id"].n_unique() == n_events
+    assert read["event_id"].min() == 0
+    assert read["event_id"].max() == n_events - 1
+    letters = tables.dead_letters.read().collect()
+    places = letters.select("kafka_partition", "kafka_offset")
+    assert len(letters) == places.n_unique() == n_bad
+    assert set(letters["value"]) == {b"no event"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_twenty_kills_while_200_000_events_flow(broker, tmp_path):
+    rng = random.Random(0)
+    broker.create_topic("events", partitions=N_PARTITIONS)
+    n_events, n_kills = 200_000, 20
+    sender = threading.Thread(target=send, args=(broker, n_events), kwargs={"seconds": 40})
+    sender.start()
+    versions = set()
+    for _ in range(n_kills):
+        with start(broker, tmp_path, "--compact-every", "1s") as ingester:
+            time.sleep(rng.uniform(0.5, 4.5))
+            assert ingester.poll() is None, ingester.stderr.read()
+            ingester.kill()
+        tables = StreamTables(tmp_path / "lake" / "events", "any")
+        versions.add(tables.events.version if tables.events.exists else None)
+    sender.join()
+    assert len(versions) > n_kills // 3, "most kills came before anything was committed"
+    last = start(broker, tmp_path, "--until-end")
+    out, error = last.communicate(timeout=120)
+    assert last.returncode == 0, error
+    assert "lag 0" in out
+    assert_every_event_once(tmp_path, n_events, n_bad=n_events // 1_000)
+
+
+@pytest.mark.slow
+def test_two_ingesters_share_the_topic_and_one_takes_over(broker, tmp_path):
+    broker.create_topic("events", partitions=N_PARTITIONS)
+    n_events = 20_000
+    sender = threading.Thread(target=send, args=(broker, n_events), kwargs={"seconds": 12})
+    sender.start()
+    first, second = start(broker, tmp_path), start(broker, tmp_path)
+    time.sleep(7)
+    with first:
+        first.kill()
+    sender.join()
+    third = start(broker, tmp_path)
+    time.sleep(6)
+    for ingester in (second, third):
+        ingester.send_signal(signal.SIGTERM)
+        _, error = ingester.communicate(timeout=60)
+        assert ingester.returncode == 0, error
+    last = start(broker, tmp_path, "--until-end")
+    _, error = last.communicate(timeout=60)
+    assert last.returncode == 0, error
+    assert_every_event_once(tmp_path, n_events, n_bad=n_events // 1_000)
+    assert read_by(tmp_path) >= 2
+
+
+def read_by(workspace):
+    """How many of the ingesters committed anything, by their status files."""
+    statuses = (workspace / "lake" / "events" / "ingesters").glob("*.json")
+    return sum(json.loads(path.read_text())["n_commits"] > 0 for path in statuses)
+
+
+@pytest.mark.slow
+def test_two_ingesters_of_different_groups_add_every_event_once(broker, tmp_path):
+    """Nobody shares anything: both read all partitions, and the lake takes each message once."""
+    broker.create_topic("events", partitions=N_PARTITIONS)
+    n_events = 20_000
+    send(broker, n_events, seconds=0)
+    options = ["--until-end", "--batch-rows", "1000"]
+    both = [start(broker, tmp_path, "--group", name, *options) for name in ("one", "two")]
+    for ingester in both:
+        _, error = ingester.communicate(timeout=100)
+        assert ingester.returncode == 0, error
+    assert_every_event_once(tmp_path, n_events, n_bad=n_events // 1_000)
+
+
+def test_sigterm_commits_what_was_read_and_leaves(broker, tmp_path):
+    broker.create_topic("events", partitions=N_PARTITIONS)
+    send(broker, 1_000, seconds=0)
+    ingester = start(broker, tmp_path, "--batch-time", "1h")
+    status = tmp_path / "lake" / "events" / "ingesters"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not _has_read(status):
+        time.sleep(0.2)
+    ingester.send_signal(signal.SIGTERM)
+    out, error = ingester.communicate(timeout=30)
+    assert ingester.returncode == 0, error
+    assert "stopped: 1,000 events" in out
+    assert_every_event_once(tmp_path, 1_000, n_bad=1)
+
+
+def _has_read(folder):
+    found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return any(one["partitions"] and one["lag"] == 0 for one in found)
