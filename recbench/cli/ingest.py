@@ -3,10 +3,8 @@
 import fcntl
 import os
 import re
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import click
 
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
+from recbench.cli.streams import broker_options, librdkafka_settings, stopped_by_signals
 from recbench.settings import workspace_path
 
 if TYPE_CHECKING:
@@ -25,33 +24,9 @@ if TYPE_CHECKING:
     from recbench.events.ingest import Ingest
     from recbench.events.status import IngestStatus
 
-__all__ = ["broker_options", "ingest", "librdkafka_settings"]
+__all__ = ["ingest"]
 
 PLAIN = re.compile(r"[\w.-]+")
-
-
-def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say where the broker is: ``bootstrap_servers`` and ``-X``."""
-    command = click.option(
-        "-X",
-        "assignments",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="A setting of librdkafka, such as security.protocol=SASL_SSL.",
-    )(command)
-    return click.option(
-        "--bootstrap-servers",
-        metavar="HOST:PORT",
-        help="The broker; without it one runs in the workspace, on loopback and in memory.",
-    )(command)
-
-
-def librdkafka_settings(assignments: tuple[str, ...]) -> dict[str, str]:
-    """``KEY=VALUE`` texts as a dictionary."""
-    wrong = [one for one in assignments if not one.partition("=")[2]]
-    if wrong:
-        raise click.BadParameter(f"-X takes KEY=VALUE, got {wrong[0]!r}")
-    return {key: value for key, _, value in (one.partition("=") for one in assignments)}
 
 
 @click.command()
@@ -112,7 +87,7 @@ def ingest(
         open_broker(
             bootstrap_servers, folder=workspace_path() / "broker", settings=settings
         ) as broker,
-        _stopped_by_signals() as stop,
+        stopped_by_signals() as stop,
     ):
         click.echo(f"Reading `{topic}` of {broker.origin} into {folder}")
         show = _Show(
@@ -189,25 +164,6 @@ def _sole(path: Path, *, name: str) -> Iterator[None]:
                 f"An ingester with the id `{name}` is running already; give this one another --id"
             ) from error
         yield
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _: Any) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if number == signal.SIGINT:
-            click.echo("\nStopping after the last batch; Ctrl-C again stops at once", err=True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

@@ -54,6 +54,7 @@ class Broker:
     bootstrap_servers: str
     origin: str  # how we came by it, in a sentence's words
     settings: Mapping[str, str] = field(default_factory=dict)  # of librdkafka: SASL, TLS
+    ends_with_us: bool = False  # and all its events with it
 
     def client_settings(self) -> dict[str, Any]:
         """What every client of librdkafka needs to be told."""
@@ -226,7 +227,8 @@ def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us: what was read is committed first
             )
-    broker = Broker(address, f"an embedded broker at {address} (in memory, ends with this process)")
+    origin = f"an embedded broker at {address} (in memory, ends with this process)"
+    broker = Broker(address, origin, ends_with_us=True)
     _await(process, broker, log=folder / "broker.log")
     return process, broker
 

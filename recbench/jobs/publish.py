@@ -9,8 +9,8 @@ import polars as pl
 
 from recbench import __version__
 from recbench import columns as c
-from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.features.popularity import popularity_snapshots
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents

@@ -1,0 +1,62 @@
+"""Names, texts, types and spans of time as Flink's SQL writes them."""
+
+from datetime import timedelta
+
+import polars as pl
+
+from recbench.errors import InputError, SchemaError
+
+__all__ = ["interval", "milliseconds", "name", "sql_type", "text"]
+
+MILLISECOND = timedelta(milliseconds=1)
+LONGEST = timedelta(days=999)  # three digits of days are all that an interval takes
+
+
+def name(column: str) -> str:
+    """A column's name, quoted."""
+    return "`" + column.replace("`", "``") + "`"
+
+
+def text(value: str) -> str:
+    """A text literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def milliseconds(span: timedelta) -> int:
+    """The whole milliseconds in ``span``, which never is negative here."""
+    return span // MILLISECOND
+
+
+def interval(span: timedelta, *, what: str) -> str:
+    """An interval literal of whole milliseconds.
+
+    Raises:
+        InputError: it is longer than Flink can write; ``what`` says whose it is.
+    """
+    if span > LONGEST:
+        raise InputError(f"{what}: Flink takes at most {LONGEST.days} days, got {span}")
+    seconds, rest = divmod(milliseconds(span) % 86_400_000, 1000)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
+    return f"INTERVAL '{span.days} {clock}' DAY(3) TO SECOND(3)"
+
+
+def sql_type(dtype: pl.DataType, *, column: str) -> str:
+    """The type of Flink's that holds a column of ``dtype``.
+
+    Raises:
+        SchemaError: there is none for features.
+    """
+    if isinstance(dtype, pl.List):
+        return f"ARRAY<{sql_type(pl.Series(dtype=dtype.inner).dtype, column=column)}>"
+    if dtype.is_integer() or dtype == pl.Null:
+        return "BIGINT"
+    if dtype.is_float() or dtype.is_decimal():
+        return "DOUBLE"
+    if dtype == pl.Boolean:
+        return "BOOLEAN"
+    if dtype in {pl.String, pl.Categorical, pl.Enum}:
+        return "STRING"
+    raise SchemaError(
+        f"`{column}` cannot go through Flink: its dtype is {dtype}; expected a number, a boolean "
+        "or a string"
+    )
