@@ -15,6 +15,7 @@ __all__ = ["bench"]
 # name, also the module below recbench.benchmarks -> what it measures
 BENCHES = {
     "features": "Window features, beside DuckDB's RANGE windows and one sort.",
+    "ingest": "Kafka to the lake, beside a consumer that only counts.",
     "train": "Training, beside a bare torch loop over the same batches.",
 }
 

@@ -5,6 +5,10 @@ the rows that want features, ``asked``, stand at their own t, and the rows that 
 of, ``passed``, one millisecond later. The window from t - w + 1 ms to t over both holds just what
 passed in [t - w, t - 1 ms], since event time has whole milliseconds in Flink. All OVER windows of
 one SELECT must be equal, so there is a SELECT for each distinct one.
+
+A SELECT over another key puts the rows of one instant in another order. What depends on that order,
+jumps and last values, is therefore found in branches of ``passed``, each with one key only, before
+they join ``asked``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +36,10 @@ MILLISECOND, MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 ASKING = "flink_asking"
 ALL_BEFORE = "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
+ONE_BEFORE = "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW"
+CLICKS_OF_USERS = f"{c.USER_ID}, {c.CLICKED}"  # the key of the branch that all values go through
+
+# FIRST_VALUE passes over nulls: a click after one of no category is compared with itself, no jump.
 JUMP, CATEGORY_BEFORE = "category_jump", "flink_category_before"
 JUMP_SQL = (  # of an unclicked row null
     f"CASE WHEN NOT {c.CLICKED} THEN CAST(NULL AS BIGINT) WHEN CARDINALITY(ARRAY_INTERSECT("
@@ -69,9 +77,9 @@ class Windows:
     """
 
     dtypes: Mapping[str, pl.DataType]  # of the columns of `asked` and `passed`
-    only_clicks: bool = True  # whether any result so far needs other rows, too
-    before: dict[str, str] = field(default_factory=dict)  # window over `passed` -> its column
-    carried: dict[tuple[str, str], str] = field(default_factory=dict)  # SQL of both -> column
+    only_clicks: bool = True  # whether no result so far needs other rows
+    branches: dict[str, dict[str, str]] = field(default_factory=lambda: {CLICKS_OF_USERS: {}})
+    carried: dict[tuple[str, str, str], str] = field(default_factory=dict)
     over: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
 
     def result(self, feature: Feature) -> str:
@@ -82,7 +90,9 @@ class Windows:
             SchemaError: a column is of a type that cannot be aggregated so.
         """
         if getattr(feature, "value", None) == JUMP:
-            self._before_jumps()
+            self._branched(
+                f"FIRST_VALUE({c.CATEGORY})", CLICKS_OF_USERS, ONE_BEFORE, column=CATEGORY_BEFORE
+            )
         if isinstance(feature, WindowFeature):
             value = self._window(feature)
         elif isinstance(feature, SinceLast):
@@ -103,32 +113,28 @@ class Windows:
             every: whether late rows ask, too.
         """
         counted = f"NOT {LATE} AND {c.CLICKED}" if self.only_clicks else f"NOT {LATE}"
-        statements, view = [_view("passed_0", f"SELECT * FROM passed WHERE {counted}")], "passed_0"
-        for number, (window, column) in enumerate(self.before.items(), start=1):
-            statements.append(
-                _view(f"passed_{number}", f"SELECT *, {window} AS {column}\nFROM {view}")
-            )
-            view = f"passed_{number}"
-        statements.append(_view("rows_0", self._union(place, entities, passed=view, every=every)))
-        for number, ((_, window), found) in enumerate(sorted(self.over.items()), start=1):
-            values = ",\n  ".join(f"{value} OVER w AS {column}" for value, column in found.items())
-            select = f"SELECT *,\n  {values}\nFROM rows_{number - 1}\nWINDOW w AS ({window})"
-            statements.append(_view(f"rows_{number}", select))
-        return [
-            *statements,
-            _view("answered", f"SELECT * FROM rows_{len(self.over)} WHERE {ASKING}"),
-        ]
-
-    def _union(
-        self, place: Mapping[str, str], entities: Iterable[str], *, passed: str, every: bool
-    ) -> str:
+        statements = [_view("passed_0", f"SELECT * FROM passed WHERE {counted}")]
         kept = [MS, ROWTIME, LATE, *map(name, entities)]
-        asked_values = [f"{sql} AS {column}" for (_, sql), column in self.carried.items()]
-        asked = ", ".join([*place, *kept, f"TRUE AS {ASKING}", *asked_values])
-        nowhere = [f"CAST(NULL AS {type_})" for type_ in place.values()]
-        values = ", ".join([*nowhere, *kept, "FALSE", *(sql for sql, _ in self.carried)])
         asking = "" if every else f" WHERE NOT {LATE}"
-        return f"SELECT {asked} FROM asked{asking}\nUNION ALL\nSELECT {values} FROM {passed}"
+        values = [f"{null} AS {column}" for (_, _, null), column in self.carried.items()]
+        selects = [_select([*place, *kept, f"TRUE AS {ASKING}", *values], f"asked{asking}")]
+        nowhere = [f"CAST(NULL AS {type_})" for type_ in place.values()]
+        for branch, columns in self.branches.items():
+            view = "passed_0"
+            for window, column in columns.items():
+                statements.append(
+                    _view(f"passed_{column}", _select(["*", f"{window} AS {column}"], view))
+                )
+                view = f"passed_{column}"
+            values = [sql if of == branch else null for of, sql, null in self.carried]
+            selects.append(_select([*nowhere, *kept, "FALSE", *values], view))
+        statements.append(_view("rows_0", "\nUNION ALL\n".join(selects)))
+        for number, ((_, window), found) in enumerate(sorted(self.over.items()), start=1):
+            values = [f"{value} OVER w AS {column}" for value, column in found.items()]
+            select = _select(["*", *values], f"rows_{number - 1}\nWINDOW w AS ({window})")
+            statements.append(_view(f"rows_{number}", select))
+        last = f"rows_{len(self.over)} WHERE {ASKING}"
+        return [*statements, _view("answered", _select(["*"], last))]
 
     def _window(self, feature: WindowFeature) -> str:
         length = milliseconds(feature.window)
@@ -169,8 +175,8 @@ class Windows:
         elapsed = f"CAST(MOD({US_SINCE_YEAR_1}, {width}) AS DOUBLE) / {half_life}"
         stretch = f"{US_SINCE_YEAR_1} / {width}"
         weight = self._carry(f"POWER(2e0, {elapsed})", FLOAT, of="clicks")
-        here = self.carried.setdefault((stretch, stretch), f"s{len(self.carried)}")
-        after = self.carried.setdefault((f"{stretch} + 1", stretch), f"s{len(self.carried)}")
+        here = self._column(stretch, stretch)
+        after = self._column(f"{stretch} + 1", stretch)
         now = self._all_before(f"SUM({weight})", f"{feature.entity}, {here}")
         earlier = self._all_before(f"SUM({weight})", f"{feature.entity}, {after}")
         scale = 2.0 ** -(width / half_life)
@@ -178,25 +184,39 @@ class Windows:
         return f"({held}) * POWER(2e0, -{elapsed})"
 
     def _last_values(self, feature: LastValues) -> str:
-        """The list as of each row that passed, then the latest one of them."""
+        """The list as of each instant that passed, then the latest one of them."""
+        key = f"{feature.entity}, {c.CLICKED}" if feature.of == "clicks" else feature.entity
+        if feature.value == JUMP and key != CLICKS_OF_USERS:
+            raise InputError(
+                f"{feature.name}: Flink finds the last `{JUMP}` of the clicks of a user only, not "
+                f"of the {feature.of} of `{feature.entity}`"
+            )
         value, dtype = _value(feature.value, self.dtypes)
-        clicked = f", {c.CLICKED}" if feature.of == "clicks" else ""
-        window = (
-            f"ARRAY_AGG({value}) OVER (PARTITION BY {feature.entity}{clicked} ORDER BY {ROWTIME} "
-            f"ROWS BETWEEN {feature.k - 1} PRECEDING AND CURRENT ROW)"
-        )
-        listed = self.before.setdefault(window, f"l{len(self.before)}")
-        carried = self._carry(listed, pl.List(dtype), of=feature.of)
+        frame = f"ROWS BETWEEN {feature.k - 1} PRECEDING AND CURRENT ROW"
+        listed = self._branched(f"ARRAY_AGG({value})", key, frame)
+        latest = self._branched(f"LAST_VALUE({listed})", key, ALL_BEFORE)
+        carried = self._carry(latest, pl.List(dtype), of=feature.of, branch=key)
         last = self._all_before(f"LAST_VALUE({carried})", feature.entity, rank=1)
         nothing = f"ARRAY[CAST(NULL AS {sql_type(dtype, column=feature.value)})]"
         return f"COALESCE({last}, ARRAY_EXCEPT({nothing}, {nothing}))"
 
-    def _carry(self, value: str, dtype: pl.DataType, *, of: str) -> str:
+    def _branched(self, aggregate: str, key: str, frame: str, *, column: str | None = None) -> str:
+        """The column of an aggregate over `passed`, in the branch of ``key``."""
+        window = f"{aggregate} OVER (PARTITION BY {key} ORDER BY {ROWTIME} {frame})"
+        column = column or f"b{sum(map(len, self.branches.values()))}"
+        return self.branches.setdefault(key, {}).setdefault(window, column)
+
+    def _carry(
+        self, value: str, dtype: pl.DataType, *, of: str, branch: str = CLICKS_OF_USERS
+    ) -> str:
         """The column that holds ``value`` for what passed and counts, null for other rows."""
         self.only_clicks &= of == "clicks"
         null = f"CAST(NULL AS {sql_type(dtype, column=value)})"
         counted = f"CASE WHEN {c.CLICKED} THEN {value} END" if of == "clicks" else value
-        return self.carried.setdefault((counted, null), f"c{len(self.carried)}")
+        return self._column(counted, null, branch=branch)
+
+    def _column(self, passed: str, asked: str, *, branch: str = CLICKS_OF_USERS) -> str:
+        return self.carried.setdefault((branch, passed, asked), f"c{len(self.carried)}")
 
     def _all_before(self, aggregate: str, key: str, *, rank: int = 0) -> str:
         return self._over(aggregate, key, ALL_BEFORE, rank=rank)
@@ -210,12 +230,6 @@ class Windows:
         window = f"PARTITION BY {key} ORDER BY {ROWTIME} {frame}"
         found = self.over.setdefault((rank, window), {})
         return found.setdefault(aggregate, f"a{sum(map(len, self.over.values()))}")
-
-    def _before_jumps(self) -> None:
-        window = (
-            f"LAG({c.CATEGORY}) OVER (PARTITION BY {c.USER_ID}, {c.CLICKED} ORDER BY {ROWTIME})"
-        )
-        self.before.setdefault(window, CATEGORY_BEFORE)
 
 
 def _value(value: str, dtypes: Mapping[str, pl.DataType]) -> tuple[str, pl.DataType]:
@@ -241,3 +255,7 @@ def _number(feature: WindowFeature, dtypes: Mapping[str, pl.DataType]) -> tuple[
 
 def _view(view: str, select: str) -> str:
     return f"CREATE TEMPORARY VIEW {view} AS\n{select}"
+
+
+def _select(values: Iterable[str], rows: str) -> str:
+    return f"SELECT {', '.join(values)}\nFROM {rows}"
