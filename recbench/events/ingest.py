@@ -134,7 +134,7 @@ class Ingest:
         return self.status
 
     def _step(self, reader: TopicReader) -> None:
-        messages = reader.read(timeout_s=POLL_S)
+        messages = reader.read(self._limits.rows, timeout_s=POLL_S)
         if len(messages):
             self._batch.add(self._intake.take(messages), messages)
         try:

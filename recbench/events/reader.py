@@ -85,16 +85,17 @@ class TopicReader:
             [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
         )
 
-    def read(self, *, timeout_s: float) -> Messages:
-        """The next messages, at most 10,000; none if there are none within ``timeout_s``.
+    def read(self, at_most: int = MOST_AT_ONCE, *, timeout_s: float) -> Messages:
+        """The next messages; none if there are none within ``timeout_s``.
 
         Raises:
             InputError: the offset to go on from is not in the broker any more, or not yet.
             KafkaException: what cannot be mended by waiting, such as a refused login.
         """
-        found = self._consumer.consume(MOST_AT_ONCE, timeout=timeout_s)
+        found = self._consumer.consume(min(at_most, MOST_AT_ONCE), timeout=timeout_s)
         if found:
             self.unreachable = None
+        self._note_ends()
         good = [message for message in found if message.error() is None]
         if len(good) < len(found):
             for message in found:
@@ -135,12 +136,17 @@ class TopicReader:
 
     def is_at_end(self) -> bool:
         """Whether every partition held was read up to where it ended at the first answer."""
+        told = self._ends.keys() >= self.at.keys()
+        return bool(self.at) and told and all(at >= self._ends[p] for p, at in self.at.items())
+
+    def _note_ends(self) -> None:
         for partition in self.at.keys() - self._ends.keys():
             end = self._end(partition)
             if end is None:
-                return False
+                continue
+            if end < self._begun[partition]:
+                raise self._gone(partition, self._begun[partition], low=0)
             self._ends[partition] = end
-        return bool(self.at) and all(at >= self._ends[p] for p, at in self.at.items())
 
     def _end(self, partition: int) -> int | None:
         """Where the partition ends; None before the first answer that tells.

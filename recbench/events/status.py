@@ -63,7 +63,7 @@ class IngestStatus:
             self.watermark = EPOCH + timedelta(microseconds=watermark_us)
         if self.state not in {"stopped", "failed"}:
             self.state = "broker unreachable" if unreachable else "running"
-        self.problem = unreachable
+            self.problem = unreachable
 
     def failed(self, reason: str) -> None:
         """Note why the ingester ends."""
