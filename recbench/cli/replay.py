@@ -97,8 +97,8 @@ def replay(
         open_broker(bootstrap_servers, folder=folder, settings=settings) as broker,
         stopped_by_signals() as stop,
     ):
-        made = broker.create_topic(topic, partitions=partitions)
         plan = _plan(**dials)
+        made = broker.create_topic(topic, partitions=partitions)
         click.echo(
             f"Sending {len(plan):,} messages to {'the new topic' if made else 'topic'} `{topic}` "
             f"of {broker.origin}"
