@@ -1,12 +1,9 @@
 """``recbench ingest``: Kafka to the lake."""
 
-import fcntl
 import os
-import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +13,13 @@ import click
 
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
-from recbench.cli.streams import broker_options, librdkafka_settings, stopped_by_signals
+from recbench.cli.streams import (
+    broker_options,
+    librdkafka_settings,
+    plain_name,
+    sole_holder,
+    stopped_by_signals,
+)
 from recbench.settings import workspace_path
 
 if TYPE_CHECKING:
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from recbench.events.status import IngestStatus
 
 __all__ = ["ingest"]
-
-PLAIN = re.compile(r"[\w.-]+")
 
 
 @click.command()
@@ -78,21 +79,19 @@ def ingest(
     """
     from recbench.events.broker import open_broker
 
-    stream = _plain("stream", stream or topic)
-    name = _plain("id", name or f"{socket.gethostname()}-{os.getpid()}")
-    folder = workspace_path() / "lake" / stream
+    stream = plain_name("stream", stream or topic)
+    name = plain_name("id", name or f"{socket.gethostname()}-{os.getpid()}")
+    folder, brokers = workspace_path() / "lake" / stream, workspace_path() / "broker"
+    lock, what = folder / "ingesters" / f"{name}.lock", f"An ingester with the id `{name}`"
     settings = librdkafka_settings(assignments)
     with (
-        _sole(folder / "ingesters" / f"{name}.lock", name=name),
-        open_broker(
-            bootstrap_servers, folder=workspace_path() / "broker", settings=settings
-        ) as broker,
+        sole_holder(lock, what=what),
+        open_broker(bootstrap_servers, folder=brokers, settings=settings) as broker,
         stopped_by_signals() as stop,
     ):
         click.echo(f"Reading `{topic}` of {broker.origin} into {folder}")
-        show = _Show(
-            folder / "ingesters" / f"{name}.json", about={"id": name, "topic": topic}, track=track
-        )
+        about = {"id": name, "topic": topic}
+        show = _Show(folder / "ingesters" / f"{name}.json", about, track=track)
         if bootstrap_servers is None:
             broker.create_topic(topic, partitions=4)
         work = _prepared(broker, topic, folder=folder, on_status=show, dials=dials)
@@ -139,31 +138,6 @@ def _prepared(
         ),
         on_status=on_status,
     )
-
-
-def _plain(what: str, name: str) -> str:
-    """A name that is a file name and nothing more."""
-    from recbench.errors import InputError
-
-    if not PLAIN.fullmatch(name) or name.startswith("."):
-        raise InputError(f"--{what} must be letters, digits, dots and dashes, got {name!r}")
-    return name
-
-
-@contextmanager
-def _sole(path: Path, *, name: str) -> Iterator[None]:
-    """Hold ``path`` as long as this process lives; a second one of that name is refused."""
-    from recbench.errors import InputError
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"An ingester with the id `{name}` is running already; give this one another --id"
-            ) from error
-        yield
 
 
 @dataclass(slots=True)

@@ -1,14 +1,25 @@
 """What the commands that read and write topics share: the broker's options, and how they stop."""
 
+import fcntl
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["broker_options", "librdkafka_settings", "stopped_by_signals"]
+__all__ = [
+    "broker_options",
+    "librdkafka_settings",
+    "plain_name",
+    "sole_holder",
+    "stopped_by_signals",
+]
+
+PLAIN = re.compile(r"[\w.-]+")
 
 
 def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,3 +63,26 @@ def stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def plain_name(what: str, name: str) -> str:
+    """A name that is a file name and nothing more."""
+    from recbench.errors import InputError
+
+    if not PLAIN.fullmatch(name) or name.startswith("."):
+        raise InputError(f"--{what} must be letters, digits, dots and dashes, got {name!r}")
+    return name
+
+
+@contextmanager
+def sole_holder(path: Path, *, what: str) -> Iterator[None]:
+    """Hold ``path`` as long as this process lives; a second holder is refused."""
+    from recbench.errors import InputError
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{what} is running already, and holds {path}") from error
+        yield

@@ -165,8 +165,11 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     running.start()
     _until(lambda: ingest.status.n_events == 10)
     # somebody else commits the next five messages, which this ingester then reads, too
-    rows = tables.events.read().collect().head(5).with_columns(
-        pl.col("event_id") + 10, pl.col("kafka_offset") + 10
+    rows = (
+        tables.events.read()
+        .collect()
+        .head(5)
+        .with_columns(pl.col("event_id") + 10, pl.col("kafka_offset") + 10)
     )
     tables.commit(rows, pl.DataFrame(), {0: Stretch(10, 15, None)})
     send(topic, [(event(n), 0) for n in range(10, 20)])

@@ -1,0 +1,217 @@
+"""The joiner's steps over the lake."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from recbench.errors import InputError
+from recbench.events.join_lake import join_step
+from recbench.events.joiner import LabelWindows, joined, latest
+from recbench.events.served_features import with_features
+from recbench.features.definitions import WindowFeature
+from recbench.tables.lake import LakeTable
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WINDOWS = LabelWindows(label=timedelta(seconds=60), correction=timedelta(seconds=120))
+CLICKS = WindowFeature(
+    name="user_clicks",
+    entity="user_id",
+    aggregation="count",
+    value=None,
+    of="clicks",
+    window=timedelta(hours=1),
+)
+SCHEMA = {
+    "event_id": pl.Int64,
+    "user_id": pl.Int64,
+    "item_id": pl.Int64,
+    "request_id": pl.Int64,
+    "ts": pl.Datetime("us", "UTC"),
+    "clicked": pl.Boolean,
+    "watch_ms": pl.Int64,
+    "position": pl.Int16,
+    "features_served": pl.String,
+    "kafka_partition": pl.Int32,
+    "kafka_offset": pl.Int64,
+    "watermark": pl.Datetime("us", "UTC"),
+}
+
+
+def at(second):
+    return START + timedelta(seconds=second)
+
+
+def rows(*listed, offset=0, partition=0):
+    """Each is (second, request, dictionary of further columns); lateness is 5 s."""
+    seconds = [second for second, *_ in listed]
+    frame = [
+        {
+            "event_id": partition * 1_000 + offset + n,
+            "user_id": 1,
+            "item_id": 7,
+            "request_id": request,
+            "ts": at(second),
+            "clicked": False,
+            "kafka_partition": partition,
+            "kafka_offset": offset + n,
+            "watermark": at(max(seconds[:n], default=second) - 5),
+        }
+        | more
+        for n, (second, request, more) in enumerate(listed)
+    ]
+    return pl.DataFrame(frame, schema=SCHEMA)
+
+
+SHOWN, CLICK = {"position": 1}, {"clicked": True}
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return LakeTable(tmp_path / "events", by_day=True), LakeTable(tmp_path / "examples")
+
+
+def step(tables, **options):
+    events, examples = tables
+    return join_step([events], examples, WINDOWS, **options)
+
+
+def told(examples):
+    read = examples.read().sort("request_id", "revision").collect()
+    return list(read.select("request_id", "revision", "clicked").iter_rows())
+
+
+def test_a_click_is_told_at_once_and_the_rest_when_the_window_is_over(tables):
+    events, examples = tables
+    events.append(rows((0, 1, SHOWN), (1, 2, SHOWN), (10, 1, CLICK)))
+    first = step(tables)
+    assert (first.n_examples, first.n_corrections) == (1, 0)
+    assert told(examples) == [(1, 0, True)]
+    # the watermark of the last row is 70 - 5 = 65: the window of request 2, shown at 1, is over
+    events.append(rows((70, 3, SHOWN), (71, 4, SHOWN), offset=3))
+    second = step(tables)
+    assert (second.n_examples, second.watermark) == (1, at(65))
+    assert told(examples) == [(1, 0, True), (2, 0, False)]
+
+
+def test_a_late_click_corrects_an_example_and_a_step_without_news_adds_nothing(tables):
+    events, examples = tables
+    events.append(rows((0, 1, SHOWN), (70, 2, SHOWN), (71, 3, SHOWN)))
+    assert step(tables).n_examples == 1
+    version = examples.version
+    events.append(rows((30, 1, CLICK), offset=3).with_columns(watermark=pl.lit(at(66))))
+    assert step(tables).n_corrections == 1
+    assert step(tables).n_examples == 0
+    assert told(examples) == [(1, 0, False), (1, 1, True)]
+    assert examples.version > version
+
+
+def test_an_action_without_an_exposure_is_counted_when_it_can_meet_none(tables):
+    events, _ = tables
+    events.append(rows((0, 9, CLICK)))
+    assert step(tables).n_orphans == 0
+    # 0 + 60 + 120 is over once the watermark is 180
+    events.append(rows((185, 1, SHOWN), (186, 2, SHOWN), offset=1))
+    assert step(tables).n_orphans == 1
+    assert step(tables).n_orphans == 0
+
+
+def test_the_slowest_partition_sets_the_watermark(tables):
+    events, examples = tables
+    slow = rows((0, 2, SHOWN), (10, 3, SHOWN), partition=1)
+    events.append(pl.concat([rows((0, 1, SHOWN), (100, 4, SHOWN), (101, 5, SHOWN)), slow]))
+    assert step(tables).watermark == at(-5)
+    assert told(examples) == []
+
+
+def test_actions_may_come_in_a_stream_of_their_own(tmp_path):
+    shown, acted = (LakeTable(tmp_path / name, by_day=True) for name in ("shown", "acted"))
+    examples = LakeTable(tmp_path / "examples")
+    shown.append(rows((0, 1, SHOWN)))
+    acted.append(rows((5, 1, CLICK)))
+    assert join_step([shown, acted], examples, WINDOWS).n_examples == 1
+    assert told(examples) == [(1, 0, True)]
+
+
+def test_features_are_those_served_or_those_at_the_watermark_then(tables):
+    events, examples = tables
+    served = SHOWN | {"features_served": json.dumps({"user_clicks": 42})}
+    # at request 2, second 20, the watermark is 10 - 5 = 5: the click at 3 is certain, that at 10 not
+    click = {"clicked": True, "request_id": None}
+    events.append(
+        rows(
+            (3, 0, click),
+            (10, 0, click),
+            (20, 2, SHOWN),
+            (21, 1, served),
+            (22, 1, CLICK),
+            (23, 2, CLICK),
+        )
+    )
+    step(tables, features=[CLICKS])
+    read = examples.read().sort("request_id").collect()
+    assert read["user_clicks"].to_list() == [42, 1]
+    assert read["features_source"].to_list() == ["served", "watermark"]
+    assert "features_served" not in read.columns
+
+
+def test_what_was_served_must_be_of_the_features_types(tables):
+    events, _ = tables
+    events.append(
+        rows((0, 1, SHOWN | {"features_served": '{"user_clicks": "many"}'}), (1, 1, CLICK))
+    )
+    with pytest.raises(InputError, match="user_clicks"):
+        step(tables, features=[CLICKS])
+
+
+def test_an_exposure_served_with_other_features_has_null_for_these(tables):
+    examples = joined(
+        rows((0, 1, SHOWN | {"features_served": '{"another": 1}'})), WINDOWS
+    ).with_columns(revision=pl.lit(0))
+    found = with_features(examples, rows((0, 1, SHOWN)).lazy(), [CLICKS])
+    assert found["user_clicks"].to_list() == [None]
+
+
+def test_a_stream_that_is_not_there_is_named(tables):
+    with pytest.raises(InputError, match="events is no table yet"):
+        step(tables)
+
+
+def test_two_joiners_at_once_add_nothing_twice(tables, monkeypatch):
+    events, examples = tables
+    events.append(rows((0, 1, SHOWN), (1, 1, CLICK)))
+    import recbench.events.join_lake as module
+
+    commit, met = module._commit, []
+
+    def meanwhile(*arguments, **options):
+        if not met:
+            met.append(1)
+            step(tables)
+        commit(*arguments, **options)
+
+    monkeypatch.setattr(module, "_commit", meanwhile)
+    with pytest.raises(InputError, match="Another joiner is at work"):
+        step(tables)
+    assert told(examples) == [(1, 0, True)]
+
+
+def test_steps_end_where_the_join_of_everything_does(tables):
+    events, examples = tables
+    clicks = [(second + 7, second, CLICK) for second in range(0, 300, 9)]
+    shown = [(second, second, SHOWN) for second in range(0, 300, 3)]
+    every = rows(*sorted([*clicks, *shown, (900, 1_000, SHOWN), (901, 1_001, SHOWN)], key=_second))
+    for part in every.iter_slices(20):
+        events.append(part)
+        step(tables)
+    expected = joined(every, WINDOWS).filter(pl.col("ts") < at(800))
+    found = latest(examples.read().collect())
+    columns = ["request_id", "clicked", "label_ts"]
+    assert (
+        found.select(columns).sort("request_id").equals(expected.select(columns).sort("request_id"))
+    )
+
+
+def _second(row):
+    return row[0]
