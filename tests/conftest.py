@@ -1,6 +1,8 @@
 """Fixtures that tests of several folders share."""
 
+import importlib.util
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -71,6 +73,16 @@ def tiny_items(tiny_events):
     """One row an item, with category and title."""
     items = tiny_events.select(c.ITEM_ID, c.CATEGORY).unique().sort(c.ITEM_ID)
     return items.with_columns(pl.format("Film number {}", c.ITEM_ID).alias(c.TITLE))
+
+
+@pytest.fixture(scope="session")
+def naive_features():
+    """The reference for every engine of features: `parity/naive_features.py` says what it takes."""
+    path = Path(__file__).parent / "parity" / "naive_features.py"
+    spec = importlib.util.spec_from_file_location("naive_features", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.naive_features
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 
@@ -207,3 +207,62 @@ def test_a_table_made_anew_at_the_same_place_is_another_one(tmp_path):
     shutil.rmtree(table.path)
     table.append(rows(1))
     assert table.identity != first
+
+
+def test_rows_that_depend_on_what_is_committed_are_decided_anew_after_a_lost_race(
+    table, monkeypatch
+):
+    write, seen = LakeTable._write, []
+
+    def contended(self, *arguments, **options):
+        if len(seen) == 1:  # another writer commits version 5 while we write our first answer
+            monkeypatch.setattr(LakeTable, "_write", write)
+            table.append(rows(5), transaction=("loader", 5))
+            raise CommitFailedError("another writer was first")
+        write(self, *arguments, **options)
+
+    def decide(done):
+        seen.append(dict(done))
+        after = done.get("loader", 0)
+        return rows(after + 1), {"loader": after + 1}
+
+    monkeypatch.setattr(LakeTable, "_write", contended)
+    table.append_decided(["loader"], decide)
+    assert seen == [{}, {"loader": 5}]
+    assert minutes_of(table.read()) == [5, 6]
+    assert table.transaction("loader") == 6
+
+
+def test_a_decision_for_no_commit_leaves_no_version(table):
+    table.append(rows(1))
+    assert table.append_decided(["loader"], lambda _: None) is None
+    assert table.version == 0
+
+
+def test_writers_and_a_compaction_at_once_lose_nothing(tmp_path):
+    table = LakeTable(tmp_path / "days", by_day=True)
+
+    def write(number):
+        for minute in range(8):
+            more = {f"column_{number}": [1]} if minute > 5 else {}
+            table.append_decided(
+                [f"writer {number}"],
+                lambda _, at=minute, more=more: (
+                    rows(number * 100 + at).with_columns(pl.DataFrame(more)),
+                    {f"writer {number}": at},
+                ),
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, number) for number in range(3)]
+        while not all(one.done() for one in writing):
+            if table.exists:
+                table.compact()
+        for one in writing:
+            one.result()
+    expected = [number * 100 + minute for number in range(3) for minute in range(8)]
+    assert minutes_of(table.read()) == expected
+    assert table.transactions(f"writer {n}" for n in range(3)) == dict.fromkeys(
+        [f"writer {n}" for n in range(3)], 7
+    )
+    assert {"column_0", "column_1", "column_2"} < set(table.read().collect_schema())
