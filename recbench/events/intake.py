@@ -64,7 +64,9 @@ class Intake:
         """The rows of the messages, which go on where the last ones ended."""
         decoded = self._decoder.decode(messages)
         is_new = self._is_new(decoded.events)
-        events = decoded.events.filter(pl.Series(is_new, dtype=pl.Boolean))
+        events = decoded.events
+        if not is_new.all():
+            events = events.filter(pl.Series(is_new, dtype=pl.Boolean))
         ts = events[c.TS].dt.epoch("us").to_numpy()
         before = self.watermarks.advance(events[c.KAFKA_PARTITION].to_numpy(), ts)
         watermark = pl.Series(c.WATERMARK, before).set(pl.Series(before == NEVER), None)

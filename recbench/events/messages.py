@@ -207,7 +207,11 @@ class MessageDecoder:
 
     def _completed(self, events: pl.DataFrame, arrival: pl.Series) -> pl.DataFrame:
         """With an ``event_id`` and an ``arrival_ts`` where the message had none."""
-        events = events.with_columns(pl.col(c.ARRIVAL_TS).fill_null(arrival))
+        known = events[c.ARRIVAL_TS]
+        if known.null_count():
+            given = known.null_count() < len(known)
+            filled = known.fill_null(arrival) if given else arrival.alias(c.ARRIVAL_TS)
+            events.replace_column(events.get_column_index(c.ARRIVAL_TS), filled)
         if not events[c.EVENT_ID].null_count():
             return events
         numbers = pl.col(c.KAFKA_PARTITION, c.KAFKA_OFFSET, c.USER_ID, c.ITEM_ID)
@@ -236,8 +240,9 @@ def _ids(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
 
 
 def _absurd(ts: pl.Series, arrival: pl.Series, *, max_ahead: timedelta) -> Problems:
-    ahead = (ts > arrival + max_ahead).fill_null(False)
-    early = (ts < EARLIEST).fill_null(False)
+    early, ahead = ts < EARLIEST, ts > arrival + max_ahead
+    if not (early.any() or ahead.any()):
+        return []
     return [
         (early, f"ts is before {EARLIEST.year}; integers are microseconds since the epoch"),
         (ahead, f"ts is more than {max_ahead} ahead of the message's arrival"),

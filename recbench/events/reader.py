@@ -1,6 +1,7 @@
 """Messages of one topic, from offsets that the caller names, shared out among a group's members."""
 
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -57,7 +58,7 @@ class TopicReader:
     Args:
         settings: of librdkafka: the broker's address and whatever it asks for.
         topic: must exist.
-        group: members of one group share the partitions.
+        group: members of one group share the partitions; None reads all of them alone.
         ownership: called from within ``read``.
         skip_deleted: whether to go on where the broker begins when it has deleted messages that
             were not read yet.
@@ -68,7 +69,7 @@ class TopicReader:
         settings: Mapping[str, Any],
         topic: str,
         *,
-        group: str,
+        group: str | None,
         ownership: Ownership,
         skip_deleted: bool = False,
     ) -> None:
@@ -80,10 +81,15 @@ class TopicReader:
         self._ownership = ownership
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
-        self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": group} | errors)
-        self._consumer.subscribe(
-            [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
-        )
+        name = group or f"recbench-{uuid.uuid4().hex}"  # librdkafka wants one in any case
+        self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": name} | errors)
+        if group is not None:
+            self._consumer.subscribe(
+                [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
+            )
+            return
+        known = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        self._gain(self._consumer, [TopicPartition(topic, p) for p in sorted(known.partitions)])
 
     def read(self, at_most: int = MOST_AT_ONCE, *, timeout_s: float) -> Messages:
         """The next messages; none if there are none within ``timeout_s``.

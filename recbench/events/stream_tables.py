@@ -74,11 +74,18 @@ class StreamTables:
         """Exposures joined with the actions on them."""
         return LakeTable(self.folder / "examples")
 
-    def positions(self, partitions: Iterable[int]) -> dict[int, Position]:
-        """How far each partition is in the lake; those of which nothing is are left out."""
+    def positions(
+        self, partitions: Iterable[int], *, version: int | None = None
+    ) -> dict[int, Position]:
+        """How far each partition is in the lake; those of which nothing is are left out.
+
+        Args:
+            partitions: of the topic.
+            version: as of this version of ``events``; default: the latest.
+        """
         asked = list(partitions)
         names = [name for p in asked for name in (self._offset(p), self._largest(p))]
-        found = self.events.transactions(names)
+        found = self.events.transactions(names, version=version)
         return {
             p: Position(found[self._offset(p)], found.get(self._largest(p)))
             for p in asked
@@ -86,14 +93,16 @@ class StreamTables:
         }
 
     def recent_rows(self, positions: Mapping[int, Position], *, window: timedelta) -> pl.DataFrame:
-        """``event_id`` and ``ts`` of the partitions' rows within ``window`` of their largest."""
+        """``event_id`` and ``ts`` of the rows before the positions, at most ``window`` back."""
         starts = [p.largest_ts for p in positions.values() if p.largest_ts is not None]
         if not starts or not self.events.exists:
             return pl.DataFrame(schema={c.EVENT_ID: pl.Int64(), c.TS: c.INSTANT})
         since = EPOCH + timedelta(microseconds=min(starts)) - window
-        rows = self.events.read_since(since).filter(
-            pl.col(c.KAFKA_PARTITION).is_in(list(positions))
+        before = pl.any_horizontal(
+            (pl.col(c.KAFKA_PARTITION) == p) & (pl.col(c.KAFKA_OFFSET) < at.next_offset)
+            for p, at in positions.items()
         )
+        rows = self.events.read_since(since).filter(before)
         return rows.select(c.EVENT_ID, c.TS).collect()
 
     def commit(
@@ -130,6 +139,10 @@ class StreamTables:
         self.events.append_decided(versions, unless_overtaken)
         return self.events.version
 
+    def place(self, partition: int) -> str:
+        """What tells the partition from those of other topics and brokers."""
+        return f"{self.source}[{partition}]"
+
     def _add_dead_letters(self, rows: pl.DataFrame, stretches: Mapping[int, Stretch]) -> None:
         versions = {self._offset(p): stretch.end for p, stretch in stretches.items()}
 
@@ -149,7 +162,7 @@ class StreamTables:
         self.dead_letters.append_decided(versions, those_missing)
 
     def _offset(self, partition: int) -> str:
-        return f"{self.source}[{partition}]/offset"
+        return f"{self.place(partition)}/offset"
 
     def _largest(self, partition: int) -> str:
-        return f"{self.source}[{partition}]/largest_ts"
+        return f"{self.place(partition)}/largest_ts"

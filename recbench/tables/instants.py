@@ -16,5 +16,11 @@ def utc_instants(texts: pl.Series) -> pl.Series:
     """
     if texts.null_count() == len(texts):
         return texts.cast(c.INSTANT)
-    zoned = texts.zip_with(texts.str.contains(ZONE), texts + "Z")
-    return zoned.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    instants = _with_zone(texts)
+    if instants.null_count() == texts.null_count():
+        return instants
+    return instants.fill_null(_with_zone(texts.set(texts.str.contains(ZONE), None) + "Z"))
+
+
+def _with_zone(texts: pl.Series) -> pl.Series:
+    return texts.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)

@@ -54,9 +54,16 @@ class LakeTable:
         """The last version that ``application`` committed with its data; None if it never did."""
         return self.transactions([application]).get(application)
 
-    def transactions(self, applications: Iterable[str]) -> dict[str, int]:
-        """The last version of each application that ever committed one with its data."""
-        return _transactions(self._open(), applications) if self.exists else {}
+    def transactions(
+        self, applications: Iterable[str], *, version: int | None = None
+    ) -> dict[str, int]:
+        """The last version of each application that ever committed one with its data.
+
+        Args:
+            applications: their names.
+            version: as of this version of the table; default: the latest.
+        """
+        return _transactions(self._open(version), applications) if self.exists else {}
 
     def append_decided(self, applications: Iterable[str], decide: Decide) -> int | None:
         """Add rows that depend on what was committed before, in one commit with the next versions.
@@ -116,10 +123,10 @@ class LakeTable:
         _until_first(lambda: self._open().optimize.compact())
         return len(self._open().file_uris())
 
-    def _open(self) -> DeltaTable:
+    def _open(self, version: int | None = None) -> DeltaTable:
         if not self.exists:
             raise InputError(f"{self.path} is not a Delta table: it has no _delta_log")
-        return DeltaTable(str(self.path))
+        return DeltaTable(str(self.path), version=version)
 
     def _write_once(
         self, frame: pl.DataFrame, *, mode: Mode, transaction: tuple[str, int] | None
