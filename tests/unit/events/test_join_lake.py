@@ -137,7 +137,7 @@ def test_actions_may_come_in_a_stream_of_their_own(tmp_path):
 def test_features_are_those_served_or_those_at_the_watermark_then(tables):
     events, examples = tables
     served = SHOWN | {"features_served": json.dumps({"user_clicks": 42})}
-    # at request 2, second 20, the watermark is 10 - 5 = 5: the click at 3 is certain, not that at 10
+    # at request 2, second 20, the watermark is 10 - 5 = 5: of the clicks only that at 3 is certain
     click = {"clicked": True, "request_id": None}
     events.append(
         rows(

@@ -1,0 +1,152 @@
+"""An online state answers at any instant from its watermark on what a loop over all rows gives."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbench import columns as c
+from recbench.features.definitions import (
+    DecayedPopularity,
+    LastValues,
+    SinceLast,
+    WindowFeature,
+)
+from recbench.features.online import OnlineState
+from recbench.features.shipped import SHIPPED_FEATURES
+from recbench.tables.watermarks import NEVER, Watermarks
+
+START = datetime(1969, 12, 31, 23, 59, tzinfo=UTC)  # times on both sides of the epoch
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = 10**6
+PARTITION = "partition"
+
+
+def window(name, aggregation, value=None, *, entity="user_id", of="events", seconds=10):
+    return WindowFeature(
+        name=name,
+        entity=entity,
+        aggregation=aggregation,
+        value=value,
+        of=of,
+        window=timedelta(seconds=seconds, microseconds=1),
+    )
+
+
+FEATURES = (
+    window("user_n_5", "count", seconds=5),
+    window("user_n_clicks", "count", of="clicks"),
+    window("user_watched", "sum", c.WATCH_MS),
+    window("user_ctr", "mean", c.CLICKED, seconds=30),
+    window("user_watched_most", "max", c.WATCH_MS, of="clicks", seconds=30),
+    window("user_n_items", "n_unique", c.ITEM_ID, of="clicks", seconds=20),
+    window("user_jumps", "sum", "category_jump", of="clicks", seconds=20),
+    window("user_jumps_of_all", "mean", "category_jump", seconds=3),
+    window("item_watched_least", "min", c.WATCH_MS, entity="item_id"),
+    window("item_jumped_to", "sum", "category_jump", entity="item_id", of="clicks", seconds=60),
+    window("category_share", "mean", "share", entity="category", seconds=60),
+    window("category_clicked", "sum", c.CLICKED, entity="category"),
+    window("category_jumped_to", "n_unique", "category_jump", entity="category"),
+    LastValues(name="user_last_items", entity="user_id", value=c.ITEM_ID, k=2),
+    LastValues(name="user_last_watched", entity="user_id", value=c.WATCH_MS, k=3, of="events"),
+    LastValues(name="user_last_categories", entity="user_id", value=c.CATEGORY, k=3),
+    LastValues(name="item_last_clicked", entity="item_id", value=c.CLICKED, k=2, of="events"),
+    SinceLast(name="user_since_click", entity="user_id"),
+    SinceLast(name="category_since", entity="category", of="events"),
+    DecayedPopularity(name="item_hot", half_life=timedelta(seconds=7)),
+    DecayedPopularity(name="item_hotter", half_life=timedelta(milliseconds=300)),
+    DecayedPopularity(name="category_hot", entity="category", half_life=timedelta(seconds=7)),
+)
+
+# few entities and whole seconds, a few of them a microsecond off: many ties and window edges
+rows = st.tuples(
+    st.integers(0, 25),  # event id: some come twice
+    st.integers(0, 2),  # partition
+    st.none() | st.integers(1, 3),
+    st.none() | st.sampled_from([-5, 1, 2**40]),
+    st.integers(0, 100),
+    st.sampled_from([0, 0, 1]),
+    st.sampled_from([True, True, False, None]),
+    st.none() | st.integers(-3, 3) | st.integers(-(2**40), 2**40),
+    st.sampled_from([None, "A", "B", "A|B", "C", "A|C"]),
+    st.none() | st.floats(-8, 8, width=16),
+)
+NAMES = (c.EVENT_ID, PARTITION, c.USER_ID, c.ITEM_ID, "s", "us", c.CLICKED, c.WATCH_MS, c.CATEGORY)
+DTYPES = {name: c.EVENT_DTYPES.get(name, pl.Int64()) for name in NAMES} | {"share": pl.Float64()}
+
+
+@st.composite
+def streams(draw):
+    """Rows in order of arrival, each with the watermark of its partition; batches; lateness."""
+    held = draw(st.lists(rows, max_size=60))
+    drift = draw(st.sampled_from([0, 1, 3]))  # seconds a row: from chaos to nearly in order
+    frame = pl.DataFrame(held, schema=DTYPES, orient="row").with_row_index("n")
+    at = pl.duration(seconds=pl.col("s") // (1 + drift) + drift * pl.col("n"), microseconds="us")
+    frame = frame.with_columns((pl.lit(START, c.INSTANT) + at).alias(c.TS))
+    frame = frame.unique(c.EVENT_ID, keep="first", maintain_order=True).drop("n", "s", "us")
+    cuts = sorted(draw(st.sets(st.integers(0, len(frame)), max_size=4)) | {0, len(frame)})
+    watermarks = Watermarks(timedelta(seconds=draw(st.integers(0, 30))))
+    batches, current = [], []
+    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        batch = frame[begin:end]
+        before = watermarks.advance(batch[PARTITION].to_numpy(), instants(batch))
+        marks = pl.Series(c.WATERMARK, before).replace(NEVER, None).cast(c.INSTANT)
+        batches.append(batch.with_columns(marks))
+        current.append(watermarks.current)
+    return batches, current
+
+
+def instants(frame):
+    return frame[c.TS].dt.epoch("us").to_numpy()
+
+
+def points_of(entity, ids, at_us):
+    asked = [(id_, t) for id_ in ids for t in at_us]
+    points = pl.DataFrame(asked, schema={entity: c.EVENT_DTYPES[entity], "us": pl.Int64}, orient="row")
+    return points.with_columns(pl.from_epoch("us", "us").dt.replace_time_zone("UTC").alias(c.TS))
+
+
+def require_equal(found, expected, features):
+    for feature in features:
+        ours, naive = found[feature.name], expected[feature.name]
+        assert ours.dtype == naive.dtype, feature
+        if isinstance(feature, DecayedPopularity) or feature.name == "category_share":
+            assert ours.to_list() == pytest.approx(naive.to_list(), rel=1e-9, abs=1e-70), feature
+        else:
+            assert ours.to_list() == naive.to_list(), feature
+
+
+ASKED = {
+    c.USER_ID: [1, 2, 3, 4, None],
+    c.ITEM_ID: [-5, 1, 2**40, None],
+    c.CATEGORY: ["A", "B", "A|B", "never", None],
+}
+
+
+def require_exact(store, arrived, naive_features, features=FEATURES):
+    earliest = -10**9 if store.watermark_us is None else store.watermark_us
+    asked = {earliest, earliest + 1, *instants(arrived).tolist(), 200 * SECOND}
+    at_us = sorted(t for t in asked if t >= earliest)
+    for entity, ids in ASKED.items():
+        own = [feature for feature in features if feature.entity == entity]
+        points = points_of(entity, ids, at_us)
+        expected = naive_features(arrived, own, points)
+        found = store.lookup_many(entity, points[entity], at_us=points["us"].to_numpy())
+        assert found.columns == [entity, c.TS, *(feature.name for feature in own)]
+        require_equal(found, expected, own)
+        single = [store.lookup(entity, id_, at_us=t) for id_, t in points[[entity, "us"]].rows()]
+        schema = {feature.name: expected[feature.name].dtype for feature in own}
+        require_equal(pl.DataFrame(single, schema=schema), expected, own)
+
+
+@given(streams())
+@settings(max_examples=100, deadline=None)
+def test_lookups_equal_a_naive_loop_over_what_has_come(naive_features, stream):
+    batches, watermarks = stream
+    state = OnlineState(FEATURES)
+    for number, (batch, watermark) in enumerate(zip(batches, watermarks, strict=True)):
+        state.update(batch, watermark_us=watermark)
+        require_exact(state, pl.concat(batches[: number + 1]), naive_features)
