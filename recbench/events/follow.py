@@ -10,22 +10,41 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
 from recbench.events.intake import DEDUPLICATION_WINDOW, Intake
-from recbench.events.reader import Ownership, TopicReader
+from recbench.events.reader import MOST_AT_ONCE, Ownership, TopicReader
 from recbench.events.stream_tables import StreamTables
-from recbench.features.online.store import OnlineStore
+from recbench.features.online.store import Updated
 
-__all__ = ["FollowStatus", "Follower"]
+__all__ = ["FollowStatus", "FollowedStore", "Follower"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POLL_S = 0.02
 REPORT_EVERY_S = 1.0
+
+
+class FollowedStore(Protocol):
+    """What a follower needs of an online store."""
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Partition of the stream -> next offset; empty before the first update."""
+        ...
+
+    def update(
+        self,
+        events: pl.DataFrame,
+        *,
+        positions: Mapping[str, int] | None = None,
+        watermark_us: int | None = None,
+    ) -> Updated:
+        """Take rows in their order of arrival, and with them the positions after them."""
+        ...
 
 
 @dataclass(slots=True)
@@ -60,17 +79,19 @@ class Follower:
         topic: what to read.
         new_intake: the state between messages and rows, as the ingester makes it.
         on_status: called about every second, and at the end.
+        batch_rows: how many messages at most go into one update.
     """
 
     def __init__(
         self,
-        store: OnlineStore,
+        store: FollowedStore,
         tables: StreamTables,
         *,
         settings: Mapping[str, Any],
         topic: str,
         new_intake: Callable[[], Intake],
         on_status: Callable[[FollowStatus], None] = lambda _: None,
+        batch_rows: int = MOST_AT_ONCE,
     ) -> None:
         self.store = store
         self.status = FollowStatus()
@@ -79,6 +100,7 @@ class Follower:
         self._topic = topic
         self._intake = new_intake()
         self._on_status = on_status
+        self._batch_rows = batch_rows
         self._reported_at = 0.0
         self._held: dict[int, int] = {}  # where the store is ahead of what is read
 
@@ -104,7 +126,7 @@ class Follower:
         return self.status
 
     def _step(self, reader: TopicReader) -> None:
-        messages = reader.read(timeout_s=POLL_S)
+        messages = reader.read(self._batch_rows, timeout_s=POLL_S)
         if not len(messages):
             return
         taken = self._intake.take(messages)

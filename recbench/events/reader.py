@@ -19,7 +19,7 @@ from confluent_kafka import (
 from recbench.errors import InputError
 from recbench.events.messages import Messages
 
-__all__ = ["Ownership", "TopicReader"]
+__all__ = ["MOST_AT_ONCE", "SETTINGS", "Ownership", "TopicReader"]
 
 Partitions: TypeAlias = npt.NDArray[np.int32]
 Offsets: TypeAlias = npt.NDArray[np.int64]

@@ -15,9 +15,16 @@ from recbench.widgets.style import COLOURS, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["distribution_figure", "popularity_figure", "signal_figure", "window_figure"]
+__all__ = [
+    "distribution_figure",
+    "popularity_figure",
+    "signal_figure",
+    "skew_figure",
+    "window_figure",
+]
 
 LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "v", "D", "x", "+")
 
 
 def window_figure(
@@ -129,4 +136,33 @@ def signal_figure(table: pl.DataFrame) -> "Figure":
     axes.set_yticks(np.arange(len(ordered)), ordered["feature"].to_list())
     axes.set_xlabel("chance that the clicked item has the higher value")
     axes.legend(frameon=False)
+    return figure
+
+
+def skew_figure(values: pl.DataFrame) -> "Figure":
+    """What was served against what is computed afterwards, each as a share of the largest.
+
+    Args:
+        values: ``feature``, ``online`` and ``batch``, a row a value; nulls on both sides agree.
+    """
+    scale = pl.max_horizontal(pl.col("online", "batch").abs().max().over("feature"), 1e-12)
+    shares = values.select("feature", pl.col("online") / scale, pl.col("batch") / scale)
+    differs = shares.filter(
+        pl.col("online").is_null() != pl.col("batch").is_null(),
+    )
+    gap = (shares["online"] - shares["batch"]).abs().max() or 0.0
+    figure, axes = new_figure(
+        f"{len(values):,} values served and computed again: largest difference {gap:.1g}"
+        + (f", {len(differs)} on one side only" if len(differs) else "")
+    )
+    axes.plot([0, 1], [0, 1], color=COLOURS["reference"], linestyle="--", label="no skew")
+    for number, (feature,) in enumerate(
+        shares.select("feature").unique(maintain_order=True).rows()
+    ):
+        own = shares.filter(pl.col("feature") == feature).drop_nulls()
+        marker = MARKERS[number % len(MARKERS)]
+        axes.plot(own["batch"], own["online"], marker, markersize=4, alpha=0.6, label=feature)
+    axes.set_xlabel("computed over the whole log, share of the feature's largest")
+    axes.set_ylabel("served")
+    axes.legend(frameon=False, fontsize="small")
     return figure

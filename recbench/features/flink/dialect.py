@@ -1,6 +1,7 @@
 """Names, texts, types and spans of time as Flink's SQL writes them."""
 
 from datetime import timedelta
+from typing import cast
 
 import polars as pl
 
@@ -23,7 +24,7 @@ def text(value: str) -> str:
 
 
 def milliseconds(span: timedelta) -> int:
-    """The whole milliseconds in ``span``, which never is negative here."""
+    """The whole milliseconds in ``span``."""
     return span // MILLISECOND
 
 
@@ -47,7 +48,7 @@ def sql_type(dtype: pl.DataType, *, column: str) -> str:
         SchemaError: there is none for features.
     """
     if isinstance(dtype, pl.List):
-        return f"ARRAY<{sql_type(pl.Series(dtype=dtype.inner).dtype, column=column)}>"
+        return f"ARRAY<{sql_type(cast(pl.DataType, dtype.inner), column=column)}>"
     if dtype.is_integer() or dtype == pl.Null:
         return "BIGINT"
     if dtype.is_float() or dtype.is_decimal():

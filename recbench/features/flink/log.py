@@ -27,8 +27,12 @@ def written_log(events: pl.DataFrame, features: Sequence[Feature], *, path: Path
 
     Raises:
         SchemaError: ``ts`` or an entity is missing.
-        InputError: an instant is finer than a millisecond, or a value is not finite.
+        InputError: a name is taken, an instant is finer than a millisecond, or a value is not
+            finite.
     """
+    taken = [feature.name for feature in features if feature.name in events.columns]
+    if taken:
+        raise InputError(f"A feature needs a name of its own; taken in `events`: {taken}")
     needed = columns_of(features)
     keys = [c.TS, *(feature.entity for feature in features)]
     missing = [key for key in dict.fromkeys(keys) if key not in events.columns]

@@ -45,27 +45,31 @@ def flink_sql(
 
     Each row of the source comes out once, with its place there. A topic's late rows come out with
     ``late`` true and every feature null: Flink has forgotten what they ask for. Messages are not
-    deduplicated. While a partition of a topic is silent, all features wait for its watermark. The
-    events of one instant keep their order in ``LastValues`` only while the job's parallelism is 1.
+    deduplicated. While a partition of a topic is silent, all features wait for its watermark.
 
     Args:
-        source: where the rows are. In a topic all events of a user are in one partition.
+        source: where the rows are. Events of one instant stand in the order of their partition;
+            those of different partitions in any.
         features: what to compute. Sums of floats carry the rounding of every addition to and
             subtraction from their window; integers are exact.
         sink: a folder for files of JSON lines, or a topic.
 
     Raises:
-        InputError: two features have one name, a window is shorter than a millisecond or longer
-            than 999 days, or the source has no such column.
+        InputError: a name is taken, a window is shorter than a millisecond or longer than 999
+            days, the source has no such column, or ``LastValues`` asks for jumps of others than
+            the clicks of users.
         SchemaError: a column is of a type that cannot be aggregated so.
     """
-    names = [feature.name for feature in features]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"Flink needs features, each with a name of its own; got {names}")
     dtypes = _dtypes(source, features)
+    shown = _shown(source, dtypes)
+    names = [feature.name for feature in features]
+    taken = [column for column, _ in shown.values()]
+    if not names or len({*names, *taken}) < len(names) + len(taken):
+        raise InputError(
+            f"Flink needs features, each with a name of its own and none of {taken}; got {names}"
+        )
     windows = Windows(dtypes)
     results = {feature.name: windows.result(feature) for feature in features}
-    shown = _shown(source, dtypes)
     types = {
         feature.name: sql_type(result_dtype(feature, dtypes), column=feature.name)
         for feature in features

@@ -151,10 +151,8 @@ def _run(folder: Path, environment: Path, *, heap_mb: int) -> None:
 def _failure(errors: str) -> Exception:
     """The innermost cause of a job's failure."""
     if TOO_FINE in errors:
-        found = re.search(re.escape(TOO_FINE) + r"([0-9:. -]*\d)", errors)
-        return InputError(
-            f"{TOO_FINE}{found[1] if found else ''}; cut its instants, or use `batch`"
-        )
+        ts = errors.partition(TOO_FINE)[2].partition("'")[0]
+        return InputError(f"{TOO_FINE}{ts}; have them truncated, or compute the features in batch")
     causes = re.findall(r"^(?:Caused by)?: (.*)$", errors, re.MULTILINE)
     return JobError(f"The Flink job failed: {causes[-1] if causes else errors[-2000:]}")
 

@@ -42,8 +42,9 @@ CLICKS_OF_USERS = f"{c.USER_ID}, {c.CLICKED}"  # the key of the branch that all 
 # FIRST_VALUE passes over nulls: a click after one of no category is compared with itself, no jump.
 JUMP, CATEGORY_BEFORE = "category_jump", "flink_category_before"
 JUMP_SQL = (  # of an unclicked row null
-    f"CASE WHEN NOT {c.CLICKED} THEN CAST(NULL AS BIGINT) WHEN CARDINALITY(ARRAY_INTERSECT("
-    f"SPLIT({c.CATEGORY}, '|'), SPLIT({CATEGORY_BEFORE}, '|'))) = 0 THEN 1 ELSE 0 END"
+    f"CASE WHEN NOT {c.CLICKED} THEN CAST(NULL AS BIGINT) WHEN {c.USER_ID} IS NOT NULL AND "
+    f"CARDINALITY(ARRAY_INTERSECT(SPLIT({c.CATEGORY}, '|'), SPLIT({CATEGORY_BEFORE}, '|'))) = 0 "
+    "THEN 1 ELSE 0 END"
 )
 
 # Popularity is summed in stretches of so many half-lives, in which 2 ** elapsed stays far from
@@ -105,7 +106,10 @@ class Windows:
         return f"CASE WHEN {feature.entity} IS NOT NULL THEN {value} END"
 
     def views(self, place: Mapping[str, str], *, entities: Iterable[str], every: bool) -> list[str]:
-        """The statements for the views; the last is named ``answered``, and holds asking rows.
+        """The statements for the views; the last one, ``answered``, holds the asking rows.
+
+        Each aggregate stands in a CASE, since Flink 2.3 confuses the columns of an OVER window that
+        is right on top of another.
 
         Args:
             place: the columns that say which row it is, with their types.
@@ -115,24 +119,26 @@ class Windows:
         counted = f"NOT {LATE} AND {c.CLICKED}" if self.only_clicks else f"NOT {LATE}"
         statements = [_view("passed_0", f"SELECT * FROM passed WHERE {counted}")]
         kept = [MS, ROWTIME, LATE, *map(name, entities)]
+        nulls = [f"{null} AS {column}" for (_, _, null), column in self.carried.items()]
         asking = "" if every else f" WHERE NOT {LATE}"
-        values = [f"{null} AS {column}" for (_, _, null), column in self.carried.items()]
-        selects = [_select([*place, *kept, f"TRUE AS {ASKING}", *values], f"asked{asking}")]
+        parts = [_select([*place, *kept, f"TRUE AS {ASKING}", *nulls], f"asked{asking}")]
         nowhere = [f"CAST(NULL AS {type_})" for type_ in place.values()]
-        for branch, columns in self.branches.items():
+        for branch, windows in self.branches.items():
             view = "passed_0"
-            for window, column in columns.items():
-                statements.append(
-                    _view(f"passed_{column}", _select(["*", f"{window} AS {column}"], view))
-                )
+            for window, column in windows.items():
+                found = f"CASE WHEN {MS} IS NOT NULL THEN {window} END AS {column}"
+                statements.append(_view(f"passed_{column}", _select(["*", found], view)))
                 view = f"passed_{column}"
-            values = [sql if of == branch else null for of, sql, null in self.carried]
-            selects.append(_select([*nowhere, *kept, "FALSE", *values], view))
-        statements.append(_view("rows_0", "\nUNION ALL\n".join(selects)))
-        for number, ((_, window), found) in enumerate(sorted(self.over.items()), start=1):
-            values = [f"{value} OVER w AS {column}" for value, column in found.items()]
-            select = _select(["*", *values], f"rows_{number - 1}\nWINDOW w AS ({window})")
-            statements.append(_view(f"rows_{number}", select))
+            values = [value if of == branch else null for of, value, null in self.carried]
+            parts.append(_select([*nowhere, *kept, "FALSE", *values], view))
+        statements.append(_view("rows_0", "\nUNION ALL\n".join(parts)))
+        for number, ((_, window), aggregates) in enumerate(sorted(self.over.items()), start=1):
+            values = [
+                f"CASE WHEN {ASKING} THEN {aggregate} OVER w END AS {column}"
+                for aggregate, column in aggregates.items()
+            ]
+            below = f"rows_{number - 1}\nWINDOW w AS ({window})"
+            statements.append(_view(f"rows_{number}", _select(["*", *values], below)))
         last = f"rows_{len(self.over)} WHERE {ASKING}"
         return [*statements, _view("answered", _select(["*"], last))]
 
