@@ -4,15 +4,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from recbench import columns as c
 from recbench.benchmarks.result import BenchResult, medians
+from recbench.benchmarks.streams import generated_stream
+from recbench.benchmarks.visible import event_to_feature_ms
 from recbench.errors import InputError, JobError
 from recbench.events.broker import Broker, embedded_broker
 from recbench.events.ingest import BatchLimits, Ingest
@@ -22,9 +23,10 @@ from recbench.events.reader import SETTINGS, TopicReader
 from recbench.events.replay import Disorder, delivery_plan, send
 from recbench.events.stream_tables import StreamTables
 
-__all__ = ["generated_stream", "run"]
+__all__ = ["run"]
 
 TOPIC, N_PARTITIONS, AT_ONCE = "events", 4, 10_000
+PACE, PACED_S = 10_000, 8  # events a second, seconds
 KEYS = ("ours_s", "raw_s", "tuned_s")
 
 
@@ -34,7 +36,8 @@ def run(*, runs: int = 3, events: int = 1_000_000, seed: int = 0) -> BenchResult
     All read the same topic of an embedded broker on the same cores, each from its first message to
     its last; the ingester to its last commit. ``vs_raw_consume`` is against a consumer with
     librdkafka's own settings, ``vs_tuned_consume`` against one with the ingester's. Joining a
-    group, some seconds, is in none of them.
+    group, some seconds, is in none of them. ``event_to_feature_p99_ms`` is from the sending of an
+    event to a lookup that counts it, at 10,000 events a second.
 
     Args:
         runs: how often; the three take turns.
@@ -63,33 +66,18 @@ def run(*, runs: int = 3, events: int = 1_000_000, seed: int = 0) -> BenchResult
                     "ours_s": _ingested_s(broker, events, lake=lake, group=f"ours-{number}"),
                 }
             )
+        delays_ms = event_to_feature_ms(
+            broker, events_per_s=PACE, seconds=PACED_S, folder=Path(folder) / "visible"
+        )
     seconds = medians(measured, keys=KEYS)
     figures = {
         "events_per_s": events / seconds["ours_s"],
         "vs_raw_consume": seconds["raw_s"] / seconds["ours_s"],
         "vs_tuned_consume": seconds["tuned_s"] / seconds["ours_s"],
+        "event_to_feature_p50_ms": float(np.quantile(delays_ms, 0.5)),
+        "event_to_feature_p99_ms": float(np.quantile(delays_ms, 0.99)),
     }
     return BenchResult("ingest", figures, measured)
-
-
-def generated_stream(n_events: int, *, seed: int) -> pl.DataFrame:
-    """``n_events`` canonical events of the last hour, every column filled, in order of time."""
-    rng = np.random.default_rng(seed)
-    start = datetime.now(UTC) - timedelta(hours=1)
-    elapsed_us = np.sort(rng.integers(0, 3_600_000_000, n_events))
-    categories = pl.Series([f"category {number}" for number in range(20)])
-    return pl.DataFrame(
-        {
-            c.EVENT_ID: np.arange(n_events),
-            c.USER_ID: rng.integers(0, 100_000, n_events),
-            c.ITEM_ID: rng.integers(0, 10_000, n_events),
-            c.TS: pl.Series(elapsed_us).cast(pl.Duration("us")),
-            c.CLICKED: rng.random(n_events) < 0.3,
-            c.WATCH_MS: rng.integers(0, 60_000, n_events),
-            c.CATEGORY: categories.gather(rng.integers(0, len(categories), n_events)),
-            c.POSITION: rng.integers(0, 20, n_events).astype(np.int16),
-        }
-    ).with_columns((pl.lit(start, c.INSTANT) + pl.col(c.TS)).alias(c.TS))
 
 
 def _counted_s(broker: Broker, n_events: int, *, settings: Mapping[str, Any], group: str) -> float:

@@ -10,6 +10,7 @@ from recbench.widgets.features import (
     distribution_figure,
     popularity_figure,
     signal_figure,
+    skew_figure,
     window_figure,
 )
 
@@ -70,3 +71,23 @@ def test_the_signal_figure_names_the_best_feature(drawn):
         "long tells most: the clicked item is ahead in 80%"
     )
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["long", "short"]
+
+
+def test_skew_states_the_largest_difference_and_what_one_side_lacks(drawn):
+    values = pl.DataFrame(
+        {
+            "feature": ["a", "a", "b", "b"],
+            "online": [2.0, 4.0, 1.0, None],
+            "batch": [2.0, 3.0, 1.0, 5.0],
+        }
+    )
+    axes = drawn(skew_figure(values))
+    # of a the largest is 4: 4 / 4 - 3 / 4
+    title = "4 values served and computed again: largest difference 0.2, 1 on one side only"
+    assert axes.get_title(loc="left") == title
+    assert axes.lines[1].get_ydata().tolist() == [0.5, 1.0]
+
+
+def test_no_skew_is_stated_as_zero(drawn):
+    values = pl.DataFrame({"feature": ["a"], "online": [7.0], "batch": [7.0]})
+    assert drawn(skew_figure(values)).get_title(loc="left").endswith("largest difference 0")
