@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recbench.events.broker import Broker
     from recbench.events.ingest import Ingest
     from recbench.events.status import IngestStatus
+    from recbench.events.stream_tables import StreamTables
 
 __all__ = ["ingest"]
 
@@ -121,8 +122,10 @@ def _prepared(
     decoder = MessageDecoder(
         source, id_type=dials["id_type"], max_message_bytes=dials["max_message_bytes"]
     )
+    tables = StreamTables(folder, source)
+    _require_ids(tables, dials["id_type"])
     return Ingest(
-        StreamTables(folder, source),
+        tables,
         open_reader=lambda ownership: TopicReader(
             broker.client_settings(),
             topic,
@@ -138,6 +141,23 @@ def _prepared(
         ),
         on_status=on_status,
     )
+
+
+def _require_ids(tables: "StreamTables", id_type: str) -> None:
+    """Refuse to mix integers and texts in one column."""
+    import polars as pl
+
+    from recbench import columns as c
+    from recbench.errors import InputError
+
+    if not tables.events.exists:
+        return
+    held = "string" if tables.events.read().collect_schema()[c.EVENT_ID] == pl.String else "int"
+    if held != id_type:
+        raise InputError(
+            f"The events in {tables.folder} have ids of the kind `{held}`; go on with --ids {held}, "
+            "or give these a stream of their own with --stream"
+        )
 
 
 @dataclass(slots=True)

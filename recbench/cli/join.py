@@ -59,7 +59,7 @@ def join(
     actions none of them; both carry a request_id.
     """
     from recbench.events.join_lake import join_step
-    from recbench.events.joiner import LabelWindows
+    from recbench.events.shown import LabelWindows
     from recbench.features.shipped import SHIPPED_FEATURES
     from recbench.files import write_json
     from recbench.tables.lake import LakeTable

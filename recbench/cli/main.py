@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("run", "run", "Run a notebook as a job; prints the run's folder last."),
     "runs": ("runs", "runs", "List, show and compare runs."),
     "ingest": ("ingest", "ingest", "Kafka to the lake, exactly once."),
+    "follow": ("follow", "follow", "Keep the online features up to date with a topic."),
     "join": ("join", "join", "Exposures and actions of the lake to training examples."),
     "replay": ("replay", "replay", "A data set to Kafka, at a chosen speed."),
     "recommend": ("recommend", "recommend", "Lists for users, from a release."),

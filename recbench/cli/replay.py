@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 RATE = click.FloatRange(0, 1)
+INTERRUPTED = 130  # the exit code of whatever Ctrl-C has ended
 
 
 class _Speed(click.ParamType[float | None]):
@@ -50,7 +51,13 @@ class _Speed(click.ParamType[float | None]):
     "--data", "name", required=True, help="A catalogue name, Parquet file or Delta table."
 )
 @click.option("--topic", default="events", show_default=True, help="Made if it is not there.")
-@click.option("--partitions", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Of a topic that is made.",
+)
 @broker_options
 @click.option(
     "--speed", type=_Speed(), default="max", show_default=True, help="realtime, 10x, …, or max."
@@ -88,30 +95,38 @@ def replay(
     """Send a data set's events to a topic, in the order of their times.
 
     Times stay as they are unless told otherwise, and arrival_ts says when, in event time, an event
-    was sent. Users go to partitions by Kafka's own hash.
+    was sent. Users go to partitions by Kafka's own hash. Ctrl-C ends the sending early: what was
+    handed to the broker is delivered first, and the exit code is 130.
     """
     from recbench.events.broker import open_broker
 
     folder, settings = workspace_path() / "broker", librdkafka_settings(assignments)
-    with (
-        open_broker(bootstrap_servers, folder=folder, settings=settings) as broker,
-        stopped_by_signals() as stop,
-    ):
+    with open_broker(bootstrap_servers, folder=folder, settings=settings) as broker:
         plan = _plan(**dials)
         made = broker.create_topic(topic, partitions=partitions)
         click.echo(
             f"Sending {len(plan):,} messages to {'the new topic' if made else 'topic'} `{topic}` "
             f"of {broker.origin}"
         )
-        sent = _send(broker, topic, plan, speed=dials["speed"], stop=stop)
-        click.echo(
-            f"Sent {sent.n_events:,} messages in {sent.seconds:.1f} s, {sent.per_s:,.0f}/s; "
-            f"{sent.n_duplicates:,} duplicates, {sent.n_late:,} held back"
-        )
-        save_json(json_path, asdict(sent) | {"events_per_s": sent.per_s})
-        if broker.ends_with_us and keep_broker and not stop.is_set():
-            click.echo("The broker stays until Ctrl-C; `recbench ingest` finds it by itself")
-            stop.wait()
+        with stopped_by_signals() as stop:
+            sent = _send(broker, topic, plan, speed=dials["speed"], stop=stop)
+            click.echo(_summary(sent, n_planned=len(plan)))
+            figures = {"n_planned": len(plan), "events_per_s": sent.per_s}
+            save_json(json_path, asdict(sent) | figures)
+            if sent.n_events < len(plan):
+                raise click.exceptions.Exit(INTERRUPTED)
+            if broker.ends_with_us and keep_broker:
+                click.echo("The broker stays until Ctrl-C; `recbench ingest` finds it by itself")
+                stop.wait()
+
+
+def _summary(sent: "Sent", *, n_planned: int) -> str:
+    short = sent.n_events < n_planned
+    part = f"Stopped: sent {sent.n_events:,} of {n_planned:,}" if short else f"Sent {n_planned:,}"
+    return (
+        f"{part} messages in {sent.seconds:.1f} s, {sent.per_s:,.0f}/s; "
+        f"{sent.n_duplicates:,} duplicates, {sent.n_late:,} held back"
+    )
 
 
 def _plan(
@@ -125,10 +140,13 @@ def _plan(
     **disorder: Any,
 ) -> "pl.DataFrame":
     from recbench.datasets import load
+    from recbench.errors import InputError
     from recbench.events.replay import Disorder, delivery_plan, shifted_to
 
-    events = load(name, workspace=workspace_path()).events
-    events = events.slice(int(from_frac * len(events)), limit)
+    log = load(name, workspace=workspace_path()).events
+    events = log.slice(int(from_frac * len(log)), limit)
+    if not len(events):
+        raise InputError(f"--from {from_frac} leaves none of the {len(log)} events of {name}")
     untidy = Disorder(
         window=disorder["shuffle_window"],
         duplicates=disorder["duplicates"],
@@ -147,10 +165,19 @@ def _send(
     speed: float | None,
     stop: threading.Event,
 ) -> "Sent":
+    from confluent_kafka import KafkaException
+
+    from recbench.errors import JobError
     from recbench.events.replay import send
 
-    with _bar(len(plan)) as on_sent:
-        return send(broker, topic, plan, speed=speed, stop=stop, on_sent=on_sent)
+    try:
+        with _bar(len(plan)) as on_sent:
+            return send(broker, topic, plan, speed=speed, stop=stop, on_sent=on_sent)
+    except KafkaException as error:
+        raise JobError(
+            f"The broker at {broker.bootstrap_servers} has not taken every message: "
+            f"{error.args[0].str()}"
+        ) from error
 
 
 @contextmanager

@@ -15,14 +15,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 ANSWER_S = 5.0
 START_S = 20.0
 LOOPBACK = "127.0.0.1"
+NOTE, LOG = "broker.json", "broker.log"
+UNREADABLE = (FileNotFoundError, json.JSONDecodeError, KeyError)  # a note that tells nothing
 # Runs the binary so that it dies with the thread that started it, even if that is killed.
 WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -93,11 +95,9 @@ class Broker:
         """
         topics = self.topics()
         if topic not in topics:
-            have = (
-                f"it has {', '.join(f'`{name}`' for name in topics)}" if topics else "it has none"
-            )
+            have = ", ".join(f"`{name}`" for name in topics) or "none"
             raise InputError(
-                f"The broker at {self.bootstrap_servers} has no topic `{topic}`; {have}. "
+                f"The broker at {self.bootstrap_servers} has no topic `{topic}`; it has {have}. "
                 "Name one of them with --topic, or make it first"
             )
         return topics[topic]
@@ -105,24 +105,31 @@ class Broker:
     def create_topic(self, topic: str, *, partitions: int) -> bool:
         """Make the topic, which keeps its events for ever; False where it was there before.
 
+        It has as many replicas as the broker gives a topic by itself.
+
         Raises:
             InputError: the broker refuses it, or none answers.
         """
         if topic in self.topics():
             return False
         admin = self._admin()
-        new = NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})
+        new = NewTopic(topic, partitions, config={"retention.ms": "-1"})
         try:
             admin.create_topics([new], request_timeout=ANSWER_S)[topic].result()
         except KafkaException as error:
-            raise InputError(
-                f"The broker at {self.bootstrap_servers} refuses to make the topic `{topic}`: "
-                f"{error.args[0].str()}"
-            ) from error
+            why = error.args[0]
+            if why.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False  # made by another process since we looked
+            where = f"The broker at {self.bootstrap_servers}"
+            raise InputError(f"{where} refuses to make the topic `{topic}`: {why.str()}") from error
         return True
 
     def _admin(self) -> AdminClient:
-        return AdminClient(self.client_settings())
+        try:
+            return AdminClient(self.client_settings())
+        except KafkaException as error:
+            why = error.args[0].str()
+            raise InputError(f"librdkafka refuses the settings (-X): {why}") from error
 
     def _metadata(self) -> Any:
         admin = self._admin()
@@ -144,22 +151,21 @@ def open_broker(
     Args:
         bootstrap_servers: host:port, several with commas; None for the workspace's own.
         folder: of the workspace's own broker.
-        settings: of librdkafka, for the one that is named.
+        settings: of librdkafka, for every client of the broker.
 
     Raises:
-        InputError: no broker answers.
+        InputError: no broker answers, or librdkafka refuses a setting.
     """
-    if bootstrap_servers is not None:
-        named = Broker(bootstrap_servers, f"the broker at {bootstrap_servers}", settings or {})
-        named.cluster_id()
-        yield named
-        return
-    running = _running(folder)
-    if running is not None:
-        yield running
-        return
-    with embedded_broker(folder) as started:
-        yield started
+    with ExitStack() as ends:
+        if bootstrap_servers is not None:
+            broker = Broker(bootstrap_servers, f"the broker at {bootstrap_servers}")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder):
+                broker = _running(folder) or ends.enter_context(_started(folder))
+        broker = replace(broker, settings=settings or {})
+        broker.cluster_id()
+        yield broker
 
 
 @contextmanager
@@ -169,52 +175,66 @@ def embedded_broker(folder: Path) -> Iterator[Broker]:
     It also dies with the calling thread. Its log is ``folder/broker.log``.
 
     Raises:
-        InputError: it does not start, or another one was started here at the same time.
+        InputError: it does not start, or one runs here already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "broker.json"
-    with _locked(folder / "broker.lock"):
-        if _running(folder) is not None:
-            raise InputError(f"A broker runs in {folder} already; broker.json says where")
-        process, broker = _start(folder)
-        write_json(note, {"bootstrap_servers": broker.bootstrap_servers, "pid": process.pid})
-    try:
+    with ExitStack() as ends:
+        with _locked(folder):
+            if _running(folder) is not None:
+                raise InputError(f"A broker runs in {folder} already; {NOTE} says where")
+            broker = ends.enter_context(_started(folder))
         yield broker
-    finally:
-        note.unlink(missing_ok=True)
-        process.kill()  # it holds nothing that would outlive it
-        process.wait()
 
 
 def _running(folder: Path) -> Broker | None:
-    """The broker that ``broker.json`` tells of, if it still runs and answers."""
+    """The broker that ``broker.json`` tells of; None if it is gone.
+
+    Raises:
+        InputError: its process is there, but does not answer.
+    """
     try:
-        told = json.loads((folder / "broker.json").read_text(encoding="utf-8"))
-        name = psutil.Process(told["pid"]).name()
-    except (FileNotFoundError, psutil.NoSuchProcess, json.JSONDecodeError, KeyError):
+        servers, pid = _noted(folder)
+        command = psutil.Process(pid).cmdline()
+    except (*UNREADABLE, psutil.Error):
         return None
-    if "tansu" not in name:
+    if f"tcp://{servers}" not in command:
         return None  # the process is gone, and its number was given to another one
-    servers = told["bootstrap_servers"]
-    broker = Broker(servers, f"the workspace's broker at {servers}, process {told['pid']}")
+    what = f"the workspace's broker at {servers}, process {pid}"
+    broker = Broker(servers, what)
     try:
         broker.cluster_id()
-    except InputError:
-        return None
+    except InputError as error:
+        raise InputError(f"No answer from {what}; end that process to have a new one") from error
     return broker
+
+
+def _noted(folder: Path) -> tuple[str, int]:
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    return note["bootstrap_servers"], note["pid"]
+
+
+@contextmanager
+def _started(folder: Path) -> Iterator[Broker]:
+    """A new broker, to be entered under the lock; afterwards it and its note are gone."""
+    process, broker = _start(folder)
+    try:
+        yield broker
+    finally:
+        _end(process)
+        with suppress(*UNREADABLE), _locked(folder):
+            if _noted(folder) == (broker.bootstrap_servers, process.pid):
+                (folder / NOTE).unlink()  # never that of a broker that came after ours
 
 
 def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
     address = f"{LOOPBACK}:{_free_port()}"
-    cluster = (
-        f"recbench-{uuid.uuid4().hex[:12]}"  # offsets of another broker are never taken for ours
-    )
+    cluster = f"recbench-{uuid.uuid4().hex[:12]}"  # no one else's offsets are taken for ours
     url = f"tcp://{address}"
     arguments = ["broker", "--cluster-id", cluster, "--listener-url", url]
     arguments += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
     binary = str(tansu_binary(folder))
     command = [sys.executable, "-I", "-c", WITH_PARENT, str(os.getpid()), binary]
-    with (folder / "broker.log").open("wb") as log:
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [*command, *arguments],
             stdin=subprocess.DEVNULL,
@@ -224,22 +244,31 @@ def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
         )
     origin = f"an embedded broker at {address} (in memory, ends with this process)"
     broker = Broker(address, origin, ends_with_us=True)
-    _await(process, broker, log=folder / "broker.log")
+    try:
+        _await(process, broker, cluster=cluster, log=folder / LOG)
+        write_json(folder / NOTE, {"bootstrap_servers": address, "pid": process.pid})
+    except BaseException:  # Ctrl-C, too: nobody else knows of it yet
+        _end(process)
+        raise
     return process, broker
 
 
-def _await(process: "subprocess.Popen[bytes]", broker: Broker, *, log: Path) -> None:
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()  # it holds nothing that would outlive it
+    process.wait()
+
+
+def _await(process: "subprocess.Popen[bytes]", broker: Broker, *, cluster: str, log: Path) -> None:
     deadline = time.monotonic() + START_S
     host, port = broker.bootstrap_servers.split(":")
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with socket.create_connection((host, int(port)), timeout=1):
-                broker.cluster_id()
+                pass
+            if broker.cluster_id() == cluster:  # not another one that was given the port before us
                 return
         except (OSError, InputError):
             time.sleep(0.05)
-    process.kill()
-    process.wait()
     tail = log.read_text(encoding="utf-8", errors="replace")[-500:].strip()
     raise InputError(f"The embedded broker does not start; {log} ends with: {tail or 'nothing'}")
 
@@ -265,7 +294,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as held:
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "broker.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -1,37 +1,48 @@
-"""The joiner over the lake: each step reads what is open and adds what has become known.
+"""The joiner over the lake: each step reads what has come since the last one, and what it touches.
 
-A step keeps nothing in memory. It looks at the exposures and actions whose windows were open at the
-last step, at the examples made of them so far, and commits the changes together with the watermark
-that it saw. A step that is killed has done nothing, or everything.
+A step keeps nothing in memory. It looks at the rows that no step has read and at the exposures that
+they, or the watermark, may tell something new about; at the examples made of those so far; and
+commits the changes together with how far it read. A step that is killed has done nothing, or
+everything.
+
+The watermark is that of the slowest partition. One that lies behind the others by more than the
+windows, and brings nothing new, does not hold them back. When it goes on after all, the watermark
+steps back to it: its rows find their windows open again, and what was told before is not repeated.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
-from recbench.events.joiner import REVISION, Joiner, LabelWindows
+from recbench.events.joined import KEY, REVISION, joined, latest, n_orphans, repeats
+from recbench.events.joiner import LABEL, changed
 from recbench.events.served_features import with_features
+from recbench.events.shown import LabelWindows, came_in_time
+from recbench.events.source_rows import EPOCH, IS_NEW, SourceRows, instant, microseconds
 from recbench.features.definitions import Feature
 from recbench.tables.lake import LakeTable
 
 __all__ = ["JoinStep", "join_step"]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-STEPS, WATERMARK = "join/steps", "join/watermark"
+STEPS, WATERMARK, FURTHEST = "join/steps", "join/watermark", "join/furthest"
+FIRST_TS = "_first_ts"
+REPEATED_WITHIN = timedelta(days=1)  # a key that is shown again later makes a second example
 
 
 @dataclass(frozen=True, slots=True)
 class JoinStep:
-    """What one step added."""
+    """What one step added, and what makes no example."""
 
     n_examples: int  # first revisions
     n_corrections: int
-    n_orphans: int  # actions whose exposure never came
-    watermark: datetime | None  # of the slowest partition
+    n_orphans: int  # actions that count for no exposure, once none can come any more
+    n_repeats: int  # exposures of what was shown before
+    n_too_late: int  # rows that came after all windows that they could belong to
+    watermark: datetime | None  # of the slowest partition that counts
 
 
 def join_step(
@@ -42,9 +53,6 @@ def join_step(
     features: Sequence[Feature] = (),
 ) -> JoinStep:
     """Add to ``examples`` what the rows of ``sources`` tell by now.
-
-    The watermark is that of the slowest partition; one without a row in the open windows does not
-    hold the others back.
 
     Args:
         sources: tables of streams: exposures and actions in one, or apart.
@@ -58,60 +66,106 @@ def join_step(
     absent = [str(source.path) for source in sources if not source.exists]
     if absent:
         raise InputError(f"Nothing to join: {absent[0]} is no table yet; ingest the topic first")
-    done = examples.transactions([STEPS, WATERMARK])
-    opened = _instant(done[WATERMARK]) - windows.open_for if WATERMARK in done else EPOCH
-    of_sources = [_rows(source, opened) for source in sources]
-    rows = pl.concat(of_sources, how="diagonal")
-    watermark = min((at for each in of_sources if (at := _watermark(each))), default=None)
-    joiner = Joiner(windows)
-    joiner.restore(rows.clear(), _emitted(examples, opened))
-    found = joiner.feed(rows, watermark=watermark)
-    if features and len(found):
-        history = pl.concat([source.read() for source in sources], how="diagonal")
-        found = with_features(found, history, features)
+    done = examples.transactions([STEPS, WATERMARK, FURTHEST])
+    found = [SourceRows.beyond(source, examples) for source in sources]
+    before = instant(done[WATERMARK]) if WATERMARK in done else None
+    new = pl.concat([source.new for source in found])
+    if not len(new):
+        return JoinStep(0, 0, 0, 0, 0, before)
+    watermark = _watermark(found, windows)
+    of_requests = new.filter(pl.col(c.REQUEST_ID).is_not_null())
+    in_time = of_requests.filter(came_in_time(c.WATERMARK, windows))
+    rows = _rows(found, _touched(in_time, before, windows))
+    told, n_repeats = _told(rows, examples, windows, watermark=watermark)
+    if features and len(told):
+        told = with_features(told, pl.concat([s.read() for s in sources], how="diagonal"), features)
+    furthest = instant(done[FURTHEST]) if FURTHEST in done else None
     step = JoinStep(
-        n_examples=int((found[REVISION] == 0).sum()),
-        n_corrections=int((found[REVISION] > 0).sum()),
-        n_orphans=joiner.n_orphans,
+        n_examples=int((told[REVISION] == 0).sum()),
+        n_corrections=int((told[REVISION] > 0).sum()),
+        n_orphans=_n_orphans(found, windows, since=furthest, until=watermark),
+        n_repeats=n_repeats,
+        n_too_late=len(of_requests) - len(in_time),
         watermark=watermark,
     )
-    if len(found) or watermark is not None:
-        _commit(examples, found, after=done, watermark=watermark)
+    versions = {name: at for source in found for name, at in source.versions.items()}
+    if watermark is not None:
+        versions[WATERMARK] = microseconds(watermark)
+        versions[FURTHEST] = max(versions[WATERMARK], done.get(FURTHEST, 0))
+    _commit(examples, told, after=done.get(STEPS, 0), versions=versions)
     return step
 
 
-def _commit(
-    examples: LakeTable,
-    found: pl.DataFrame,
+def _watermark(found: Sequence[SourceRows], windows: LabelWindows) -> datetime | None:
+    reached = [
+        (at, partition in source.active)
+        for source in found
+        for partition, at in source.watermarks.items()
+    ]
+    furthest = max((at for at, _ in reached), default=EPOCH)
+    counting = (at for at, moves in reached if moves or at >= furthest - windows.open_for)
+    return min(counting, default=None)
+
+
+def _touched(in_time: pl.DataFrame, before: datetime | None, windows: LabelWindows) -> datetime:
+    """When the first exposure was shown of which these rows or the watermark may tell more."""
+    if before is None:
+        return EPOCH
+    return (
+        min([before, *in_time.select(pl.col(c.TS).min().drop_nulls()).to_series()]) - windows.label
+    )
+
+
+def _rows(found: Sequence[SourceRows], earliest: datetime) -> pl.DataFrame:
+    return pl.concat([source.since(earliest) for source in found], how="diagonal")
+
+
+def _told(
+    rows: pl.DataFrame, examples: LakeTable, windows: LabelWindows, *, watermark: datetime | None
+) -> tuple[pl.DataFrame, int]:
+    """What is to be added to the examples, and the number of new exposures that are repeats."""
+    labelled, n_repeats = joined(rows, windows), len(repeats(rows, windows).filter(IS_NEW))
+    emitted = None
+    if examples.exists and len(labelled):
+        emitted = _emitted(examples, labelled)
+        first = emitted.select(*KEY, pl.col(c.TS).alias(FIRST_TS))
+        both = labelled.join(first, on=KEY, how="left", maintain_order="left")
+        is_repeat = (pl.col(c.TS) != pl.col(FIRST_TS)).fill_null(False)
+        labelled = both.filter(~is_repeat).drop(FIRST_TS)
+        n_repeats += len(both.filter(is_repeat & pl.col(IS_NEW)))
+    told = changed(labelled, emitted, watermark=watermark, windows=windows)
+    return told.drop(IS_NEW), n_repeats
+
+
+def _emitted(examples: LakeTable, labelled: pl.DataFrame) -> pl.DataFrame:
+    """The latest examples of these keys."""
+    earliest = labelled.select(pl.col(c.TS).min() - REPEATED_WITHIN).item()
+    told = examples.read_since(earliest).select(*KEY, c.TS, *LABEL, REVISION)
+    return latest(told.join(labelled.lazy().select(KEY), on=KEY, how="semi").collect())
+
+
+def _n_orphans(
+    found: Sequence[SourceRows],
+    windows: LabelWindows,
     *,
-    after: Mapping[str, int],
-    watermark: datetime | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> int:
+    """Of the actions whose last chance to meet an exposure has passed from ``since`` on."""
+    since = since or EPOCH
+    if until is None or until <= since:
+        return 0
+    first = since - windows.open_for
+    rows = _rows(found, first - windows.label).filter(pl.col(c.TS) < until - windows.open_for)
+    return n_orphans(rows.filter(pl.col(c.TS) >= first), rows, windows)
+
+
+def _commit(
+    examples: LakeTable, told: pl.DataFrame, *, after: int, versions: Mapping[str, int]
 ) -> None:
-    versions = {STEPS: after.get(STEPS, 0) + 1}
-    if watermark is not None:
-        versions[WATERMARK] = (watermark - EPOCH) // timedelta(microseconds=1)
-
     def unless_another(done: Mapping[str, int]) -> tuple[pl.DataFrame, Mapping[str, int]]:
-        if dict(done) != dict(after):
+        if done.get(STEPS, 0) != after:
             raise InputError(f"Another joiner is at work on {examples.path}; stop one of them")
-        return found, versions
+        return told, versions | {STEPS: after + 1}
 
-    examples.append_decided([STEPS, WATERMARK], unless_another)
-
-
-def _rows(source: LakeTable, since: datetime) -> pl.DataFrame:
-    return source.read_since(since).filter(pl.col(c.REQUEST_ID).is_not_null()).collect()
-
-
-def _emitted(examples: LakeTable, since: datetime) -> pl.DataFrame:
-    return examples.read_since(since).collect() if examples.exists else pl.DataFrame()
-
-
-def _watermark(rows: pl.DataFrame) -> datetime | None:
-    by_partition = rows.group_by(c.KAFKA_PARTITION).agg(pl.col(c.WATERMARK).max())
-    found = by_partition[c.WATERMARK].drop_nulls()
-    return found.min() if len(found) else None  # type: ignore[return-value]
-
-
-def _instant(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
+    examples.append_decided([STEPS], unless_another)

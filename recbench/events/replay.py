@@ -25,7 +25,15 @@ MICROSECOND = timedelta(microseconds=1)
 SEND_AT, IS_DUPLICATE, IS_HELD_BACK = "send_at", "is_duplicate", "is_held_back"
 CHUNK = 20_000  # events encoded at a time
 TOLD_EVERY = 1_000
-FLUSH_S = 60.0
+FLUSH_S = 1.0  # no longer, or Ctrl-C is not heard
+SETTINGS: dict[str, str | int | bool] = {
+    "linger.ms": 5,
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "queue.buffering.max.messages": 200_000,
+    "message.timeout.ms": 60_000,  # how long the broker may be away before the replay fails
+    "delivery.report.only.error": True,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +41,29 @@ class Disorder:
     """How untidy the stream is; rates are shares of the events, in [0, 1]."""
 
     window: timedelta = timedelta(0)  # of event time, within which events may swap places
-    duplicates: float = 0.0  # come a second time, within the window or a second
+    duplicates: float = 0.0  # come once more, within the window or a second, whichever is longer
     late: float = 0.0
     late_by: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        """Refuse rates that are none."""
+        """Refuse rates and lengths of time that are none."""
         for name in ("duplicates", "late"):
             rate = getattr(self, name)
             if not 0 <= rate <= 1:
                 raise InputError(f"`{name}` is a share of the events, from 0 to 1; got {rate}")
+        for name in ("window", "late_by"):
+            length = getattr(self, name)
+            if length < timedelta(0):
+                raise InputError(f"`{name}` is a length of time, zero or more; got {length}")
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a replay has done."""
+    """What a replay has done, in messages."""
 
-    n_events: int  # messages, duplicates among them
+    n_events: int  # duplicates among them
     n_duplicates: int
-    n_late: int
+    n_late: int  # held back; duplicates among them
     seconds: float
 
     @property
@@ -93,9 +105,11 @@ def shifted_to(plan: pl.DataFrame, now: datetime, *, speed: float | None) -> pl.
 
     At real time the first event happens now; at a higher speed, or flat out (None), the last one.
     """
-    anchor = plan[SEND_AT].min() if speed is not None and speed <= 1 else plan[SEND_AT].max()
-    moved = (c.TS, c.ARRIVAL_TS, SEND_AT)
-    return plan.with_columns((pl.col(name) + (now - anchor)) for name in moved)  # type: ignore[operator]
+    sent = pl.col(SEND_AT)
+    anchor = sent.min() if speed is not None and speed <= 1 else sent.max()
+    return plan.with_columns(
+        pl.col(c.TS, c.ARRIVAL_TS, SEND_AT) + (pl.lit(now, c.INSTANT) - anchor)
+    )
 
 
 def send(
@@ -115,16 +129,21 @@ def send(
         plan: of ``delivery_plan``.
         speed: event seconds a second; None sends as fast as the broker takes it.
         stop: ends the sending early when set; what was handed over is delivered first.
-        on_sent: called with the number of messages handed over since the last call, every 1,000.
+        on_sent: called with the number of messages handed over since the last call: every 1,000
+            flat out, else each.
 
     Raises:
         KafkaException: the broker has not taken a message.
     """
     delivery = _Delivery(broker)
+    stop = stop or Event()
+    told_every = TOLD_EVERY if speed is None else 1
     began = time.monotonic()
     first = plan[SEND_AT].min()
     n_sent = 0
     for chunk in plan.iter_slices(CHUNK):
+        if stop.is_set():
+            break
         keys = chunk[c.USER_ID].cast(pl.String).cast(pl.Binary).to_list()
         due = ((chunk[SEND_AT] - first).dt.total_microseconds() / 1e6).to_list()
         for key, value, due_s in zip(keys, encode_events(chunk), due, strict=True):
@@ -132,12 +151,10 @@ def send(
                 break
             delivery.put(topic, key, value)
             n_sent += 1
-            if not n_sent % TOLD_EVERY:
-                on_sent(TOLD_EVERY)
+            if not n_sent % told_every:
+                on_sent(told_every)
         delivery.poll(0)
-        if stop is not None and stop.is_set():
-            break
-    on_sent(n_sent % TOLD_EVERY)
+    on_sent(n_sent % told_every)
     delivery.finish()
     sent = plan.head(n_sent)
     return Sent(
@@ -153,13 +170,7 @@ class _Delivery:
 
     def __init__(self, broker: Broker) -> None:
         self._failure: KafkaError | None = None
-        own = {
-            "linger.ms": 5,
-            "partitioner": "murmur2_random",
-            "enable.idempotence": True,
-            "queue.buffering.max.messages": 200_000,
-        }
-        self._producer = Producer(broker.client_settings() | own | {"on_delivery": self._note})
+        self._producer = Producer(SETTINGS | broker.client_settings() | {"on_delivery": self._note})
 
     def put(self, topic: str, key: bytes, value: bytes) -> None:
         while True:
@@ -175,19 +186,18 @@ class _Delivery:
             raise KafkaException(self._failure)
 
     def finish(self) -> None:
-        left = self._producer.flush(FLUSH_S)
+        while self._producer.flush(FLUSH_S):  # ends: each is taken, or fails when its time is over
+            self.poll(0)
         self.poll(0)
-        if left:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} messages not taken"))
 
     def _note(self, error: KafkaError | None, _: Message) -> None:
         self._failure = self._failure or error
 
 
-def _await(due: float, delivery: _Delivery, *, stop: Event | None) -> bool:
+def _await(due: float, delivery: _Delivery, *, stop: Event) -> bool:
     """Wait until ``due``; False when stopped before."""
     while (left := due - time.monotonic()) > 0:
-        if stop is not None and stop.is_set():
+        if stop.is_set():
             return False
         delivery.poll(min(left, 0.1))
     return True

@@ -90,6 +90,14 @@ def test_a_second_ingester_of_one_id_is_refused(broker, workspace, capsys):
     assert "id `one` is running already" in capsys.readouterr().err
 
 
+def test_ids_of_two_kinds_are_not_mixed(broker, workspace, tiny_log, capsys):
+    call(broker, "replay", "--data", tiny_log, "--topic", "kinds", "--limit", 10)
+    call(broker, "ingest", "--topic", "kinds", "--until-end", *QUICK_GROUP)
+    servers = ["--bootstrap-servers", broker.bootstrap_servers]
+    assert refused("ingest", "--topic", "kinds", "--ids", "string", *servers) == 2
+    assert "ids of the kind `int`; go on with --ids int" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
