@@ -1,6 +1,7 @@
 """Messages of one topic, from offsets that the caller names, shared out among a group's members."""
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class TopicReader:
             keys=[message.key() for message in good],
             partitions=partitions[fresh],
             offsets=offsets[fresh],
-            arrived_ms=[message.timestamp()[1] for message in good],
+            arrived_ms=_arrived_ms(good),
         )
 
     def _fresh(self, partitions: Partitions, offsets: Offsets) -> npt.NDArray[np.bool_]:
@@ -173,7 +174,8 @@ class TopicReader:
     def tell_group(self, offsets: Mapping[int, int]) -> None:
         """Let the broker know, for whoever watches its groups; nothing here depends on it."""
         places = [TopicPartition(self.topic, p, offset) for p, offset in offsets.items()]
-        self._consumer.commit(offsets=places, asynchronous=True)
+        if places:
+            self._consumer.commit(offsets=places, asynchronous=True)
 
     def close(self) -> None:
         """Leave the group; its other members get the partitions at once."""
@@ -232,3 +234,12 @@ class TopicReader:
             raise self._gone(partition, self.at.get(partition, 0), low=low)
         if error.code() not in UNREACHABLE and (error.fatal() or not error.retriable()):
             raise KafkaException(error)
+
+
+def _arrived_ms(messages: Sequence[Message]) -> list[int]:
+    """When each message came, as the broker or its producer says; now, where neither does."""
+    told = [message.timestamp()[1] for message in messages]
+    if min(told, default=0) >= 0:
+        return told
+    now_ms = int(time.time() * 1_000)
+    return [now_ms if at < 0 else at for at in told]
