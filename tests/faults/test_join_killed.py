@@ -12,7 +12,8 @@ import pytest
 
 from recbench import columns as c
 from recbench.events.join_lake import join_step
-from recbench.events.joiner import LabelWindows, joined, latest
+from recbench.events.joined import joined, latest
+from recbench.events.shown import LabelWindows
 from recbench.tables.lake import LakeTable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
