@@ -25,6 +25,7 @@ from recbench.settings import workspace_path
 if TYPE_CHECKING:
     from recbench.events.broker import Broker
     from recbench.events.ingest import Ingest
+    from recbench.events.message_types import FieldType
     from recbench.events.status import IngestStatus
     from recbench.events.stream_tables import StreamTables
 
@@ -56,6 +57,13 @@ __all__ = ["ingest"]
     help="What event_id and request_id are.",
 )
 @click.option("--max-message-bytes", type=click.IntRange(min=1), default=1 << 20, show_default=True)
+@click.option(
+    "--field",
+    "fields",
+    metavar="NAME:TYPE",
+    multiple=True,
+    help="Give this field of the messages a column: int, float, string or bool.",
+)
 @click.option("--until-end", is_flag=True, help="Stop where the topic ends now.")
 @click.option("--skip-deleted", is_flag=True, help="Go on where the broker has deleted messages.")
 @click.option("--track", is_flag=True, help="Also record the figures as a run, and in W&B.")
@@ -120,7 +128,10 @@ def _prepared(
     broker.partitions_of(topic)  # fails where there is no such topic
     source = f"{broker.cluster_id()}/{topic}"
     decoder = MessageDecoder(
-        source, id_type=dials["id_type"], max_message_bytes=dials["max_message_bytes"]
+        source,
+        id_type=dials["id_type"],
+        max_message_bytes=dials["max_message_bytes"],
+        fields=_fields(dials["fields"]),
     )
     tables = StreamTables(folder, source)
     _require_ids(tables, dials["id_type"])
@@ -143,6 +154,17 @@ def _prepared(
     )
 
 
+def _fields(declared: tuple[str, ...]) -> "dict[str, FieldType]":
+    from recbench.events.message_types import POLARS_TYPES
+
+    parted = {one: one.partition(":") for one in declared}
+    wrong = [one for one, (name, _, kind) in parted.items() if not name or kind not in POLARS_TYPES]
+    if wrong:
+        kinds = ", ".join(POLARS_TYPES)
+        raise click.BadParameter(f"--field takes NAME:TYPE, of {kinds}; got {wrong[0]!r}")
+    return {name: kind for name, _, kind in parted.values()}  # type: ignore[misc]
+
+
 def _require_ids(tables: "StreamTables", id_type: str) -> None:
     """Refuse to mix integers and texts in one column."""
     import polars as pl
@@ -155,8 +177,8 @@ def _require_ids(tables: "StreamTables", id_type: str) -> None:
     held = "string" if tables.events.read().collect_schema()[c.EVENT_ID] == pl.String else "int"
     if held != id_type:
         raise InputError(
-            f"The events in {tables.folder} have ids of the kind `{held}`; go on with --ids {held}, "
-            "or give these a stream of their own with --stream"
+            f"The events in {tables.folder} have ids of the kind `{held}`; go on with --ids "
+            f"{held}, or give these a stream of their own with --stream"
         )
 
 

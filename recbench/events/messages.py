@@ -6,18 +6,24 @@ interaction. ``ts`` and ``arrival_ts`` are ISO 8601 texts, UTC where they name n
 microseconds since the epoch. ``features`` holds what the server logged with an exposure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from msgspec import Meta
 
 from recbench import columns as c
+from recbench.events.message_types import (
+    FEATURES,
+    POLARS_TYPES,
+    EventMessage,
+    FieldType,
+    message_type,
+)
 from recbench.tables.event_ids import hashed_ids
 from recbench.tables.instants import utc_instants
 
@@ -25,9 +31,7 @@ __all__ = ["DEAD_LETTER_DTYPES", "Decoded", "IdType", "MessageDecoder", "Message
 
 IdType = Literal["int", "string"]
 
-Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-FromZero: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-FEATURES, VALUE, KEY = "features", "value", "key"
+VALUE, KEY = "value", "key"
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # before it a time is a mistake, such as of the unit
 NAMES_UNKNOWN = "unknown field"  # in the message of the error for a field without a column
 
@@ -41,25 +45,7 @@ DEAD_LETTER_DTYPES: dict[str, pl.DataType] = {
 }
 
 
-class EventMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
-    """What one message may hold."""
-
-    user_id: Int64
-    item_id: Int64
-    ts: str | Int64
-    event_id: str | Int64 | None = None
-    arrival_ts: str | Int64 | None = None
-    clicked: bool = True
-    watch_ms: FromZero | None = None
-    category: str | None = None
-    position: Annotated[int, Meta(ge=0, le=2**15 - 1)] | None = None
-    propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
-    request_id: str | Int64 | None = None
-    features: dict[str, Any] | None = None
-
-
-FIELDS = EventMessage.__struct_fields__
-COLUMNS = tuple(name for name in FIELDS if name != FEATURES)
+COLUMNS = tuple(name for name in EventMessage.__struct_fields__ if name != FEATURES)
 INSTANTS, IDS = (c.TS, c.ARRIVAL_TS), (c.EVENT_ID, c.REQUEST_ID)
 ARRIVED = "arrived"
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -101,6 +87,10 @@ class MessageDecoder:
         max_message_bytes: larger ones are set aside unread.
         max_ahead: how far ``ts`` may lie ahead of the message's arrival; one wrong clock would
             make every later event late.
+        fields: further fields that get a column of their own, each null where a message has none.
+
+    Raises:
+        InputError: a field has the name of a canonical or a stream's column.
     """
 
     def __init__(
@@ -110,12 +100,16 @@ class MessageDecoder:
         id_type: IdType = "int",
         max_message_bytes: int = 1 << 20,
         max_ahead: timedelta = timedelta(minutes=5),
+        fields: Mapping[str, FieldType] | None = None,
     ) -> None:
         self._source = source
+        self._types = dict(fields or {})
         self._id_dtype: pl.DataType = pl.Int64() if id_type == "int" else pl.String()
         self._max_bytes = max_message_bytes
         self._max_ahead = max_ahead
-        self._decoder = msgspec.json.Decoder(EventMessage)
+        message = message_type(self._types)
+        self._names = frozenset(message.__struct_fields__)
+        self._decoder = msgspec.json.Decoder(message)
         self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def decode(self, messages: Messages) -> Decoded:
@@ -161,8 +155,8 @@ class MessageDecoder:
             return _explained(error)
         try:
             fields = self._fields.decode(value)
-            known = {name: raw for name, raw in fields.items() if name in FIELDS}
-            others = {name: raw for name, raw in fields.items() if name not in FIELDS}
+            known = {name: raw for name, raw in fields.items() if name in self._names}
+            others = {name: raw for name, raw in fields.items() if name not in self._names}
             event = self._decoder.decode(msgspec.json.encode(known))
         except DECODE_ERRORS as second:
             return _explained(second)
@@ -172,7 +166,8 @@ class MessageDecoder:
         self, parsed: list[EventMessage], rows: Rows, messages: Messages
     ) -> tuple[pl.DataFrame, Problems]:
         """A row each, and what cannot be stored of them, by the first reason that holds."""
-        made = [self._column(name, [getattr(one, name) for one in parsed]) for name in COLUMNS]
+        names = [*COLUMNS, *self._types]
+        made = [self._column(name, [getattr(one, name) for one in parsed]) for name in names]
         features = [event.features for event in parsed]
         if any(one is not None for one in features):
             texts = [None if one is None else msgspec.json.encode(one).decode() for one in features]
@@ -199,7 +194,9 @@ class MessageDecoder:
         elif name in IDS:
             series, kind = _ids(name, values, self._id_dtype), "an integer"
         else:
-            return pl.Series(name, values, dtype=c.EVENT_DTYPES[name]), []
+            own = self._types.get(name)
+            dtype = c.EVENT_DTYPES[name] if own is None else POLARS_TYPES[own]
+            return pl.Series(name, values, dtype=dtype), []
         if series.null_count() == values.count(None):
             return series, []
         given = pl.Series([value is not None for value in values])

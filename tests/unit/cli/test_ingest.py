@@ -104,6 +104,7 @@ def test_ids_of_two_kinds_are_not_mixed(broker, workspace, tiny_log, capsys):
         (["ingest", "--stream", "../up"], "--stream must be letters"),
         (["ingest", "--id", "a/b"], "--id must be letters"),
         (["ingest", "-X", "nothing"], "-X takes KEY=VALUE, got 'nothing'"),
+        (["ingest", "--field", "rating"], "--field takes NAME:TYPE, of int, float, string, bool"),
         (["ingest", "--batch-time", "soon"], "'soon' is no length of time"),
         (["replay", "--data", "x", "--speed", "quick"], "'quick' is no speed"),
         (["replay", "--data", "x", "--duplicates", "2"], "2.0 is not in the range"),

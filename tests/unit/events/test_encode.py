@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recbench import columns as c
 from recbench.events.encode import encode_events
@@ -41,6 +44,45 @@ def test_rows_come_back_as_they_were_sent():
         schema_overrides={name: c.EVENT_DTYPES[name] for name in (c.TS, c.ARRIVAL_TS, c.POSITION)},
     )
     assert decoded(encode_events(rows)).equals(rows)
+
+
+@settings(deadline=None)
+@given(category=st.text() | st.none(), served=st.dictionaries(st.text(), st.integers()))
+def test_any_text_survives(category, served):
+    rows = pl.DataFrame(
+        {
+            c.USER_ID: [1],
+            c.ITEM_ID: [2],
+            c.TS: [NOON],
+            c.CATEGORY: [category],
+            c.FEATURES_SERVED: [msgspec.json.encode(served).decode()],
+        },
+        schema_overrides={c.CATEGORY: pl.String},
+    )
+    found = decoded(encode_events(rows))
+    assert found[c.CATEGORY].to_list() == [category]
+    assert msgspec.json.decode(found[c.FEATURES_SERVED][0]) == served
+
+
+@pytest.mark.parametrize(
+    ("instant", "text"),
+    [
+        (datetime(2026, 3, 1, 12, tzinfo=UTC), b"2026-03-01T12:00:00.000000Z"),
+        (datetime(1999, 12, 31, 23, 59, 59, 999_999, UTC), b"1999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_times_have_six_digits_and_a_z(instant, text):
+    (message,) = encode_events(pl.DataFrame({c.TS: [instant]}))
+    assert message == b'{"ts":"' + text + b'"}'
+
+
+def test_ids_may_be_texts():
+    rows = pl.DataFrame({c.EVENT_ID: ["e-1"], c.REQUEST_ID: ["r-1"]})
+    assert encode_events(rows) == [b'{"event_id":"e-1","request_id":"r-1"}']
+
+
+def test_no_rows_are_no_messages():
+    assert encode_events(pl.DataFrame(schema=c.EVENT_DTYPES)) == []
 
 
 def test_columns_that_are_not_canonical_stay_behind():

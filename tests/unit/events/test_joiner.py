@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError, SchemaError
-from recbench.events.joiner import Joiner, LabelWindows, joined, latest
+from recbench.events.joined import joined, latest, n_orphans, repeats
+from recbench.events.joiner import Joiner
+from recbench.events.shown import LabelWindows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOWS = LabelWindows(label=timedelta(seconds=60), correction=timedelta(seconds=30))
@@ -77,11 +79,38 @@ def test_the_first_of_two_exposures_stays():
 
 
 def test_a_row_that_came_after_the_windows_does_not_count():
-    # the windows of the exposure end at 0 + 60 + 30; the click came at watermark 90
+    # the windows of the exposure end at 0 + 60 + 30; the click came at watermark 91
     came = rows((0, 1, "shown"), (10, 1, "click")).with_columns(
-        watermark=pl.Series([at(-5), at(90)])
+        watermark=pl.Series([at(-5), at(91)])
     )
     assert labels(joined(came, WINDOWS)) == [(1, False, None, at(60))]
+
+
+def test_what_comes_with_the_last_moment_of_the_windows_is_in_time():
+    # at watermark 60 a row of 60 is not late yet
+    windows = LabelWindows(label=timedelta(seconds=60), correction=timedelta(0))
+    came = rows((0, 1, "shown"), (60, 1, "click")).with_columns(watermark=pl.Series([None, at(60)]))
+    assert labels(joined(came, windows)) == [(1, True, None, at(60))]
+
+
+def test_an_exposure_that_came_too_late_gives_way_to_the_next_of_its_key():
+    came = rows((0, 1, "shown"), (50, 1, "shown")).with_columns(watermark=pl.lit(at(91)))
+    assert joined(came, WINDOWS)["ts"].to_list() == [at(50)]
+
+
+def test_orphans_are_actions_that_count_for_no_exposure():
+    came = rows(
+        (0, 1, "shown"), (60, 1, "click"),  # counts
+        (0, 2, "shown"), (61, 2, "click"),  # after the window
+        (5, 3, "watch"),  # of nothing
+        (5, 4, "shown and click"),  # counts for itself
+    )  # fmt: skip
+    assert n_orphans(came, came, WINDOWS) == 2
+
+
+def test_repeats_are_the_exposures_of_a_key_after_its_first():
+    came = rows((0, 1, "shown"), (3, 2, "shown"), (5, 1, "shown"), (6, 1, "click"), (7, 1, "shown"))
+    assert repeats(came, WINDOWS)["ts"].to_list() == [at(5), at(7)]
 
 
 def test_what_is_told_when():
@@ -89,15 +118,15 @@ def test_what_is_told_when():
     told = joiner.feed(rows((0, 1, "shown"), (0, 2, "shown"), (5, 1, "click")), watermark=at(5))
     assert told.select("request_id", "clicked", "revision").rows() == [(1, True, 0)]
     # a watch time within the window is told when that is over, together with what was not clicked
-    assert not len(joiner.feed(rows((20, 1, "watch")), watermark=at(59)))
-    told = joiner.feed(none, watermark=at(60))
+    assert not len(joiner.feed(rows((20, 1, "watch")), watermark=at(60)))
+    told = joiner.feed(none, watermark=at(61))
     assert sorted(told.select("request_id", "clicked", "watch_ms", "revision").rows()) == [
         (1, True, 500, 1), (2, False, None, 0),
     ]  # fmt: skip
     # late news correct at once, until the correction window is over
     late = joiner.feed(rows((30, 2, "click")), watermark=at(80))
     assert late.select("request_id", "clicked", "revision").rows() == [(2, True, 1)]
-    assert not len(joiner.feed(none, watermark=at(90)))
+    assert not len(joiner.feed(none, watermark=at(91)))
     assert not len(joiner.feed(rows((31, 2, "watch")), watermark=at(95)))
 
 
@@ -107,10 +136,10 @@ def test_the_state_holds_what_is_open_and_nothing_else():
         second = request * 10
         new = rows((second, request, "shown"), (second, 1_000 + request, "click"))
         joiner.feed(new, watermark=at(second))
-    # rows of the last 90 s: 9 exposures and 9 actions without one
-    assert len(joiner._rows) == 18
-    assert joiner.n_orphans == 41
-    assert len(joiner._emitted) <= 9
+    # rows from 490 - 90 s on: 10 exposures and 10 actions without one
+    assert len(joiner._rows) == 20
+    assert joiner.n_orphans == 40
+    assert len(joiner._emitted) <= 10
 
 
 def test_the_latest_revision_of_each_example():

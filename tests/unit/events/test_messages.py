@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recbench.errors import InputError
 from recbench.events.messages import DEAD_LETTER_DTYPES, MessageDecoder, Messages
 
 ARRIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -180,3 +181,20 @@ def test_nothing_but_dead_letters_leaves_an_empty_frame_of_the_right_columns():
     decoded = decode(b"x", b"y")
     assert decoded.events.schema["ts"] == pl.Datetime("us", "UTC")
     assert len(decoded.dead_letters) == 2
+
+
+def test_a_declared_field_gets_a_column_of_its_own():
+    fields = {"rating": "float", "device": "string", "visits": "int", "is_new": "bool"}
+    more = {"rating": 4, "device": "tv", "visits": 2, "is_new": False, "other": 1}
+    decoded = decode(GOOD, GOOD | more, GOOD | {"rating": "good"}, fields=fields)
+    read = decoded.events.select(*fields, "extra")
+    assert read.rows() == [(None,) * 5, (4.0, "tv", 2, False, '{"other":1}')]
+    assert read.schema["rating"] == pl.Float64
+    reason = "Expected `float | null`, got `str` - at `$.rating`"
+    assert decoded.dead_letters["reason"].to_list() == [reason]
+
+
+@pytest.mark.parametrize("name", ["user_id", "features", "watermark", "day"])
+def test_a_field_may_not_take_the_name_of_a_column(name):
+    with pytest.raises(InputError, match=rf"taken: \['{name}'\]"):
+        MessageDecoder("x", fields={name: "int"})
