@@ -1,12 +1,9 @@
 """``recbench follow``: keep the online features up to date."""
 
 import hashlib
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ import click
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
 from recbench.cli.streams import (
+    StatusShown,
     broker_options,
     librdkafka_settings,
     plain_name,
@@ -84,14 +82,19 @@ def follow(
         source = f"{broker.cluster_id()}/{topic}"
         with _kept(redis_url, folder, source) as (store, save, place):
             click.echo(f"Following `{topic}` of {broker.origin} into {place}")
-            every_s = snapshot_every / timedelta(seconds=1)
-            show = _Show(folder / "follower.json", save, every_s, saved_at=time.monotonic())
-            work = _follower(store, broker, topic, folder=folder, on_status=show, dials=dials)
+            shown, due = StatusShown(folder / "follower.json", _line), _Every(snapshot_every)
+
+            def on_status(status: "FollowStatus") -> None:
+                shown(status)
+                if due():
+                    save()
+
+            work = _follower(store, broker, topic, folder=folder, on_status=on_status, dials=dials)
             try:
                 status = work.run(stop, until_end=until_end)
             finally:
                 save()
-    click.echo(_line(status))
+                shown.end(work.status)
     save_json(json_path, status.to_json())
 
 
@@ -143,27 +146,17 @@ def _follower(
     )
 
 
-@dataclass(slots=True)
-class _Show:
-    """The status as a line on the terminal and as a JSON file; saves the store now and then."""
+class _Every:
+    """Says now and then that it is time."""
 
-    path: Path
-    save: "Callable[[], None]"
-    every_s: float
-    saved_at: float
-    n_shown: int = 0
+    def __init__(self, gap: timedelta) -> None:
+        self._gap_s, self._last = gap / timedelta(seconds=1), time.monotonic()
 
-    def __call__(self, status: "FollowStatus") -> None:
-        from recbench.files import write_json
-
-        write_json(self.path, {"pid": os.getpid()} | status.to_json())
-        moving = sys.stderr.isatty()
-        if moving or self.n_shown % 10 == 0:
-            click.echo(("\r" if moving else "") + _line(status), err=True, nl=not moving)
-        self.n_shown += 1
-        if time.monotonic() - self.saved_at >= self.every_s:
-            self.save()
-            self.saved_at = time.monotonic()
+    def __call__(self) -> bool:
+        if time.monotonic() - self._last < self._gap_s:
+            return False
+        self._last = time.monotonic()
+        return True
 
 
 def _line(status: "FollowStatus") -> str:

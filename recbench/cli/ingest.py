@@ -2,10 +2,9 @@
 
 import os
 import socket
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import click
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
 from recbench.cli.streams import (
+    StatusShown,
     broker_options,
     librdkafka_settings,
     plain_name,
@@ -100,14 +100,16 @@ def ingest(
     ):
         click.echo(f"Reading `{topic}` of {broker.origin} into {folder}")
         about = {"id": name, "topic": topic}
-        show = _Show(folder / "ingesters" / f"{name}.json", about, track=track)
+        shown = StatusShown(folder / "ingesters" / f"{name}.json", _line, about)
+        told: list[StatusShown | _Tracked] = [shown, *([_Tracked()] if track else [])]
         if bootstrap_servers is None:
             broker.create_topic(topic, partitions=4)
-        work = _prepared(broker, topic, folder=folder, on_status=show, dials=dials)
+        work = _prepared(broker, topic, folder=folder, on_status=partial(_tell, told), dials=dials)
         try:
             status = work.run(stop, until_end=until_end)
         finally:
-            show.close(work.status)
+            for each in told:
+                each.end(work.status)
     save_json(json_path, status.to_json())
 
 
@@ -182,40 +184,27 @@ def _require_ids(tables: "StreamTables", id_type: str) -> None:
         )
 
 
-@dataclass(slots=True)
-class _Show:
-    """The status as a line on the terminal, as a JSON file, and as a run's metrics."""
+def _tell(told: "Sequence[Callable[[IngestStatus], None]]", status: "IngestStatus") -> None:
+    for each in told:
+        each(status)
 
-    path: Path
-    about: dict[str, str]
-    track: bool
-    n_shown: int = 0
+
+class _Tracked:
+    """The status as a run's metrics."""
+
+    def __init__(self) -> None:
+        self._n_logged = 0
 
     def __call__(self, status: "IngestStatus") -> None:
-        from recbench.files import write_json
-
-        write_json(self.path, self.about | {"pid": os.getpid()} | status.to_json())
-        moving = sys.stderr.isatty()
-        if moving or self.n_shown % 10 == 0:
-            click.echo(_line(status), err=True, nl=not moving)
-        if self.track:
-            self._record(status)
-        self.n_shown += 1
-
-    def close(self, status: "IngestStatus") -> None:
-        """The last line, on standard output."""
-        if sys.stderr.isatty():
-            click.echo(err=True)
-        click.echo(_line(status).strip())
-        if self.track:
-            from recbench.tracking.record import log_summary
-
-            log_summary(_figures(status) | {"state": status.state})
-
-    def _record(self, status: "IngestStatus") -> None:
         from recbench.tracking.record import log_metrics
 
-        log_metrics(_figures(status), step=self.n_shown)
+        log_metrics(_figures(status), step=self._n_logged)
+        self._n_logged += 1
+
+    def end(self, status: "IngestStatus") -> None:
+        from recbench.tracking.record import log_summary
+
+        log_summary(_figures(status) | {"state": status.state})
 
 
 def _figures(status: "IngestStatus") -> dict[str, float]:
@@ -235,7 +224,7 @@ def _line(status: "IngestStatus") -> str:
         "late": status.n_late,
     }
     return (
-        f"\r{status.state}: {status.n_events:,} events, {status.messages_per_s:,.0f}/s, "
+        f"{status.state}: {status.n_events:,} events, {status.messages_per_s:,.0f}/s, "
         f"lag {status.lag:,}, watermark {watermark}"
         + "".join(f", {count:,} {name}" for name, count in counts.items() if count)
     )

@@ -1,17 +1,21 @@
 """What the commands that read and write topics share: the broker's options, and how they stop."""
 
 import fcntl
+import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 __all__ = [
+    "StatusShown",
     "broker_options",
     "librdkafka_settings",
     "plain_name",
@@ -19,6 +23,7 @@ __all__ = [
     "stopped_by_signals",
 ]
 
+LINES_APART = 10  # statuses for each line where lines do not move
 PLAIN = re.compile(r"[\w.-]+")
 
 
@@ -86,3 +91,30 @@ def sole_holder(path: Path, *, what: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise InputError(f"{what} is running already, and holds {path}") from error
         yield
+
+
+@dataclass(slots=True)
+class StatusShown:
+    """A status as a JSON file and as a line: a moving one in a terminal, now and then elsewhere."""
+
+    path: Path
+    line: Callable[[Any], str]
+    about: dict[str, Any] = field(default_factory=dict)  # told in the file besides
+    n_shown: int = 0
+
+    def __call__(self, status: Any) -> None:
+        """Show it; the status has ``to_json``."""
+        from recbench.files import write_json
+
+        write_json(self.path, self.about | {"pid": os.getpid()} | status.to_json())
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[K{self.line(status)}", err=True, nl=False)
+        elif self.n_shown % LINES_APART == 0:
+            click.echo(self.line(status), err=True)
+        self.n_shown += 1
+
+    def end(self, status: Any) -> None:
+        """The last line, on standard output."""
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", err=True, nl=False)
+        click.echo(self.line(status))

@@ -57,6 +57,19 @@ def test_a_data_set_goes_to_the_topic_and_into_the_lake(broker, workspace, tiny_
     assert lake.select(columns).sort("event_id").equals(log.select(columns).sort("event_id"))
 
 
+def test_a_tracked_ingester_is_a_run(broker, workspace, tiny_log, monkeypatch):
+    monkeypatch.setenv("RECBENCH_TRACKING", "off")
+    run = workspace / "run"
+    run.mkdir()
+    monkeypatch.setenv("RECBENCH_RUN_DIR", str(run))
+    call(broker, "replay", "--data", tiny_log, "--topic", "tracked", "--limit", 20)
+    call(broker, "ingest", "--topic", "tracked", "--until-end", "--track", *QUICK_GROUP)
+    summary = json.loads((run / "metrics.json").read_text())
+    assert (summary["n_events"], summary["state"]) == (20, "stopped")
+    points = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert points[-1]["metrics"]["n_events"] == 20
+
+
 def test_a_stream_of_the_lake_is_a_data_set(broker, workspace, tiny_log):
     call(broker, "replay", "--data", tiny_log, "--topic", "again", "--limit", 500)
     call(broker, "ingest", "--topic", "again", "--until-end", *QUICK_GROUP)
