@@ -156,9 +156,7 @@ def skew_figure(values: pl.DataFrame) -> "Figure":
         + (f", {len(differs)} on one side only" if len(differs) else "")
     )
     axes.plot([0, 1], [0, 1], color=COLOURS["reference"], linestyle="--", label="no skew")
-    for number, (feature,) in enumerate(
-        shares.select("feature").unique(maintain_order=True).rows()
-    ):
+    for number, feature in enumerate(shares["feature"].unique(maintain_order=True).to_list()):
         own = shares.filter(pl.col("feature") == feature).drop_nulls()
         marker = MARKERS[number % len(MARKERS)]
         axes.plot(own["batch"], own["online"], marker, markersize=4, alpha=0.6, label=feature)
