@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["join"]
 
+COUNTS = {
+    "n_examples": "examples",
+    "n_corrections": "corrections",
+    "n_orphans": "actions without an exposure",
+    "n_repeats": "exposures shown before",
+    "n_too_late": "rows too late for any example",
+}
+
 
 @click.command()
 @click.option("--stream", default="events", show_default=True, help="Holds the exposures.")
@@ -36,7 +44,7 @@ __all__ = ["join"]
     help="How long late news still correct an example.",
 )
 @click.option("--every", type=Duration(), default="5s", show_default=True)
-@click.option("--once", is_flag=True, help="Make one step and stop.")
+@click.option("--once", is_flag=True, help="Stop where the lake ends.")
 @click.option(
     "--features/--no-features", default=True, help="Add the shipped features to the examples."
 )
@@ -69,7 +77,7 @@ def join(
     names = [stream, *([plain_name("actions-stream", actions_stream)] if actions_stream else [])]
     sources = [LakeTable(lake / name / "events", by_day=True) for name in names]
     windows = LabelWindows(label=label_window, correction=correction_window)
-    total = {"n_examples": 0, "n_corrections": 0, "n_orphans": 0}
+    total = dict.fromkeys(COUNTS, 0)
     with sole_holder(folder / "joiner.lock", what="A joiner"), stopped_by_signals() as stop:
         while True:
             step = join_step(
@@ -82,7 +90,8 @@ def join(
             shown = total | {"watermark": step.watermark}
             write_json(folder / "joiner.json", shown)
             click.echo(_line(total, step))
-            if once or _waited(stop, every):
+            is_done = stop.is_set() if not step.is_last else once or _waited(stop, every)
+            if is_done:
                 break
     save_json(json_path, shown)
 
@@ -93,7 +102,5 @@ def _waited(stop: threading.Event, every: timedelta) -> bool:
 
 def _line(total: dict[str, int], step: "JoinStep") -> str:
     watermark = f"{step.watermark:%Y-%m-%d %H:%M:%S}" if step.watermark else "none yet"
-    return (
-        f"{total['n_examples']:,} examples, {total['n_corrections']:,} corrections, "
-        f"{total['n_orphans']:,} actions without an exposure, watermark {watermark}"
-    )
+    counts = ", ".join(f"{total[name]:,} {what}" for name, what in COUNTS.items())
+    return f"{counts}, watermark {watermark}"

@@ -59,7 +59,9 @@ def _group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit 0 on success, 2 on bad input, 1 on any other failure, 130 on Ctrl-C."""
     try:
-        _group.main(arguments, prog_name="recbench", standalone_mode=False)
+        code = _group.main(arguments, prog_name="recbench", standalone_mode=False)
+        if isinstance(code, int) and code:  # of a command that called ctx.exit(code)
+            sys.exit(code)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -114,8 +114,8 @@ def replay(
             figures = {"n_planned": len(plan), "events_per_s": sent.per_s}
             save_json(json_path, asdict(sent) | figures)
             if sent.n_events < len(plan):
-                raise click.exceptions.Exit(INTERRUPTED)
-            if broker.ends_with_us and keep_broker:
+                sys.exit(INTERRUPTED)
+            if broker.ends_with_us and keep_broker and not stop.is_set():
                 click.echo("The broker stays until Ctrl-C; `recbench ingest` finds it by itself")
                 stop.wait()
 

@@ -133,6 +133,7 @@ def send(
             flat out, else each.
 
     Raises:
+        InputError: librdkafka refuses a setting of the broker's.
         KafkaException: the broker has not taken a message.
     """
     delivery = _Delivery(broker)
@@ -170,7 +171,12 @@ class _Delivery:
 
     def __init__(self, broker: Broker) -> None:
         self._failure: KafkaError | None = None
-        self._producer = Producer(SETTINGS | broker.client_settings() | {"on_delivery": self._note})
+        own = SETTINGS | broker.client_settings() | {"on_delivery": self._note}
+        try:
+            self._producer = Producer(own)
+        except KafkaException as error:
+            why = error.args[0].str()
+            raise InputError(f"librdkafka refuses the settings (-X): {why}") from error
 
     def put(self, topic: str, key: bytes, value: bytes) -> None:
         while True:
