@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
-.PHONY: help demo test check check-all lab env env-obp env-peers lock clean
+.PHONY: help demo test check check-all lab env env-obp env-peers env-flink lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -36,7 +36,7 @@ check: env ## every linter
 	@find notebooks -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null \
 	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
 
-check-all: check env-obp env-peers ## the linters and what `make test` leaves out
+check-all: check env-obp env-peers env-flink ## the linters and what `make test` leaves out
 	$(BIN)/pytest -m "slow or browser"
 
 lab: env ## JupyterLab on the notebooks
@@ -51,12 +51,15 @@ env-obp: .python ## .venv-obp: the Open Bandit Pipeline, for parity tests
 env-peers: .python ## .venv-peers: RecBole and RecTools, for parity tests
 	@$(PYTHON) environments/install.py peers
 
+env-flink: .python ## .venv-flink: PyFlink, for features from streaming SQL; a job needs Java 17
+	@$(PYTHON) environments/install.py flink
+
 lock: .python ## resolve environments/packages.toml anew
 	$(PYTHON) environments/generate.py
 
 clean: ## remove the environments and caches; data and results stay
-	rm -rf .venv .venv-obp .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-	  .import_linter_cache
+	rm -rf .venv .venv-obp .venv-peers .venv-flink .pytest_cache .mypy_cache .ruff_cache \
+	  .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 .PHONY: .python

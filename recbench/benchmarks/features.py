@@ -1,4 +1,4 @@
-"""Window features beside DuckDB's RANGE windows and beside one sort of the same rows."""
+"""The shipped windows beside DuckDB's RANGE windows and beside one sort of the same rows."""
 
 import tempfile
 import time
@@ -16,42 +16,31 @@ from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
 from recbench.features.batch import collect, window_features
 from recbench.features.definitions import WindowFeature
+from recbench.features.shipped import SHIPPED_FEATURES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["WINDOWS", "generated_events", "run"]
 
-Numbers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 EVENTS_PER_USER, EVENTS_PER_ITEM = 50, 250
 DAYS = 5
+CATEGORIES = ["drama", "comedy", "drama|war", "news", "comedy|sport", "music", "sport"]
 DUCKDB_RUNS = 2  # takes several times as long as all the rest
 ROW, MICROSECONDS = "row", "microseconds"
 
 
-def _watched(name: str, **window: int) -> WindowFeature:
-    return WindowFeature(
-        name=name,
-        entity="user_id",
-        aggregation="sum",
-        value=c.WATCH_MS,
-        window=timedelta(**window),
-    )
+WINDOWS = tuple(feature for feature in SHIPPED_FEATURES if isinstance(feature, WindowFeature))
 
-
-def _clicks(name: str, **window: int) -> WindowFeature:
-    return WindowFeature(
-        name=name, entity="user_id", aggregation="count", value=None, window=timedelta(**window)
-    )
-
-
-WINDOWS = (
-    _watched("user_watch_ms_5m", minutes=5),
-    _clicks("user_clicks_30m", minutes=30),
-    _watched("user_watch_ms_1h", hours=1),
-    _clicks("user_clicks_24h", hours=24),
-)
+# 1 for a click that shares no category with the user's click before, as `features.derived` says
+JUMPS = f"""
+    SELECT *, CASE WHEN {c.CLICKED} THEN coalesce(NOT list_has_any(
+        string_split({c.CATEGORY}, '|'),
+        string_split(lag({c.CATEGORY}) OVER (
+            PARTITION BY {c.USER_ID}, {c.CLICKED} ORDER BY {{order}}, {ROW}), '|')), false)::BIGINT
+    END AS category_jump FROM events"""
 
 
 def run(*, runs: int = 3, events: int = 5_000_000, seed: int = 0) -> BenchResult:
@@ -96,13 +85,15 @@ def generated_events(n_events: int, *, seed: int) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     seconds = rng.integers(0, DAYS * 86_400, n_events)
+    items = rng.integers(0, max(n_events // EVENTS_PER_ITEM, 1), n_events)
     frame = pl.DataFrame(
         {
             c.USER_ID: rng.integers(0, max(n_events // EVENTS_PER_USER, 1), n_events),
-            c.ITEM_ID: rng.integers(0, max(n_events // EVENTS_PER_ITEM, 1), n_events),
+            c.ITEM_ID: items,
             c.TS: pl.Series(seconds * 1_000_000).cast(pl.Duration("us")),
             c.CLICKED: rng.random(n_events) < 0.3,
             c.WATCH_MS: rng.integers(0, 60_000, n_events),
+            c.CATEGORY: pl.Series(CATEGORIES)[items % len(CATEGORIES)],
         }
     )
     return frame.with_columns((pl.lit(start, c.INSTANT) + pl.col(c.TS)).alias(c.TS)).sort(c.TS)
@@ -156,12 +147,20 @@ def _window_query(*, on_integers: bool) -> str:
     order, unit = (MICROSECONDS, "{}::BIGINT") if on_integers else (c.TS, "INTERVAL {} MICROSECOND")
     columns = [ROW]
     for feature in WINDOWS:
-        value = feature.value or f"{c.CLICKED}::BIGINT"
         first, last = unit.format(feature.window // timedelta(microseconds=1)), unit.format(1)
         frame = f"RANGE BETWEEN {first} PRECEDING AND {last} PRECEDING"
         window = f"PARTITION BY {feature.entity} ORDER BY {order} {frame}"
-        columns.append(f"coalesce(sum({value}) OVER ({window}), 0)::BIGINT AS {feature.name}")
-    return f"CREATE OR REPLACE TABLE answers AS SELECT {', '.join(columns)} FROM events"
+        columns.append(f"{_aggregate(feature).format(f'OVER ({window})')} AS {feature.name}")
+    selected = f"SELECT {', '.join(columns)} FROM ({JUMPS.format(order=order)})"
+    return f"CREATE OR REPLACE TABLE answers AS {selected}"
+
+
+def _aggregate(feature: WindowFeature) -> str:
+    """The feature in SQL, with a place for its window."""
+    value = c.CLICKED if feature.aggregation == "count" else feature.value
+    name = "avg" if feature.aggregation == "mean" else "sum"
+    found = f"{name}({value}::BIGINT) {{}}"
+    return found if feature.aggregation == "mean" else f"coalesce({found}, 0)::BIGINT"
 
 
 def _compare(connection: "DuckDBPyConnection", ours: pl.DataFrame) -> None:
@@ -170,11 +169,12 @@ def _compare(connection: "DuckDBPyConnection", ours: pl.DataFrame) -> None:
         _ask(connection, on_integers=on_integers)
         answers = connection.execute(f"SELECT * FROM answers ORDER BY {ROW}").fetchnumpy()
         for feature in WINDOWS:
-            _require_equal(feature.name, ours[feature.name].to_numpy(), answers[feature.name])
+            theirs = np.ma.filled(answers[feature.name], np.nan)  # as ours has it for null
+            _require_equal(feature.name, ours[feature.name].to_numpy(), theirs)
 
 
 def _require_equal(name: str, ours: Numbers, theirs: Numbers) -> None:
-    differing = np.flatnonzero(ours != theirs)
+    differing = np.flatnonzero((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs)))
     if len(differing):
         row = int(differing[0])
         raise JobError(

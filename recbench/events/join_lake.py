@@ -18,7 +18,7 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
-from recbench.events.joined import KEY, REVISION, joined, latest, n_orphans, repeats
+from recbench.events.joined import KEY, REVISION, exposures, joined, latest, n_orphans
 from recbench.events.joiner import LABEL, changed
 from recbench.events.served_features import with_features
 from recbench.events.shown import LabelWindows, came_in_time
@@ -29,7 +29,8 @@ from recbench.tables.lake import LakeTable
 __all__ = ["JoinStep", "join_step"]
 
 STEPS, WATERMARK, FURTHEST = "join/steps", "join/watermark", "join/furthest"
-FIRST_TS = "_first_ts"
+MICROSECOND = timedelta(microseconds=1)
+ROWS_PER_STEP = 1_000_000  # of a partition: what bounds the memory of a step with a backlog
 REPEATED_WITHIN = timedelta(days=1)  # a key that is shown again later makes a second example
 
 
@@ -43,6 +44,7 @@ class JoinStep:
     n_repeats: int  # exposures of what was shown before
     n_too_late: int  # rows that came after all windows that they could belong to
     watermark: datetime | None  # of the slowest partition that counts
+    is_last: bool  # nothing is left for a further step
 
 
 def join_step(
@@ -51,6 +53,7 @@ def join_step(
     windows: LabelWindows,
     *,
     features: Sequence[Feature] = (),
+    max_rows: int = ROWS_PER_STEP,
 ) -> JoinStep:
     """Add to ``examples`` what the rows of ``sources`` tell by now.
 
@@ -59,6 +62,7 @@ def join_step(
         examples: made at the first step.
         windows: of the labels; the same at every step.
         features: to add to the examples, as served or as of the watermark then.
+        max_rows: to read of each partition.
 
     Raises:
         InputError: there is no source yet, or another joiner was at work at the same time.
@@ -67,11 +71,11 @@ def join_step(
     if absent:
         raise InputError(f"Nothing to join: {absent[0]} is no table yet; ingest the topic first")
     done = examples.transactions([STEPS, WATERMARK, FURTHEST])
-    found = [SourceRows.beyond(source, examples) for source in sources]
+    found = [SourceRows.beyond(source, examples, max_rows=max_rows) for source in sources]
     before = instant(done[WATERMARK]) if WATERMARK in done else None
     new = pl.concat([source.new for source in found])
     if not len(new):
-        return JoinStep(0, 0, 0, 0, 0, before)
+        return JoinStep(0, 0, 0, 0, 0, before, is_last=True)
     watermark = _watermark(found, windows)
     of_requests = new.filter(pl.col(c.REQUEST_ID).is_not_null())
     in_time = of_requests.filter(came_in_time(c.WATERMARK, windows))
@@ -87,6 +91,7 @@ def join_step(
         n_repeats=n_repeats,
         n_too_late=len(of_requests) - len(in_time),
         watermark=watermark,
+        is_last=all(source.is_last for source in found),
     )
     versions = {name: at for source in found for name, at in source.versions.items()}
     if watermark is not None:
@@ -111,9 +116,8 @@ def _touched(in_time: pl.DataFrame, before: datetime | None, windows: LabelWindo
     """When the first exposure was shown of which these rows or the watermark may tell more."""
     if before is None:
         return EPOCH
-    return (
-        min([before, *in_time.select(pl.col(c.TS).min().drop_nulls()).to_series()]) - windows.label
-    )
+    earliest = in_time.select(pl.col(c.TS).min().fill_null(before)).item()
+    return min(before, instant(microseconds(earliest))) - windows.label
 
 
 def _rows(found: Sequence[SourceRows], earliest: datetime) -> pl.DataFrame:
@@ -124,24 +128,20 @@ def _told(
     rows: pl.DataFrame, examples: LakeTable, windows: LabelWindows, *, watermark: datetime | None
 ) -> tuple[pl.DataFrame, int]:
     """What is to be added to the examples, and the number of new exposures that are repeats."""
-    labelled, n_repeats = joined(rows, windows), len(repeats(rows, windows).filter(IS_NEW))
-    emitted = None
-    if examples.exists and len(labelled):
-        emitted = _emitted(examples, labelled)
-        first = emitted.select(*KEY, pl.col(c.TS).alias(FIRST_TS))
-        both = labelled.join(first, on=KEY, how="left", maintain_order="left")
-        is_repeat = (pl.col(c.TS) != pl.col(FIRST_TS)).fill_null(False)
-        labelled = both.filter(~is_repeat).drop(FIRST_TS)
-        n_repeats += len(both.filter(is_repeat & pl.col(IS_NEW)))
-    told = changed(labelled, emitted, watermark=watermark, windows=windows)
-    return told.drop(IS_NEW), n_repeats
-
-
-def _emitted(examples: LakeTable, labelled: pl.DataFrame) -> pl.DataFrame:
-    """The latest examples of these keys."""
-    earliest = labelled.select(pl.col(c.TS).min() - REPEATED_WITHIN).item()
-    told = examples.read_since(earliest).select(*KEY, c.TS, *LABEL, REVISION)
-    return latest(told.join(labelled.lazy().select(KEY), on=KEY, how="semi").collect())
+    labelled = joined(rows, windows)
+    new = labelled.filter(IS_NEW)
+    n_repeats = len(exposures(rows.filter(IS_NEW), windows)) - len(new)
+    if not examples.exists or not len(labelled):
+        return changed(labelled, None, watermark=watermark, windows=windows).drop(IS_NEW), n_repeats
+    earliest = labelled.select(pl.col(c.TS).min()).item()
+    emitted = examples.read_since(earliest - MICROSECOND).select(*KEY, *LABEL, REVISION).collect()
+    told = changed(labelled, latest(emitted), watermark=watermark, windows=windows)
+    first = told.filter(pl.col(REVISION) == 0)
+    asked = pl.concat([new.select(KEY), first.select(KEY)]).lazy()
+    before = examples.read_since(earliest - REPEATED_WITHIN).filter(pl.col(c.TS) < earliest)
+    again = before.select(KEY).join(asked, on=KEY, how="semi").collect()
+    n_repeats += len(new.join(again, on=KEY, how="semi"))
+    return told.drop(IS_NEW).join(again, on=KEY, how="anti", maintain_order="left"), n_repeats
 
 
 def _n_orphans(
@@ -166,6 +166,6 @@ def _commit(
     def unless_another(done: Mapping[str, int]) -> tuple[pl.DataFrame, Mapping[str, int]]:
         if done.get(STEPS, 0) != after:
             raise InputError(f"Another joiner is at work on {examples.path}; stop one of them")
-        return told, versions | {STEPS: after + 1}
+        return told, {**versions, STEPS: after + 1}
 
     examples.append_decided([STEPS], unless_another)

@@ -10,7 +10,7 @@ from recbench import columns as c
 from recbench.errors import SchemaError
 from recbench.events.shown import LabelWindows, came_in_time, completed, is_action, is_exposure
 
-__all__ = ["joined", "latest", "n_orphans", "repeats"]
+__all__ = ["exposures", "joined", "latest", "n_orphans"]
 
 KEY = [c.REQUEST_ID, c.ITEM_ID]
 LABEL_TS, REVISION = "label_ts", "revision"
@@ -42,9 +42,9 @@ def joined(rows: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
     if missing:
         raise SchemaError(f"Rows to join need the columns {missing}; they have {rows.columns}")
     rows = completed(rows)
-    exposures = _exposures(rows, windows).unique(KEY, keep="first", maintain_order=True)
+    shown = exposures(rows, windows).unique(KEY, keep="first", maintain_order=True)
     met = (
-        _met(rows.select(ACTED), exposures, windows)
+        _met(rows.select(ACTED), shown, windows)
         .group_by(KEY)
         .agg(
             pl.col(c.CLICKED).any(),
@@ -52,7 +52,7 @@ def joined(rows: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
             pl.col(ACTION_TS).filter(c.CLICKED).min().alias(LABEL_TS),
         )
     )
-    labelled = exposures.drop(c.CLICKED, c.WATCH_MS).join(
+    labelled = shown.drop(c.CLICKED, c.WATCH_MS).join(
         met, on=KEY, how="left", maintain_order="left"
     )
     return labelled.with_columns(
@@ -67,29 +67,22 @@ def latest(examples: pl.DataFrame) -> pl.DataFrame:
     return ordered.unique(KEY, keep="last", maintain_order=True)
 
 
-def repeats(rows: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
-    """The exposures that show again what an earlier one of ``rows`` has shown."""
-    exposures = _exposures(completed(rows), windows)
-    return exposures.filter(~pl.struct(KEY).is_first_distinct())
+def exposures(rows: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
+    """The exposures among ``rows`` that came in time, what is shown again included."""
+    return completed(rows).filter(is_exposure() & came_in_time(c.WATERMARK, windows))
 
 
 def n_orphans(actions: pl.DataFrame, rows: pl.DataFrame, windows: LabelWindows) -> int:
     """How many of ``actions`` count for no exposure in ``rows``; those too late are left out."""
-    acted = (
-        completed(actions).select(ACTED).filter(is_action() & came_in_time(c.WATERMARK, windows))
-    )
-    acted = acted.with_row_index(ROW)
-    met = _met(acted, _exposures(completed(rows), windows), windows)
+    in_time = is_action() & came_in_time(c.WATERMARK, windows)
+    acted = completed(actions).select(ACTED).filter(in_time).with_row_index(ROW)
+    met = _met(acted, exposures(rows, windows), windows)
     return len(acted) - met[ROW].n_unique()
 
 
-def _exposures(rows: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
-    return rows.filter(is_exposure() & came_in_time(c.WATERMARK, windows))
-
-
-def _met(rows: pl.DataFrame, exposures: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
+def _met(rows: pl.DataFrame, shown: pl.DataFrame, windows: LabelWindows) -> pl.DataFrame:
     """The actions among ``rows`` that count, once for each exposure that they count for."""
     actions = rows.filter(is_action()).rename({c.TS: ACTION_TS})
     within = pl.col(ACTION_TS).is_between(c.TS, pl.col(c.TS) + windows.label)
-    both = actions.join(exposures.select(*KEY, c.TS), on=KEY)
+    both = actions.join(shown.select(*KEY, c.TS), on=KEY)
     return both.filter(within & came_in_time(c.WATERMARK, windows))

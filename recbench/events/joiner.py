@@ -69,10 +69,8 @@ class Joiner:
         exposures = rows.filter(is_exposure()).group_by(KEY).agg(is_open.any().alias(IS_OPEN))
         marked = rows.join(exposures, on=KEY, how="left", maintain_order="left")
         marked = marked.with_columns(pl.col(IS_OPEN).fill_null(is_open))
-        forgotten, held = (
-            marked.filter(kept).drop(IS_OPEN) for kept in (~pl.col(IS_OPEN), IS_OPEN)
-        )
-        self.n_orphans += n_orphans(forgotten, rows, self.windows)
+        held = marked.filter(IS_OPEN).drop(IS_OPEN)
+        self.n_orphans += n_orphans(marked.filter(~pl.col(IS_OPEN)), rows, self.windows)
         self._rows = held
         if self._emitted is not None:
             self._emitted = self._emitted.join(held.select(KEY).unique(), on=KEY, how="semi")

@@ -6,8 +6,10 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
+from recbench.events.shown import ARRIVAL
 from recbench.features.batch import collect, features_at
 from recbench.features.definitions import Feature
+from recbench.features.derived import derived_values, with_derived
 
 __all__ = ["FEATURES_SOURCE", "with_features"]
 
@@ -29,8 +31,8 @@ def with_features(
 
     Args:
         examples: of the joiner.
-        events: canonical, of all the time that the features look back on; read only where
-            something was not served.
+        events: of a stream's table, of all the time that the features look back on; read only
+            where something was not served.
         features: what to add.
 
     Raises:
@@ -65,9 +67,25 @@ def _as_of_watermark(
     keys = [name for name in KEYS if name in examples.columns and name in held]
     certain = pl.min_horizontal(c.TS, c.WATERMARK)
     points = examples.select(*keys, certain.alias(c.TS))
-    asked = events if len(points) else pl.LazyFrame(schema=held)
-    values = collect(features_at(asked, points.lazy(), features))
-    return examples.with_columns(
-        *values.select(feature.name for feature in features),
-        pl.lit(AS_OF_WATERMARK).alias(FEATURES_SOURCE),
-    )
+    if not len(points):
+        events = pl.LazyFrame(schema=held)
+    for entity in dict.fromkeys(feature.entity for feature in features):
+        own = [feature for feature in features if feature.entity == entity]
+        values = collect(features_at(_history(events, points, own), points.lazy(), own))
+        examples = examples.with_columns(values.select(feature.name for feature in own))
+    return examples.with_columns(pl.lit(AS_OF_WATERMARK).alias(FEATURES_SOURCE))
+
+
+def _history(
+    events: pl.LazyFrame, points: pl.DataFrame, features: Sequence[Feature]
+) -> pl.LazyFrame:
+    """The events that features of one entity at the points are made of, in order of arrival."""
+    entity = features[0].entity
+    if entity not in points.columns:
+        return events  # features_at says what is missing
+    of_entity = pl.col(entity).is_in(points[entity].drop_nulls().unique().implode())
+    if entity == c.USER_ID:
+        return events.filter(of_entity).sort(ARRIVAL)
+    if derived_values(features):  # they run along users, so no user's row may be left out before
+        events = with_derived(events.sort(ARRIVAL), features)
+    return events.filter(of_entity).sort(ARRIVAL)

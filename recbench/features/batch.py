@@ -1,8 +1,8 @@
 """Point-in-time features over whole logs, lazily in Polars, on the CPU or the GPU.
 
-On the CPU one step of the query turns the log into arrays (``on_cpu``): ordered once for each
-entity, each window takes a tenth of the time of a rolling expression. On the GPU the query is made
-of expressions that its engine runs (``on_gpu``). Both give the same numbers.
+On the CPU one step of the query makes arrays of the log (``on_cpu``): put in order once for each
+entity, in half the time of rolling expressions, which order it for each window. On the GPU the
+query is made of the expressions that its engine runs (``on_gpu``). Both give the same numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import InputError, SchemaError
 from recbench.features import on_cpu, on_gpu
-from recbench.features.definitions import Feature, WindowFeature
+from recbench.features.definitions import Feature
 from recbench.features.derived import derived_values, with_derived
-from recbench.features.prepared import CLICKS, EVENTS, prepared, result_dtype
+from recbench.features.prepared import COUNTS, prepared, result_dtype
 
 __all__ = ["Engine", "collect", "features_at", "window_features", "window_lookup"]
 
@@ -109,18 +109,23 @@ def features_at(
     frame, values = _with_values(events, features, engine=engine)
     both = pl.concat(
         [frame.select(*keys, *values), points.with_row_index(POINT)], how="diagonal"
-    ).with_columns(pl.col(EVENTS, CLICKS).fill_null(False))
+    ).with_columns(pl.col(*COUNTS.values()).fill_null(False))
     computed = _computed(both, features, engine=engine).filter(pl.col(POINT).is_not_null())
     return computed.select(*asked, *(f.name for f in features))
 
 
 def window_lookup(
-    events: pl.DataFrame, features: Sequence[WindowFeature], *, engine: Engine = "cpu"
+    events: pl.DataFrame, features: Sequence[Feature], *, engine: Engine = "cpu"
 ) -> Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]]:
-    """A function from users (Q,) and instants (Q,) to their window features (Q, W), float32.
+    """A function from users (Q,) and instants (Q,) to their features (Q, W), float32.
 
     Instants are microseconds since the epoch. A feature without a value (the mean of an empty
     window) is 0.
+
+    Args:
+        events: as for ``window_features``.
+        features: of users; numbers, no lists.
+        engine: which computes them.
     """
     names = [feature.name for feature in features]
 

@@ -8,7 +8,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import SchemaError
 from recbench.features.definitions import Feature
-from recbench.features.prepared import CLICKS, prepared
+from recbench.features.prepared import COUNTS, prepared
 from recbench.features.timeline import Ints, Timeline, codes_of
 
 __all__ = ["DERIVED", "columns_of", "derived_values", "with_derived"]
@@ -20,13 +20,19 @@ DERIVED: dict[str, tuple[str, ...]] = {"category_jump": (c.USER_ID, c.CATEGORY)}
 BITS = 63  # of a word of categories; the sign is left out
 
 
-def columns_of(features: Iterable[Feature]) -> list[str]:
-    """The columns that ``features`` are made of, where the log has them, each once."""
+def columns_of(features: Iterable[Feature], held: Iterable[str]) -> list[str]:
+    """The columns among ``held`` that ``features`` are made of, each once.
+
+    For a derived value that is not ``held`` they are those that it is made of.
+    """
+    there = set(held)
     names = [c.TS, c.CLICKED, c.WATERMARK]
     for feature in features:
+        names.append(feature.entity)
         value = getattr(feature, "value", None)
-        names += [feature.entity, *(DERIVED.get(value, (value,)) if value is not None else ())]
-    return list(dict.fromkeys(names))
+        if value is not None:
+            names += [value] if value in there else DERIVED.get(value, ())
+    return [name for name in dict.fromkeys(names) if name in there]
 
 
 def derived_values(features: Iterable[Feature]) -> list[str]:
@@ -65,7 +71,7 @@ def with_derived(events: pl.LazyFrame, features: Iterable[Feature]) -> pl.LazyFr
 
 
 def _with_jumps(events: pl.DataFrame) -> pl.DataFrame:
-    clicked = events.with_columns(prepared(events.schema, [])).select(CLICKS).to_series()
+    clicked = events.with_columns(prepared(events.schema, [])).select(COUNTS["clicks"]).to_series()
     rows = clicked.arg_true().to_numpy()
     jumps, known = np.zeros(len(events), dtype=np.int64), np.zeros(len(events), dtype=bool)
     known[rows] = True

@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
 from recbench.features.definitions import Feature, LastValues, WindowFeature
-from recbench.features.over import MICROSECOND, LogArrays, Over
-from recbench.features.prepared import CLICKS, EVENTS, VALUE, result_dtype
+from recbench.features.over import MICROSECOND, LogArrays, Over, may_be_null
+from recbench.features.prepared import COUNTS, VALUE, result_dtype
+from recbench.features.ranges import Numbers
 from recbench.features.timeline import Flags, Ints, Stretch, Timeline
 
 __all__ = ["computed"]
-
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
 def computed(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
@@ -37,13 +35,15 @@ def computed(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
         lists = [feature for feature in mine if isinstance(feature, LastValues)]
         found |= {feature.name: _last_values(feature, timeline, frame) for feature in lists}
         dtypes = {f: result_dtype(f, frame.schema) for f in mine if f not in lists}
-        found |= _numbers(dtypes, timeline, log, height=len(frame))
+        has_entity = frame[entity].is_not_null().to_numpy()
+        found |= _numbers(dtypes, timeline, log, has_entity=has_entity)
     return frame.with_columns(**{feature.name: found[feature.name] for feature in features})
 
 
 def _last_values(feature: LastValues, timeline: Timeline, frame: pl.DataFrame) -> pl.Series:
     """Slices of one long list: of all values that count, in the order of the timeline."""
-    rows, counts = timeline.rows, _counts(frame, feature.of)[timeline.rows]
+    rows = timeline.rows
+    counts = frame[COUNTS[feature.of]].to_numpy()[rows]
     before = np.concatenate([[0], np.cumsum(counts)])
     end = before[timeline.now]
     begin = np.maximum(before[timeline.start], end - feature.k)
@@ -60,32 +60,27 @@ def _last_values(feature: LastValues, timeline: Timeline, frame: pl.DataFrame) -
 
 
 def _numbers(
-    dtypes: Mapping[Feature, pl.DataType], timeline: Timeline, log: LogArrays, *, height: int
+    dtypes: Mapping[Feature, pl.DataType], timeline: Timeline, log: LogArrays, *, has_entity: Flags
 ) -> dict[str, pl.Series]:
     """All but lists: a stretch at a time, by as many threads as Polars has."""
-    known = {feature.name: np.zeros(height, dtype=bool) for feature in dtypes}
-    values = {
-        feature.name: np.zeros(height, dtype=np.float64 if dtype.is_float() else np.int64)
+    height = len(has_entity)
+    values: dict[Feature, Numbers] = {
+        feature: np.zeros(height, dtype=np.float64 if dtype.is_float() else np.int64)
         for feature, dtype in dtypes.items()
     }
+    known = {feature: np.zeros(height, dtype=bool) for feature in dtypes if may_be_null(feature)}
     windows = [f.window // MICROSECOND for f in dtypes if isinstance(f, WindowFeature)]
 
     def fill(stretch: Stretch) -> None:
         over = Over(stretch, log)
         for feature in dtypes:
-            found, held = over.answer(feature)
-            values[feature.name][stretch.rows] = found
-            known[feature.name][stretch.rows] = held
+            values[feature][stretch.rows], found = over.answer(feature)
+            if found is not None:
+                known[feature][stretch.rows] = found
 
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         list(pool.map(fill, timeline.stretches(longest=max(windows, default=0))))
-    return {name: _nullable(values[name], known[name]) for name in values}
-
-
-def _scattered(values: Ints, rows: Ints, *, height: int) -> Ints:
-    scattered = np.zeros(height, dtype=np.int64)
-    scattered[rows] = values
-    return scattered
+    return {f.name: _nullable(values[f], known.get(f, has_entity)) for f in dtypes}
 
 
 def _nullable(values: Numbers, known: Flags) -> pl.Series:
@@ -95,5 +90,7 @@ def _nullable(values: Numbers, known: Flags) -> pl.Series:
     return pl.select(pl.when(pl.Series(known)).then(series)).to_series()
 
 
-def _counts(frame: pl.DataFrame, of: str) -> Flags:
-    return frame[CLICKS if of == "clicks" else EVENTS].to_numpy()
+def _scattered(values: Ints, rows: Ints, *, height: int) -> Ints:
+    scattered = np.zeros(height, dtype=np.int64)
+    scattered[rows] = values
+    return scattered

@@ -17,7 +17,7 @@ from recbench.features.definitions import (
     SinceLast,
     WindowFeature,
 )
-from recbench.features.prepared import CLICKS, EVENTS, VALUE, decay_us
+from recbench.features.prepared import COUNTS, VALUE, decay_us
 
 __all__ = ["computed", "refuse"]
 
@@ -77,7 +77,7 @@ def computed(
 
 
 def _with_window(frame: pl.LazyFrame, feature: WindowFeature, dtype: pl.DataType) -> pl.LazyFrame:
-    value, counts = pl.col(f"{VALUE}{feature.value}"), pl.col(_counts(feature.of))
+    value, counts = pl.col(f"{VALUE}{feature.value}"), pl.col(COUNTS[feature.of])
     if feature.aggregation == "count":
         frame = frame.with_columns(counts.cast(pl.Int64).alias(HELD))
         return frame.with_columns(_rolling(pl.col(HELD).sum(), feature).fill_null(0))
@@ -103,7 +103,7 @@ def _rolling(aggregate: pl.Expr, feature: WindowFeature) -> pl.Expr:
 
 def _with_since_last(frame: pl.LazyFrame, feature: SinceLast) -> pl.LazyFrame:
     ts, entity = pl.col(c.TS).cast(pl.Int64), feature.entity
-    frame = frame.with_columns(pl.when(_counts(feature.of)).then(ts).alias(CLICK_TS))
+    frame = frame.with_columns(pl.when(COUNTS[feature.of]).then(ts).alias(CLICK_TS))
     frame = frame.with_columns(pl.col(CLICK_TS).fill_null(strategy="forward").over(entity))
     frame = frame.with_columns(pl.col(CLICK_TS).shift(1).over(entity))
     # the first row of an instant sees what came before; where that is nothing, later rows of the
@@ -119,7 +119,7 @@ def _with_decayed(frame: pl.LazyFrame, feature: DecayedPopularity) -> pl.LazyFra
     ts, span = pl.col(c.TS).cast(pl.Int64), [feature.entity, SPAN]
     frame = frame.with_columns(
         (ts // length).alias(SPAN), ((ts % length) / half_life).alias(ELAPSED)
-    ).with_columns((pl.col(CLICKS) * 2.0 ** pl.col(ELAPSED)).alias(WEIGHT))
+    ).with_columns((pl.col(COUNTS["clicks"]) * 2.0 ** pl.col(ELAPSED)).alias(WEIGHT))
     last = (
         frame.group_by(span).agg(pl.col(WEIGHT).sum().alias(CARRIED)).with_columns(pl.col(SPAN) + 1)
     )
@@ -131,7 +131,3 @@ def _with_decayed(frame: pl.LazyFrame, feature: DecayedPopularity) -> pl.LazyFra
     held = pl.col(BEFORE) + pl.col(CARRIED).fill_null(0.0) * 2.0 ** -(length / half_life)
     scaled = (held * 2.0 ** -pl.col(ELAPSED)).alias(feature.name)
     return joined.with_columns(scaled).drop(CARRIED)
-
-
-def _counts(of: str) -> str:
-    return CLICKS if of == "clicks" else EVENTS

@@ -11,13 +11,12 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.features.definitions import DecayedPopularity, Feature, SinceLast, WindowFeature
-from recbench.features.prepared import CLICKS, EVENTS, VALUE, decay_us
-from recbench.features.ranges import folded, n_distinct, summed
+from recbench.features.prepared import COUNTS, VALUE, decay_us
+from recbench.features.ranges import Numbers, folded, n_distinct, summed
 from recbench.features.timeline import Flags, Ints, Stretch, codes_of, run_starts
 
-__all__ = ["LogArrays", "Over"]
+__all__ = ["LogArrays", "Over", "may_be_null"]
 
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Made = TypeVar("Made")
 
 MICROSECOND = timedelta(microseconds=1)
@@ -40,7 +39,7 @@ class LogArrays:
         numeric = {str(f.value) for f in windows if f.aggregation != "n_unique"}
         columns = {name: frame[f"{VALUE}{name}"] for name in distinct | numeric}
         return cls(
-            {"events": _unless_all(frame[EVENTS]), "clicks": _unless_all(frame[CLICKS])},
+            {of: _unless_all(frame[column]) for of, column in COUNTS.items()},
             {name: _unless_all(column.is_not_null()) for name, column in columns.items()},
             {name: _numbers(columns[name]) for name in numeric},
             {name: codes_of(columns[name])[0] for name in distinct},
@@ -58,25 +57,32 @@ class Over:
     log: LogArrays
     made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
-    def answer(self, feature: Feature) -> tuple[Numbers, Flags | bool]:
-        """(P,) the feature's numbers, and which are known; any feature but ``LastValues``."""
+    def answer(self, feature: Feature) -> tuple[Numbers, Flags | None]:
+        """(P,) the numbers of a feature, and which are known where it may be null.
+
+        Args:
+            feature: any but ``LastValues``.
+        """
         if isinstance(feature, SinceLast):
             return self._since_last(feature.of)
         if isinstance(feature, DecayedPopularity):
-            return self._decayed(*decay_us(feature)), True
+            return self._decayed(*decay_us(feature)), None
         assert isinstance(feature, WindowFeature)
-        window = feature.of, feature.value, feature.window // MICROSECOND
-        n_held = self._once(self._count, *window)
+        return self._window(feature)
+
+    def _window(self, feature: WindowFeature) -> tuple[Numbers, Flags | None]:
+        of, value, window = feature.of, str(feature.value), feature.window // MICROSECOND
         if feature.aggregation == "count":
-            return n_held, True
-        if feature.aggregation == "n_unique":
-            return self._n_unique(*window), True
-        if feature.aggregation in {"min", "max"}:
-            return self._extreme(feature.aggregation, *window), n_held > 0
-        total = self._once(self._total, *window)
+            return self._once(self._count, of, None, window), None
         if feature.aggregation == "sum":
-            return total, True
-        return total / np.maximum(n_held, 1), n_held > 0
+            return self._once(self._total, of, value, window), None
+        if feature.aggregation == "n_unique":
+            return self._n_unique(of, value, window), None
+        n_held = self._once(self._count, of, value, window)
+        if feature.aggregation == "mean":
+            total = self._once(self._total, of, value, window)
+            return total / np.maximum(n_held, 1), n_held > 0
+        return self._extreme(feature.aggregation, of, value, window), n_held > 0
 
     def _once(self, make: Callable[..., Made], *arguments: Any) -> Made:
         key = make.__name__, *arguments
@@ -85,14 +91,8 @@ class Over:
         found: Made = self.made[key]
         return found
 
-    def _now(self) -> Ints:
-        return self.stretch.now
-
-    def _since(self, window: int) -> Ints:
-        return self.stretch.since(window)
-
     def _range(self, window: int) -> tuple[Ints, Ints]:
-        return self._once(self._since, window), self._once(self._now)
+        return self._once(self.stretch.since, window), self.stretch.now
 
     def _counting(self, of: str, value: str | None) -> Flags | None:
         """(P,) which positions count; None: all."""
@@ -110,28 +110,30 @@ class Over:
     def _count(self, of: str, value: str | None, window: int) -> Ints:
         return summed(self._once(self._n_before, of, value), *self._range(window))
 
-    def _values(self, of: str, value: str, *, nothing: float) -> Numbers:
+    def _values(self, value: str, counting: Flags | None, *, nothing: float) -> Numbers:
         """(P,) the value, ``nothing`` where the position does not count."""
         values = self.log.numbers[value][self.stretch.rows]
-        counting = self._once(self._counting, of, value)
-        return (
-            values if counting is None else np.where(counting, values, values.dtype.type(nothing))
-        )
+        if counting is None:
+            return values
+        return np.where(counting, values, values.dtype.type(nothing))
+
+    def _added(self, of: str, value: str) -> Numbers:
+        return self._values(value, self._once(self._counting, of, None), nothing=0)  # as null is
 
     def _total_before(self, of: str, value: str) -> Ints:
-        return _running(self._values(of, value, nothing=0))
+        return _running(self._added(of, value))
 
     def _total(self, of: str, value: str, window: int) -> Numbers:
         if value == c.CLICKED:  # already at hand wherever clicks are counted
             return self._once(self._count, "clicks", None, window)
         if self.log.numbers[value].dtype == np.int64:
             return summed(self._once(self._total_before, of, value), *self._range(window))
-        return folded(np.add, self._values(of, value, nothing=0), *self._range(window), nothing=0)
+        return folded(np.add, self._added(of, value), *self._range(window), nothing=0)
 
     def _extreme(self, which: str, of: str, value: str, window: int) -> Numbers:
-        operation = np.minimum if which == "min" else np.maximum
-        nothing = _largest(self.log.numbers[value].dtype) * (1 if which == "min" else -1)
-        values = self._values(of, value, nothing=nothing)
+        operation, sign = (np.minimum, 1) if which == "min" else (np.maximum, -1)
+        nothing = sign * _largest(self.log.numbers[value].dtype)
+        values = self._values(value, self._once(self._counting, of, value), nothing=nothing)
         return folded(operation, values, *self._range(window), nothing=nothing)
 
     def _n_unique(self, of: str, value: str, window: int) -> Ints:
@@ -143,7 +145,7 @@ class Over:
 
     def _since_last(self, of: str) -> tuple[Ints, Flags]:
         before, ts = self._once(self._n_before, of, None), self.stretch.ts
-        n_now, n_start = before[self._once(self._now)], before[self.stretch.start]
+        n_now, n_start = before[self.stretch.now], before[self.stretch.start]
         counting = self._once(self._counting, of, None)
         at = np.arange(len(ts)) if counting is None else np.flatnonzero(counting)
         known = n_now > n_start
@@ -153,7 +155,7 @@ class Over:
 
     def _decayed(self, half_life: int, length: int) -> npt.NDArray[np.float64]:
         """A click weighs 2 ** its time in its span; the sum is scaled back to the row's time."""
-        ts, start, now = self.stretch.ts, self.stretch.start, self._once(self._now)
+        ts, start, now = self.stretch.ts, self.stretch.start, self.stretch.now
         elapsed, number = ts % length / half_life, ts // length
         counting = self._once(self._counting, "clicks", None)
         weight = np.exp2(elapsed) if counting is None else np.where(counting, np.exp2(elapsed), 0.0)
@@ -168,11 +170,18 @@ class Over:
         return (held + carried[np.searchsorted(first, begin)]) * np.exp2(-elapsed)
 
 
+def may_be_null(feature: Feature) -> bool:
+    """Whether an entity may be without a value, as there is no mean of nothing."""
+    if isinstance(feature, WindowFeature):
+        return feature.aggregation in {"mean", "min", "max"}
+    return isinstance(feature, SinceLast)
+
+
 def _running(values: Numbers | Flags) -> Ints:
     """(P + 1,) the sum of all values before each position, and before the end."""
     running = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=running[1:])
-    return running
+    running[1:] = values  # first, since a running sum that casts is slow
+    return np.cumsum(running, out=running)
 
 
 def _unless_all(flags: pl.Series) -> Flags | None:

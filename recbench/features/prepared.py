@@ -15,11 +15,10 @@ from recbench.features.definitions import (
     WindowFeature,
 )
 
-__all__ = ["CLICKS", "EVENTS", "VALUE", "decay_us", "prepared", "result_dtype"]
+__all__ = ["COUNTS", "VALUE", "decay_us", "prepared", "result_dtype"]
 
-# Columns that live only inside a query. EVENTS and CLICKS tell of a row whether it counts as such;
-# a value's column is VALUE and its name.
-EVENTS, CLICKS, VALUE = "__events", "__clicks", "__value_"
+# Columns that live only inside a query: whether a row counts, and, after VALUE, a value's name.
+COUNTS, VALUE = {"events": "__events", "clicks": "__clicks"}, "__value_"
 
 # Popularity is summed in spans of so many half-lives, in which 2 ** elapsed stays far from
 # overflow; clicks more than a whole span back weigh less than 2 ** -256 and count as nothing.
@@ -29,7 +28,7 @@ OF_NUMBERS = frozenset({"sum", "mean", "min", "max"})
 
 
 def prepared(schema: pl.Schema, features: Sequence[Feature]) -> list[pl.Expr]:
-    """EVENTS, CLICKS and the values that ``features`` name, each with the dtype it has.
+    """The columns COUNTS and the values that ``features`` name, each with the dtype it has.
 
     A late row counts as nothing. Without ``clicked`` every row is a click; any other value that
     the log lacks is null.
@@ -45,14 +44,16 @@ def prepared(schema: pl.Schema, features: Sequence[Feature]) -> list[pl.Expr]:
     if c.WATERMARK in schema:
         in_time = (pl.col(c.TS) >= pl.col(c.WATERMARK)).fill_null(True)
     clicked = pl.col(c.CLICKED) if c.CLICKED in schema else pl.lit(True)
-    columns = {EVENTS: in_time, CLICKS: in_time & clicked.fill_null(False)}
+    columns = {
+        COUNTS["events"]: in_time,
+        COUNTS["clicks"]: in_time & clicked.fill_null(False),
+    }
     for feature in features:
-        if isinstance(feature, LastValues) or (
-            isinstance(feature, WindowFeature) and feature.value is not None
-        ):
-            _check(feature, schema)
-            value = pl.col(feature.value) if feature.value in schema else pl.lit(None)
-            columns[f"{VALUE}{feature.value}"] = clicked if feature.value == c.CLICKED else value
+        name = _value_of(feature)
+        if name is not None:
+            _check(feature, schema.get(name, pl.Null()))
+            value = pl.col(name) if name in schema else pl.lit(None)
+            columns[f"{VALUE}{name}"] = clicked if name == c.CLICKED else value
     return [column.alias(name) for name, column in columns.items()]
 
 
@@ -80,9 +81,12 @@ def decay_us(feature: DecayedPopularity) -> tuple[int, int]:
     return half_life, min(HALF_LIVES * half_life, LONGEST_SPAN)
 
 
-def _check(feature: WindowFeature | LastValues, schema: pl.Schema) -> None:
-    dtype = schema.get(feature.value, pl.Null())
-    if isinstance(feature, LastValues) or feature.aggregation not in OF_NUMBERS:
+def _value_of(feature: Feature) -> str | None:
+    return feature.value if isinstance(feature, WindowFeature | LastValues) else None
+
+
+def _check(feature: Feature, dtype: pl.DataType) -> None:
+    if not isinstance(feature, WindowFeature) or feature.aggregation not in OF_NUMBERS:
         return
     if not (dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}):
         raise SchemaError(

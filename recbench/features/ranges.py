@@ -6,7 +6,7 @@ import numpy.typing as npt
 __all__ = ["folded", "n_distinct", "summed"]
 
 Ints = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64 | np.float64]
 
 
 def summed(running: Ints, first: Ints, end: Ints) -> Ints:

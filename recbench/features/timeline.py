@@ -1,7 +1,7 @@
 """The rows of a log put in order: entity after entity, the rows of each in order of time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Self
@@ -26,7 +26,7 @@ class Timeline:
 
     rows: Ints  # (N,) row numbers
     starts: Ints  # (E + 1,) where in `rows` each entity begins, and the end
-    ts: Ints  # (N,) microseconds, in the order of `rows`
+    row_ts: Ints  # (R,) microseconds, of every row of the log by its number
 
     @classmethod
     def of(cls, entity: pl.Series, ts: Ints) -> Self:
@@ -46,7 +46,7 @@ class Timeline:
         starts = matrix.indptr[:-1].astype(np.int64)  # the last code stands for no entity
         order = matrix.indices[: starts[-1]].astype(np.int64)
         rows = order if by_time is None else by_time[order]
-        return cls(rows, starts, ts[rows])
+        return cls(rows, starts, ts)
 
     @cached_property
     def start(self) -> Ints:
@@ -56,9 +56,8 @@ class Timeline:
     @cached_property
     def now(self) -> Ints:
         """(N,) the first position of the same entity and instant: what came before ends there."""
-        start = self.start
-        changes = (start[1:] != start[:-1]) | (self.ts[1:] != self.ts[:-1])
-        return run_starts(changes)[: len(start)]
+        start, ts = self.start, self.row_ts[self.rows]
+        return run_starts((start[1:] != start[:-1]) | (ts[1:] != ts[:-1]))[: len(ts)]
 
     def stretches(self, *, longest: int) -> Iterator["Stretch"]:
         """All rows, cut between entities.
@@ -66,8 +65,10 @@ class Timeline:
         Args:
             longest: microseconds, of the windows that will be asked for.
         """
-        earliest = int(self.ts.min(initial=0))
-        span = int(self.ts.max(initial=0)) - earliest
+        if not len(self.rows):
+            return
+        earliest = int(self.row_ts.min())
+        span = int(self.row_ts.max()) - earliest
         step = span + min(longest, span + 1) + 1  # no window reaches the entity before
         n_entities = len(self.starts) - 1
         by_rows = np.searchsorted(self.starts, np.arange(0, len(self.rows), STRETCH_ROWS))
@@ -75,49 +76,62 @@ class Timeline:
         cuts = np.unique(np.concatenate([by_rows, by_keys, [n_entities]])).tolist()
         for first, last in pairwise(cuts):
             starts = self.starts[first : last + 1]
-            at = slice(int(starts[0]), int(starts[-1]))
-            if at.start < at.stop:
-                key = np.repeat(np.arange(last - first) * step, np.diff(starts))
-                key += self.ts[at] - earliest
-                yield Stretch(self, at, key, span)
+            if starts[0] < starts[-1]:
+                yield Stretch(self, starts, earliest=earliest, span=span, step=step)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Stretch:
     """Consecutive rows of a timeline, all those of some entities; positions count from its first.
 
-    The key of a row is its time, set apart from the times of other entities so far that the rows
-    of a window are those of a range of keys.
+    Its arrays are (P,), made where they are first asked for.
     """
 
     timeline: Timeline
-    at: slice  # where in the timeline
-    key: Ints  # (P,) ascending, microseconds
-    span: int  # microseconds from the earliest row of the timeline to the latest
+    starts: Ints  # where in the timeline each entity begins, and the end
+    earliest: int = field(kw_only=True)  # microseconds, the first time of the log
+    span: int = field(kw_only=True)  # microseconds from there to the last one
+    step: int = field(kw_only=True)  # microseconds between the keys of an entity and the next
 
     @property
     def rows(self) -> Ints:
-        """(P,) row numbers."""
-        return self.timeline.rows[self.at]
+        """Row numbers."""
+        return self.timeline.rows[self.starts[0] : self.starts[-1]]
 
-    @property
+    @cached_property
     def ts(self) -> Ints:
-        """(P,) microseconds."""
-        return self.timeline.ts[self.at]
+        """Microseconds."""
+        return self.timeline.row_ts[self.rows]
 
-    @property
+    @cached_property
     def start(self) -> Ints:
-        """(P,) the first position of the same entity."""
-        return self.timeline.start[self.at] - self.at.start
+        """The first position of the same entity."""
+        return np.repeat(self.starts[:-1] - self.starts[0], np.diff(self.starts))
 
-    @property
+    @cached_property
     def now(self) -> Ints:
-        """(P,) the first position of the same entity and instant."""
-        return self.timeline.now[self.at] - self.at.start
+        """The first position of the same entity and instant: what came before ends there."""
+        return run_starts(self._key[1:] != self._key[:-1])
+
+    @cached_property
+    def _key(self) -> Ints:
+        """The time, set apart from the times of other entities further than any window reaches."""
+        n_entities = len(self.starts) - 1
+        apart = np.repeat(np.arange(n_entities) * self.step, np.diff(self.starts))
+        return apart + (self.ts - self.earliest)
+
+    @cached_property
+    def _last_key(self) -> Ints:
+        """The key of the row before the instant; of the first instant its own."""
+        return self._key[np.maximum(self.now - 1, 0)]
 
     def since(self, window: int) -> Ints:
-        """(P,) the first position of the same entity that is at most ``window`` back."""
-        return np.searchsorted(self.key, self.key - min(window, self.span + 1))
+        """The first position of the same entity that is at most ``window`` microseconds back."""
+        bound = self._key - min(window, self.span + 1)
+        since = self.now.copy()
+        held = np.flatnonzero(self._last_key >= bound)  # short windows are mostly empty
+        since[held] = np.searchsorted(self._key, bound[held])
+        return since
 
 
 def run_starts(changes: Flags) -> Ints:
@@ -130,7 +144,7 @@ def codes_of(values: pl.Series) -> tuple[Ints, int]:
     """(R,) equal numbers for equal values, and a bound for them, which stands for null itself."""
     frame, bound = pl.DataFrame({"value": values}).with_row_index("row"), len(values)
     if values.dtype.is_integer() and values.null_count() < bound:
-        least, largest = int(values.min()), int(values.max())
+        least, largest = frame.select(pl.min("value"), largest=pl.max("value")).row(0)
         if largest - least < 4 * bound and largest < 1 << 63:  # few enough to count, unseen
             bound = largest - least + 1
             near = (pl.col("value").cast(pl.Int64) - least).fill_null(bound)

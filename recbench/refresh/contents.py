@@ -13,7 +13,14 @@ from safetensors.numpy import load_file, save_file
 
 from recbench import columns as c
 from recbench.errors import InputError
-from recbench.features.definitions import WindowFeature, from_json, to_json
+from recbench.features.definitions import (
+    DecayedPopularity,
+    Feature,
+    WindowFeature,
+    from_json,
+    to_json,
+)
+from recbench.features.derived import columns_of
 from recbench.files import write_json
 from recbench.refresh.registry import Release
 from recbench.tables.vocabulary import Vocabulary
@@ -30,10 +37,10 @@ class Contents:
 
     items: Vocabulary
     item_features: pl.DataFrame  # by item row
-    interactions: pl.DataFrame  # up to the watermark: clicks, and what else window features add up
+    interactions: pl.DataFrame  # up to the watermark: clicks, and what else window features need
     watermark_us: int  # microseconds since the epoch
     candidate_embeddings: npt.NDArray[np.float32]  # (n_items, D)
-    window_features: tuple[WindowFeature, ...]
+    window_features: tuple[Feature, ...]
     history_length: int
 
     @classmethod
@@ -60,7 +67,7 @@ def write_contents(
     events: pl.DataFrame,
     candidate_embeddings: npt.NDArray[np.float32],
     popularity: dict[str, npt.NDArray[np.float64]],
-    window_features: Sequence[WindowFeature],
+    window_features: Sequence[Feature],
     history_length: int,
     metrics: dict[str, Any],
 ) -> None:
@@ -71,8 +78,8 @@ def write_contents(
         items: the catalogue.
         item_features: canonical items; those outside the catalogue are left out.
         events: canonical, up to the watermark; their clicks become histories and seen items. An
-            event that was not clicked is kept where a window feature adds up a value of it, so that
-            serving computes what training saw.
+            event that was not clicked is kept where a window feature is made of it, so that serving
+            computes what training saw.
         candidate_embeddings: (n_items, D), finite.
         popularity: named states as of the watermark, each (n_items,).
         window_features: what the query tower takes, in its order.
@@ -103,8 +110,17 @@ def write_contents(
     write_json(folder / "metrics.json", metrics)
 
 
-def _interactions(events: pl.DataFrame, window_features: Sequence[WindowFeature]) -> pl.DataFrame:
-    named = dict.fromkeys(feature.value for feature in window_features)
-    values = [name for name in named if name is not None and name in events.columns]
-    counts = pl.any_horizontal(c.CLICKED, *(pl.col(name).is_not_null() for name in values))
-    return events.filter(counts).select(c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *values)
+def _interactions(events: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
+    made_of = columns_of(features, events.columns)
+    kept = [c.CLICKED, *(counts for feature in features for counts in _unclicked(feature, made_of))]
+    names = dict.fromkeys([c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *made_of])
+    return events.filter(pl.any_horizontal(kept)).select(names)
+
+
+def _unclicked(feature: Feature, columns: Sequence[str]) -> list[pl.Expr]:
+    """Which rows the feature is made of though they may not be clicked: none or one condition."""
+    if isinstance(feature, DecayedPopularity) or feature.of == "clicks":
+        return []
+    if isinstance(feature, WindowFeature) and feature.value is not None:
+        return [pl.col(feature.value).is_not_null()] if feature.value in columns else []
+    return [pl.lit(True)]

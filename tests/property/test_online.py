@@ -1,6 +1,7 @@
 """An online state answers at any instant from its watermark on what a loop over all rows gives."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -16,11 +17,9 @@ from recbench.features.definitions import (
     WindowFeature,
 )
 from recbench.features.online import OnlineState
-from recbench.features.shipped import SHIPPED_FEATURES
 from recbench.tables.watermarks import NEVER, Watermarks
 
 START = datetime(1969, 12, 31, 23, 59, tzinfo=UTC)  # times on both sides of the epoch
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 10**6
 PARTITION = "partition"
 
@@ -61,36 +60,47 @@ FEATURES = (
     DecayedPopularity(name="category_hot", entity="category", half_life=timedelta(seconds=7)),
 )
 
-# few entities and whole seconds, a few of them a microsecond off: many ties and window edges
-rows = st.tuples(
-    st.integers(0, 25),  # event id: some come twice
-    st.integers(0, 2),  # partition
-    st.none() | st.integers(1, 3),
-    st.none() | st.sampled_from([-5, 1, 2**40]),
-    st.integers(0, 100),
-    st.sampled_from([0, 0, 1]),
-    st.sampled_from([True, True, False, None]),
-    st.none() | st.integers(-3, 3) | st.integers(-(2**40), 2**40),
-    st.sampled_from([None, "A", "B", "A|B", "C", "A|C"]),
-    st.none() | st.floats(-8, 8, width=16),
-)
-NAMES = (c.EVENT_ID, PARTITION, c.USER_ID, c.ITEM_ID, "s", "us", c.CLICKED, c.WATCH_MS, c.CATEGORY)
-DTYPES = {name: c.EVENT_DTYPES.get(name, pl.Int64()) for name in NAMES} | {"share": pl.Float64()}
+CATEGORIES = [None, "A", "B", "A|B", "C", "A|C"]
+
+
+def log_of(rng, n_rows, *, span_s, drift_s):
+    """Few entities and whole seconds, a few of them a microsecond off: ties and window edges."""
+
+    def drawn(values, name):
+        picked = [values[i] for i in rng.integers(len(values), size=n_rows)]
+        return pl.Series(name, picked, dtype=c.EVENT_DTYPES.get(name))
+
+    seconds = rng.integers(0, span_s + 1, n_rows) + drift_s * np.arange(n_rows)
+    at = pl.Series(seconds * SECOND + rng.integers(0, 3, n_rows) // 2).cast(pl.Duration("us"))
+    return pl.DataFrame(
+        [
+            pl.Series(c.EVENT_ID, rng.integers(0, 20 * n_rows, n_rows)),  # some come twice
+            pl.Series(PARTITION, rng.integers(0, 3, n_rows)),
+            drawn([None, 1, 1, 2, 2, 3], c.USER_ID),
+            drawn([None, -5, 1, 2**40], c.ITEM_ID),
+            (pl.Series([START] * n_rows, dtype=c.INSTANT) + at).alias(c.TS),
+            drawn([True, True, False, None], c.CLICKED),
+            drawn([None, -3, 0, 2, 5, 300, 2**40], c.WATCH_MS),
+            drawn(CATEGORIES, c.CATEGORY),
+            drawn([None, 0.5, -8.0, 0.25], "share"),
+        ]
+    )
 
 
 @st.composite
 def streams(draw):
-    """Rows in order of arrival, each with the watermark of its partition; batches; lateness."""
-    held = draw(st.lists(rows, max_size=60))
-    drift = draw(st.sampled_from([0, 1, 3]))  # seconds a row: from chaos to nearly in order
-    frame = pl.DataFrame(held, schema=DTYPES, orient="row").with_row_index("n")
-    at = pl.duration(seconds=pl.col("s") // (1 + drift) + drift * pl.col("n"), microseconds="us")
-    frame = frame.with_columns((pl.lit(START, c.INSTANT) + at).alias(c.TS))
-    frame = frame.unique(c.EVENT_ID, keep="first", maintain_order=True).drop("n", "s", "us")
-    cuts = sorted(draw(st.sets(st.integers(0, len(frame)), max_size=4)) | {0, len(frame)})
-    watermarks = Watermarks(timedelta(seconds=draw(st.integers(0, 30))))
+    """Batches of rows in order of arrival, and the watermark of the whole stream after each.
+
+    Rows are drawn by a seed: logs large enough to forget something would shrink for ever.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_rows = draw(st.integers(1, 80))
+    spans = {"span_s": draw(st.sampled_from([2, 10, 60])), "drift_s": draw(st.integers(0, 2))}
+    frame = log_of(rng, n_rows, **spans).unique(c.EVENT_ID, keep="first", maintain_order=True)
+    cuts = sorted({0, len(frame), *rng.integers(0, len(frame), draw(st.integers(0, 6))).tolist()})
+    watermarks = Watermarks(timedelta(seconds=draw(st.sampled_from([0, 2, 10, 60]))))
     batches, current = [], []
-    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for begin, end in pairwise(cuts):
         batch = frame[begin:end]
         before = watermarks.advance(batch[PARTITION].to_numpy(), instants(batch))
         marks = pl.Series(c.WATERMARK, before).replace(NEVER, None).cast(c.INSTANT)
@@ -105,7 +115,9 @@ def instants(frame):
 
 def points_of(entity, ids, at_us):
     asked = [(id_, t) for id_ in ids for t in at_us]
-    points = pl.DataFrame(asked, schema={entity: c.EVENT_DTYPES[entity], "us": pl.Int64}, orient="row")
+    points = pl.DataFrame(
+        asked, schema={entity: c.EVENT_DTYPES[entity], "us": pl.Int64}, orient="row"
+    )
     return points.with_columns(pl.from_epoch("us", "us").dt.replace_time_zone("UTC").alias(c.TS))
 
 
@@ -129,7 +141,7 @@ ASKED = {
 
 
 def require_exact(store, arrived, naive_features, features=FEATURES):
-    earliest = -10**9 if store.watermark_us is None else store.watermark_us
+    earliest = -(10**9) if store.watermark_us is None else store.watermark_us
     asked = {earliest, earliest + 1, *instants(arrived).tolist(), 200 * SECOND}
     at_us = sorted(t for t in asked if t >= earliest)
     for entity, ids in ASKED.items():
@@ -145,10 +157,52 @@ def require_exact(store, arrived, naive_features, features=FEATURES):
 
 
 @given(streams())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_lookups_equal_a_naive_loop_over_what_has_come(naive_features, stream):
     batches, watermarks = stream
     state = OnlineState(FEATURES)
     for number, (batch, watermark) in enumerate(zip(batches, watermarks, strict=True)):
         state.update(batch, watermark_us=watermark)
         require_exact(state, pl.concat(batches[: number + 1]), naive_features)
+
+
+@given(streams())
+@settings(max_examples=30, deadline=None)
+def test_a_restored_state_goes_on_as_if_nothing_had_happened(
+    naive_features, tmp_path_factory, stream
+):
+    batches, watermarks = stream
+    path = tmp_path_factory.mktemp("state") / "state"
+    state = OnlineState(FEATURES)
+    for number, (batch, watermark) in enumerate(zip(batches, watermarks, strict=True), start=1):
+        state.update(batch, watermark_us=watermark, positions={"0": number})
+        state.snapshot(path)
+        state = OnlineState.restore(path, FEATURES)
+        assert state.positions == {"0": number}
+        state.update(batch, positions={"0": number})  # read again after a crash: taken once
+    assert state.n_rows + state.n_late == sum(map(len, batches))
+    require_exact(state, pl.concat(batches), naive_features)
+
+
+@given(streams())
+@settings(max_examples=30, deadline=None)
+def test_sweeping_at_any_time_loses_nothing(naive_features, stream):
+    batches, watermarks = stream
+    state = OnlineState(FEATURES)
+    for batch, watermark in zip(batches, watermarks, strict=True):
+        state.update(batch, watermark_us=watermark)
+        state.sweep()
+    require_exact(state, pl.concat(batches), naive_features)
+
+
+@given(streams())
+@settings(max_examples=30, deadline=None)
+def test_features_that_forget_whole_entities_stay_exact(naive_features, stream):
+    batches, watermarks = stream
+    kept = [f for f in FEATURES if f.name in {"user_n_5", "item_hotter", "category_clicked"}]
+    state = OnlineState(kept)
+    for batch, watermark in zip(batches, watermarks, strict=True):
+        state.update(batch, watermark_us=watermark)
+        state.sweep()
+    require_exact(state, pl.concat(batches), naive_features, features=kept)
+    assert state.n_dropped == 0

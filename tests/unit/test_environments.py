@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = tomllib.loads((ROOT / "environments/packages.toml").read_text(encoding="utf-8"))
+FLINK_JOB = ROOT / "recbench/features/flink/job.py"  # runs in its own environment
 
 
 def _script(name):
@@ -57,7 +59,7 @@ def test_lock_satisfies_every_requirement(environment):
     assert unmet == []
 
 
-@pytest.mark.parametrize("environment", list(PACKAGES))
+@pytest.mark.parametrize("environment", [name for name in PACKAGES if name != "flink"])
 def test_torch_is_pinned_to_the_version_that_has_a_cpu_build(environment):
     assert _locked(environment)["torch"] == "2.13.0"
 
@@ -79,7 +81,7 @@ def test_gpu_pins_hold_what_rapids_needs(package, bound):
 
 
 def test_locks_without_a_gpu_name_no_cuda_library():
-    named = {name for each in ("cpu", "obp", "peers") for name in _locked(each)}
+    named = {name for each in ("cpu", "obp", "peers", "flink") for name in _locked(each)}
     assert [n for n in named if n.startswith(("nvidia-", "cuda-")) or n == "triton"] == []
 
 
@@ -87,16 +89,22 @@ def test_every_imported_package_is_declared():
     declared = chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     names = {canonicalize_name(Requirement(line).name) for line in declared}
     distributions = packages_distributions()
+    ours = set((ROOT / "recbench").rglob("*.py")) - {FLINK_JOB}
     undeclared = {
         module
-        for module in _imported_packages()
+        for module in _imported_packages(ours)
         if not names & {canonicalize_name(each) for each in distributions.get(module, [module])}
     }
     assert undeclared == set()
 
 
-def _imported_packages():
-    for path in (ROOT / "recbench").rglob("*.py"):
+def test_job_of_flink_imports_only_what_its_environment_holds():
+    assert set(_imported_packages([FLINK_JOB])) == {"pyflink", "py4j"}
+    assert {"apache-flink", "py4j"} <= set(_locked("flink"))
+
+
+def _imported_packages(paths):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -156,6 +164,29 @@ def test_interrupted_build_leaves_no_stamp_and_the_next_one_starts_anew(tmp_path
     monkeypatch.setattr(install, "_run", lambda command: None)
     install.main(["obp"])
     assert (folder / install.STAMP).read_text() == install.stamp_of("obp")
+
+
+def test_connectors_are_taken_out_of_their_wheel_and_nothing_else(tmp_path, monkeypatch):
+    wanted = []
+
+    def download(command):
+        asked, folder = Path(command[-1]), Path(command[command.index("--dest") + 1])
+        wanted.append(asked.read_text())
+        with zipfile.ZipFile(folder / "libraries.whl", "w") as wheel:
+            for jar in [*install.CONNECTORS, "flink-core.jar"]:
+                wheel.writestr(f"pyflink/lib/{jar}", f"content of {jar}")
+
+    monkeypatch.setattr(install, "_run", download)
+    install._lay_connectors(tmp_path, pip=["python", "-m", "pip"])
+    assert wanted == [f"{install.CONNECTORS_WHEEL} --hash=sha256:{install.CONNECTORS_SHA256}\n"]
+    laid = {path.name: path.read_text() for path in (tmp_path / "connectors").iterdir()}
+    assert laid == {jar: f"content of {jar}" for jar in install.CONNECTORS}
+
+
+def test_other_connectors_build_flink_anew_and_nothing_else(monkeypatch):
+    before = {name: install.stamp_of(name) for name in install.PYTHONS}
+    monkeypatch.setattr(install, "CONNECTORS_SHA256", "another")
+    assert [name for name in before if install.stamp_of(name) != before[name]] == ["flink"]
 
 
 def test_failed_step_is_named(tmp_path, monkeypatch):

@@ -5,12 +5,12 @@ from typing import cast
 
 import polars as pl
 
-from recbench.errors import InputError, SchemaError
+from recbench.errors import SchemaError
 
-__all__ = ["interval", "milliseconds", "name", "sql_type", "text"]
+__all__ = ["LONGEST_INTERVAL", "interval", "name", "sql_type", "text"]
 
 MILLISECOND = timedelta(milliseconds=1)
-LONGEST = timedelta(days=999)  # three digits of days are all that an interval takes
+LONGEST_INTERVAL = timedelta(days=999)  # Flink takes three digits of days
 
 
 def name(column: str) -> str:
@@ -23,20 +23,9 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def milliseconds(span: timedelta) -> int:
-    """The whole milliseconds in ``span``."""
-    return span // MILLISECOND
-
-
-def interval(span: timedelta, *, what: str) -> str:
-    """An interval literal of whole milliseconds.
-
-    Raises:
-        InputError: it is longer than Flink can write; ``what`` says whose it is.
-    """
-    if span > LONGEST:
-        raise InputError(f"{what}: Flink takes at most {LONGEST.days} days, got {span}")
-    seconds, rest = divmod(milliseconds(span) % 86_400_000, 1000)
+def interval(span: timedelta) -> str:
+    """An interval literal of the whole milliseconds in ``span``, LONGEST_INTERVAL at most."""
+    seconds, rest = divmod(span // MILLISECOND % 86_400_000, 1000)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
     return f"INTERVAL '{span.days} {clock}' DAY(3) TO SECOND(3)"
 
@@ -55,7 +44,7 @@ def sql_type(dtype: pl.DataType, *, column: str) -> str:
         return "DOUBLE"
     if dtype == pl.Boolean:
         return "BOOLEAN"
-    if dtype in {pl.String, pl.Categorical, pl.Enum}:
+    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
         return "STRING"
     raise SchemaError(
         f"`{column}` cannot go through Flink: its dtype is {dtype}; expected a number, a boolean "

@@ -8,8 +8,9 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import InputError, SchemaError
 from recbench.features.definitions import Feature
+from recbench.features.derived import derived_values
 from recbench.features.flink.query import columns_of
-from recbench.features.flink.tables import ARRIVAL, LATE, MS, JsonLines
+from recbench.features.flink.tables import ARRIVAL, CLICK, LATE, MS, JsonLines
 
 __all__ = ["written_log"]
 
@@ -33,8 +34,9 @@ def written_log(events: pl.DataFrame, features: Sequence[Feature], *, path: Path
     taken = [feature.name for feature in features if feature.name in events.columns]
     if taken:
         raise InputError(f"A feature needs a name of its own; taken in `events`: {taken}")
-    needed = columns_of(features)
-    keys = [c.TS, *(feature.entity for feature in features)]
+    needed = columns_of(features, events.columns)
+    jumps = [name for name in derived_values(features) if name not in events.columns]
+    keys = [c.TS, *(feature.entity for feature in features), *([c.USER_ID] if jumps else [])]
     missing = [key for key in dict.fromkeys(keys) if key not in events.columns]
     if missing:
         raise SchemaError(f"`events` need {missing}, but have {events.columns}")
@@ -44,7 +46,7 @@ def written_log(events: pl.DataFrame, features: Sequence[Feature], *, path: Path
         pl.int_range(pl.len()).alias(ARRIVAL),
         _milliseconds(events).alias(MS),
         late.fill_null(False).alias(LATE),
-        clicked.fill_null(False).alias(c.CLICKED),
+        clicked.fill_null(False).alias(CLICK),
         *(_held(events, column) for column in needed),
     )
     rows.write_ndjson(path)
@@ -68,9 +70,9 @@ def _milliseconds(events: pl.DataFrame) -> pl.Series:
 
 
 def _held(events: pl.DataFrame, column: str) -> pl.Expr:
-    """The column; nulls where the log has none."""
+    """The column; where the log has none, clicks or nulls."""
     if column not in events.columns:
-        return pl.lit(None, dtype=pl.Int64).alias(column)
+        return pl.lit(True if column == c.CLICKED else None).alias(column)
     values = events[column]
     if values.dtype.is_float() and not values.drop_nulls().is_finite().all():
         strange = values.filter(~values.is_finite())[0]

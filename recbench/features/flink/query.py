@@ -5,7 +5,7 @@ the allowed lateness, so that nothing is dropped but late rows; and those the qu
 from the order of each partition, as ``tables/watermarks.py`` defines them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import InputError
 from recbench.features.definitions import Feature
+from recbench.features.derived import DERIVED
 from recbench.features.flink.dialect import name, sql_type
 from recbench.features.flink.tables import (
     LATE,
@@ -24,18 +25,33 @@ from recbench.features.flink.tables import (
     sink_table,
     source_tables,
 )
-from recbench.features.flink.windows import JUMP, Windows, result_dtype
+from recbench.features.flink.windows import Windows
+from recbench.features.prepared import VALUE, result_dtype
 
-__all__ = ["columns_of", "flink_sql"]
+__all__ = ["columns_of", "flink_sql", "result_dtypes"]
 
 
-def columns_of(features: Iterable[Feature]) -> list[str]:
-    """The columns that a source must have for ``features``, besides ``ts`` and ``clicked``."""
-    names: list[str | None] = []
+def columns_of(features: Iterable[Feature], held: Container[str]) -> list[str]:
+    """The columns that ``features`` are made of, besides ``ts``, each once.
+
+    A derived value is one of them where it is among the columns that are ``held``.
+    """
+    names: list[str] = []
     for feature in features:
-        value = getattr(feature, "value", None)
-        names += [feature.entity, *([c.USER_ID, c.CATEGORY] if value == JUMP else [value])]
-    return [each for each in dict.fromkeys(names) if each is not None and each != c.CLICKED]
+        names.append(feature.entity)
+        value: str | None = getattr(feature, "value", None)
+        if value is not None:
+            names += DERIVED[value] if value in DERIVED and value not in held else [value]
+    return list(dict.fromkeys(names))
+
+
+def result_dtypes(
+    features: Iterable[Feature], dtypes: Mapping[str, pl.DataType]
+) -> dict[str, pl.DataType]:
+    """What each feature's values are, by its name; the source's columns have ``dtypes``."""
+    known = {**dict.fromkeys(DERIVED, pl.Int64()), **dtypes}
+    schema = pl.Schema({f"{VALUE}{column}": dtype for column, dtype in known.items()})
+    return {feature.name: result_dtype(feature, schema) for feature in features}
 
 
 def flink_sql(
@@ -68,11 +84,12 @@ def flink_sql(
         raise InputError(
             f"Flink needs features, each with a name of its own and none of {taken}; got {names}"
         )
+    sources = source_tables(source, dtypes)
     windows = Windows(dtypes)
     results = {feature.name: windows.result(feature) for feature in features}
     types = {
-        feature.name: sql_type(result_dtype(feature, dtypes), column=feature.name)
-        for feature in features
+        feature: sql_type(dtype, column=feature)
+        for feature, dtype in result_dtypes(features, dtypes).items()
     }
     from_topic = isinstance(source, KafkaTopic)
     answers = f"SELECT {', '.join([*shown, *results.values()])}\nFROM answered"
@@ -82,7 +99,7 @@ def flink_sql(
     entities = [c.USER_ID, c.ITEM_ID] if from_topic else []
     entities = list(dict.fromkeys([*entities, *(feature.entity for feature in features)]))
     return (
-        *source_tables(source, dtypes),
+        *sources,
         *windows.views(place(source), entities=entities, every=not from_topic),
         sink_table(sink, dict(shown.values()) | types),
         f"INSERT INTO features\n{answers}",
@@ -103,12 +120,9 @@ def _shown(source: Source, dtypes: Mapping[str, pl.DataType]) -> dict[str, tuple
 
 def _dtypes(source: Source, features: Sequence[Feature]) -> dict[str, pl.DataType]:
     """Those of the columns that the job reads."""
-    needed = columns_of(features)
-    if isinstance(source, KafkaTopic):
-        held: Mapping[str, pl.DataType] = c.EVENT_DTYPES
-        needed = list(dict.fromkeys([c.USER_ID, c.ITEM_ID, *needed]))
-    else:
-        held = source.dtypes
+    held = source.dtypes
+    shown = [c.USER_ID, c.ITEM_ID] if isinstance(source, KafkaTopic) else []
+    needed = list(dict.fromkeys([*shown, *columns_of(features, held)]))
     missing = [column for column in needed if column not in held]
     if missing:
         raise InputError(f"The source has no {missing}; it has {list(held)}")

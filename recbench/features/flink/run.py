@@ -18,9 +18,8 @@ from recbench.errors import InputError, JobError
 from recbench.features.definitions import Feature
 from recbench.features.flink import job
 from recbench.features.flink.log import written_log
-from recbench.features.flink.query import flink_sql
+from recbench.features.flink.query import flink_sql, result_dtypes
 from recbench.features.flink.tables import ARRIVAL, TOO_FINE, JsonLines, KafkaTopic, place
-from recbench.features.flink.windows import result_dtype
 from recbench.tables.instants import utc_instants
 
 __all__ = ["run_flink"]
@@ -115,6 +114,7 @@ def _configuration(folder: Path, environment: Path, *, parallelism: int) -> dict
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "io.tmp.dirs": str(folder),
         "pipeline.jars": ";".join(jar.as_uri() for jar in connectors),
+        "jobmanager.bind-host": "127.0.0.1",
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.bind-port": "0",
@@ -128,9 +128,11 @@ def _run(folder: Path, environment: Path, *, heap_mb: int) -> None:
     variables = {
         **os.environ,
         "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
-        "JVM_ARGS": f"-Xmx{heap_mb}m -Djava.io.tmpdir={folder}",
+        "JVM_ARGS": f"-Xmx{heap_mb}m -Djava.io.tmpdir={folder} -XX:-UsePerfData",
         "FLINK_LOG_DIR": str(folder),
         "TMPDIR": str(folder),
+        # We have no Python functions; by default PyFlink waits for them on every network interface.
+        "_python_worker_execution_mode": "process",
     }
     command = [str(environment / "bin" / "python"), "-I", job.__file__, str(folder / "job.json")]
     with (folder / "stderr").open("w+", encoding="utf-8") as errors:
@@ -162,8 +164,7 @@ def _answers(
 ) -> pl.DataFrame:
     """What the job wrote, by the place of the rows in the source."""
     columns = {ARRIVAL: pl.Int64()} if isinstance(source, JsonLines) else TOPIC_DTYPES
-    dtypes = source.dtypes if isinstance(source, JsonLines) else c.EVENT_DTYPES
-    schema = columns | {feature.name: result_dtype(feature, dtypes) for feature in features}
+    schema = columns | result_dtypes(features, source.dtypes)
     parts = [pl.read_ndjson(part, schema=schema) for part in folder.glob("part-*")]
     found = pl.concat([pl.DataFrame(schema=schema), *parts])
     return found.sort(list(place(source)))

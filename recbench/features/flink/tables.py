@@ -10,14 +10,16 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
-from recbench.features.flink.dialect import milliseconds, name, sql_type, text
+from recbench.features.flink.dialect import name, sql_type, text
 
 __all__ = ["JsonLines", "KafkaSink", "KafkaTopic", "sink_table", "source_tables"]
+
+MILLISECOND = timedelta(milliseconds=1)
 
 # The columns of every source besides its values.
 
 # Columns of every source besides its values: MS is the row's t, ROWTIME its place in event time.
-ARRIVAL, MS, LATE = "flink_arrival", "flink_ms", "flink_late"
+ARRIVAL, MS, LATE, CLICK = "flink_arrival", "flink_ms", "flink_late", "flink_click"
 ROWTIME, PROCESSED = "flink_rowtime", "flink_proctime"
 TOO_FINE = "Flink keeps whole milliseconds, but a message has ts "  # then the ts
 
@@ -46,13 +48,18 @@ class KafkaTopic:
                 f"`allowed_lateness` must not be negative, got {self.allowed_lateness}"
             )
 
+    @property
+    def dtypes(self) -> Mapping[str, pl.DataType]:
+        """Those of what a message can hold."""
+        return c.EVENT_DTYPES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonLines:
     """A file of rows in the order in which they came.
 
     Each has ``flink_arrival`` (its number), ``flink_ms`` (since the epoch), ``flink_late``,
-    ``clicked`` and values.
+    ``flink_click`` and values.
     """
 
     path: Path
@@ -76,14 +83,14 @@ def source_tables(source: Source, columns: Mapping[str, pl.DataType]) -> list[st
     """Statements for ``asked`` and ``passed``: the same rows, the latter one millisecond later.
 
     Both have the place of the row in the source, ``flink_ms``, ``flink_rowtime``, ``flink_late``,
-    ``clicked`` and ``columns``.
+    ``flink_click`` and ``columns``.
     """
     statements = []
     for view, shift in (("asked", 0), ("passed", 1)):
         table = f"{view}_log"
         statements.append(_source_table(source, columns, table=table, shift=shift))
-        clicked = f"COALESCE({name(c.CLICKED)}, TRUE) AS {name(c.CLICKED)}"
-        shown = ", ".join([*place(source), MS, ROWTIME, clicked, *map(name, columns)])
+        values = [_value(source, column) for column in columns]
+        shown = ", ".join([*place(source), MS, ROWTIME, _click(source), *values])
         late = f"{_late(source)} AS {LATE}"
         statements.append(f"CREATE TEMPORARY VIEW {view} AS\nSELECT {shown}, {late}\nFROM {table}")
     return statements
@@ -109,11 +116,12 @@ def sink_table(sink: Path | KafkaSink, columns: Mapping[str, str]) -> str:
 def _source_table(
     source: Source, columns: Mapping[str, pl.DataType], *, table: str, shift: int
 ) -> str:
-    values = {c.CLICKED: "BOOLEAN"}
-    values |= {column: sql_type(dtype, column=column) for column, dtype in columns.items()}
+    values = {column: sql_type(dtype, column=column) for column, dtype in columns.items()}
+    if isinstance(source, KafkaTopic):
+        values[c.CLICKED] = "BOOLEAN"
     declared = [f"{name(column)} {type_}" for column, type_ in values.items()]
     if isinstance(source, KafkaTopic):
-        ms, slack = TOPIC_MS, milliseconds(source.allowed_lateness)
+        ms, slack = TOPIC_MS, source.allowed_lateness // MILLISECOND
         declared += [
             f"{c.KAFKA_PARTITION} INT METADATA FROM 'partition' VIRTUAL",
             f"{c.KAFKA_OFFSET} BIGINT METADATA FROM 'offset' VIRTUAL",
@@ -124,7 +132,7 @@ def _source_table(
         options = {"connector": "kafka", **_client(source), **_range(source)}
     else:
         ms, slack = MS, source.disorder_ms
-        declared += [f"{ARRIVAL} BIGINT", f"{MS} BIGINT", f"{LATE} BOOLEAN"]
+        declared += [f"{ARRIVAL} BIGINT", f"{MS} BIGINT", f"{LATE} BOOLEAN", f"{CLICK} BOOLEAN"]
         options = {"connector": "filesystem", "path": source.path.absolute().as_uri()}
     declared += [
         f"{ROWTIME} AS TO_TIMESTAMP_LTZ({ms} + {shift}, 3)",
@@ -132,6 +140,18 @@ def _source_table(
         f"WATERMARK FOR {ROWTIME} AS TO_TIMESTAMP_LTZ({ms} + {shift} - {slack + 1}, 3)",
     ]
     return _create(table, declared, options)
+
+
+def _click(source: Source) -> str:
+    if isinstance(source, JsonLines):
+        return CLICK
+    return f"COALESCE({name(c.CLICKED)}, TRUE) AS {CLICK}"
+
+
+def _value(source: Source, column: str) -> str:
+    if isinstance(source, KafkaTopic) and column == c.CLICKED:
+        return f"COALESCE({name(column)}, TRUE) AS {name(column)}"
+    return name(column)
 
 
 def _late(source: Source) -> str:
@@ -142,7 +162,7 @@ def _late(source: Source) -> str:
         f"MAX({MS}) OVER (PARTITION BY {c.KAFKA_PARTITION} ORDER BY {PROCESSED} "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
-    return f"{MS} < {newest} - {milliseconds(source.allowed_lateness)}"
+    return f"{MS} < {newest} - {source.allowed_lateness // MILLISECOND}"
 
 
 def _client(topic: KafkaTopic | KafkaSink) -> dict[str, str]:

@@ -26,48 +26,34 @@ from recbench.features.definitions import (
     SinceLast,
     WindowFeature,
 )
-from recbench.features.flink.dialect import interval, milliseconds, name, sql_type
-from recbench.features.flink.tables import LATE, MS, ROWTIME
+from recbench.features.flink.dialect import LONGEST_INTERVAL, interval, name, sql_type
+from recbench.features.flink.tables import CLICK, LATE, MS, ROWTIME
+from recbench.features.prepared import decay_us
 
-__all__ = ["JUMP", "Windows", "result_dtype"]
+__all__ = ["Windows"]
 
-INT, FLOAT, BOOLEAN = pl.Int64(), pl.Float64(), pl.Boolean()
-MILLISECOND, MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
+INT, FLOAT = pl.Int64(), pl.Float64()
+MILLISECOND = timedelta(milliseconds=1)
 ASKING = "flink_asking"
 ALL_BEFORE = "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 ONE_BEFORE = "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW"
-CLICKS_OF_USERS = f"{c.USER_ID}, {c.CLICKED}"  # the key of the branch that all values go through
+CLICKS_OF_USERS = f"{c.USER_ID}, {CLICK}"  # the key of the branch that all values go through
 
 # FIRST_VALUE passes over nulls: a click after one of no category is compared with itself, no jump.
 JUMP, CATEGORY_BEFORE = "category_jump", "flink_category_before"
 JUMP_SQL = (  # of an unclicked row null
-    f"CASE WHEN NOT {c.CLICKED} THEN CAST(NULL AS BIGINT) WHEN {c.USER_ID} IS NOT NULL AND "
+    f"CASE WHEN NOT {CLICK} THEN CAST(NULL AS BIGINT) WHEN {c.USER_ID} IS NOT NULL AND "
     f"CARDINALITY(ARRAY_INTERSECT(SPLIT({c.CATEGORY}, '|'), SPLIT({CATEGORY_BEFORE}, '|'))) = 0 "
     "THEN 1 ELSE 0 END"
 )
 
-# Popularity is summed in stretches of so many half-lives, in which 2 ** elapsed stays far from
-# overflow. They are counted from the year 1, so that no time is negative.
-HALF_LIVES, LONGEST_STRETCH = 256, 2**62
+# What spans of popularity are counted from, so that no time is negative.
 US_SINCE_YEAR_1 = f"({MS} + 62135596800000) * 1000"
 
 # For each instant of a window Flink looks at all that the window holds. One window over everything
 # that has no category would take quadratic time; nobody reads it, so it is split.
 NULL_PARTS = 1009
-
-
-def result_dtype(feature: Feature, dtypes: Mapping[str, pl.DataType]) -> pl.DataType:
-    """What the feature's values are, where the source's columns have ``dtypes``."""
-    if isinstance(feature, DecayedPopularity):
-        return FLOAT
-    if isinstance(feature, SinceLast):
-        return INT
-    if isinstance(feature, LastValues):
-        return pl.List(_value(feature.value, dtypes)[1])
-    if feature.aggregation in {"count", "n_unique"}:
-        return INT
-    return FLOAT if feature.aggregation == "mean" else _number(feature, dtypes)[1]
 
 
 @dataclass(slots=True)
@@ -90,7 +76,7 @@ class Windows:
             InputError: a window is shorter than a millisecond or longer than 999 days.
             SchemaError: a column is of a type that cannot be aggregated so.
         """
-        if getattr(feature, "value", None) == JUMP:
+        if self._is_derived(getattr(feature, "value", None)):
             self._branched(
                 f"FIRST_VALUE({c.CATEGORY})", CLICKS_OF_USERS, ONE_BEFORE, column=CATEGORY_BEFORE
             )
@@ -116,7 +102,7 @@ class Windows:
             entities: columns to be kept besides.
             every: whether late rows ask, too.
         """
-        counted = f"NOT {LATE} AND {c.CLICKED}" if self.only_clicks else f"NOT {LATE}"
+        counted = f"NOT {LATE} AND {CLICK}" if self.only_clicks else f"NOT {LATE}"
         statements = [_view("passed_0", f"SELECT * FROM passed WHERE {counted}")]
         kept = [MS, ROWTIME, LATE, *map(name, entities)]
         nulls = [f"{null} AS {column}" for (_, _, null), column in self.carried.items()]
@@ -143,26 +129,25 @@ class Windows:
         return [*statements, _view("answered", _select(["*"], last))]
 
     def _window(self, feature: WindowFeature) -> str:
-        length = milliseconds(feature.window)
-        if length < 1:
+        if not MILLISECOND <= feature.window <= LONGEST_INTERVAL:
             raise InputError(
-                f"{feature.name}: `window` must be a millisecond at least for Flink, got "
-                f"{feature.window}"
+                f"{feature.name}: in Flink `window` must be of a millisecond to "
+                f"{LONGEST_INTERVAL.days} days, got {feature.window}"
             )
-        span = interval((length - 1) * MILLISECOND, what=feature.name)
+        span = interval(feature.window - MILLISECOND)
         frame = f"RANGE BETWEEN {span} PRECEDING AND CURRENT ROW"
         nulls = f", CASE WHEN {c.CATEGORY} IS NULL THEN MOD({MS}, {NULL_PARTS}) END"
         key = feature.entity + (nulls if feature.entity == c.CATEGORY else "")
 
         def found(aggregate: str) -> str:
-            return self._over(aggregate, key, frame, rank=-length)
+            return self._over(aggregate, key, frame, rank=-(feature.window // MILLISECOND))
 
         if feature.aggregation == "count":
             return found(f"COUNT({self._carry('1', INT, of=feature.of)})")
         if feature.aggregation == "n_unique":
-            value = self._carry(*_value(str(feature.value), self.dtypes), of=feature.of)
+            value = self._carry(*self._value(str(feature.value)), of=feature.of)
             return found(f"COUNT(DISTINCT {value})")
-        sql, dtype = _number(feature, self.dtypes)
+        sql, dtype = self._number(feature)
         value = self._carry(sql, dtype, of=feature.of)
         if feature.aggregation in {"min", "max"}:
             return found(f"{feature.aggregation.upper()}({value})")
@@ -172,32 +157,31 @@ class Windows:
         return f"CAST({total} AS DOUBLE) / NULLIF({found(f'COUNT({value})')}, 0)"
 
     def _decayed(self, feature: DecayedPopularity) -> str:
-        """A click weighs 2 ** its time in its stretch; the sum is scaled back to t.
+        """A click weighs 2 ** its time in its span; the sum is scaled back to t.
 
-        What passed counts in its own stretch and the next; further on it weighs nothing.
+        What passed counts in its own span and the next; further on it weighs nothing.
         """
-        half_life = feature.half_life // MICROSECOND
-        width = min(HALF_LIVES * half_life, LONGEST_STRETCH)
-        elapsed = f"CAST(MOD({US_SINCE_YEAR_1}, {width}) AS DOUBLE) / {half_life}"
-        stretch = f"{US_SINCE_YEAR_1} / {width}"
+        half_life, span = decay_us(feature)
+        elapsed = f"CAST(MOD({US_SINCE_YEAR_1}, {span}) AS DOUBLE) / {half_life}"
+        number = f"{US_SINCE_YEAR_1} / {span}"
         weight = self._carry(f"POWER(2e0, {elapsed})", FLOAT, of="clicks")
-        here = self._column(stretch, stretch)
-        after = self._column(f"{stretch} + 1", stretch)
+        here = self._column(number, number)
+        after = self._column(f"{number} + 1", number)
         now = self._all_before(f"SUM({weight})", f"{feature.entity}, {here}")
         earlier = self._all_before(f"SUM({weight})", f"{feature.entity}, {after}")
-        scale = 2.0 ** -(width / half_life)
+        scale = 2.0 ** -(span / half_life)
         held = f"COALESCE({now}, 0e0) + COALESCE({earlier}, 0e0) * {scale:.17e}"
         return f"({held}) * POWER(2e0, -{elapsed})"
 
     def _last_values(self, feature: LastValues) -> str:
         """The list as of each instant that passed, then the latest one of them."""
-        key = f"{feature.entity}, {c.CLICKED}" if feature.of == "clicks" else feature.entity
-        if feature.value == JUMP and key != CLICKS_OF_USERS:
+        key = f"{feature.entity}, {CLICK}" if feature.of == "clicks" else feature.entity
+        if self._is_derived(feature.value) and key != CLICKS_OF_USERS:
             raise InputError(
                 f"{feature.name}: Flink finds the last `{JUMP}` of the clicks of a user only, not "
                 f"of the {feature.of} of `{feature.entity}`"
             )
-        value, dtype = _value(feature.value, self.dtypes)
+        value, dtype = self._value(feature.value)
         frame = f"ROWS BETWEEN {feature.k - 1} PRECEDING AND CURRENT ROW"
         listed = self._branched(f"ARRAY_AGG({value})", key, frame)
         latest = self._branched(f"LAST_VALUE({listed})", key, ALL_BEFORE)
@@ -205,6 +189,26 @@ class Windows:
         last = self._all_before(f"LAST_VALUE({carried})", feature.entity, rank=1)
         nothing = f"ARRAY[CAST(NULL AS {sql_type(dtype, column=feature.value)})]"
         return f"COALESCE({last}, ARRAY_EXCEPT({nothing}, {nothing}))"
+
+    def _is_derived(self, value: str | None) -> bool:
+        return value == JUMP and value not in self.dtypes
+
+    def _value(self, value: str) -> tuple[str, pl.DataType]:
+        """A value's SQL over `passed`, and its dtype."""
+        return (JUMP_SQL, INT) if self._is_derived(value) else (name(value), self.dtypes[value])
+
+    def _number(self, feature: WindowFeature) -> tuple[str, pl.DataType]:
+        """The value's SQL as an integer or a float, and its dtype."""
+        value, dtype = self._value(str(feature.value))
+        if dtype == pl.Boolean:
+            return f"CAST({value} AS BIGINT)", INT
+        if dtype.is_integer() or dtype == pl.Null:
+            return value, INT
+        if dtype.is_float() or dtype.is_decimal():
+            return value, FLOAT
+        raise SchemaError(
+            f"{feature.name}: `{feature.aggregation}` needs numbers, `{feature.value}` is {dtype}"
+        )
 
     def _branched(self, aggregate: str, key: str, frame: str, *, column: str | None = None) -> str:
         """The column of an aggregate over `passed`, in the branch of ``key``."""
@@ -218,7 +222,7 @@ class Windows:
         """The column that holds ``value`` for what passed and counts, null for other rows."""
         self.only_clicks &= of == "clicks"
         null = f"CAST(NULL AS {sql_type(dtype, column=value)})"
-        counted = f"CASE WHEN {c.CLICKED} THEN {value} END" if of == "clicks" else value
+        counted = f"CASE WHEN {CLICK} THEN {value} END" if of == "clicks" else value
         return self._column(counted, null, branch=branch)
 
     def _column(self, passed: str, asked: str, *, branch: str = CLICKS_OF_USERS) -> str:
@@ -236,27 +240,6 @@ class Windows:
         window = f"PARTITION BY {key} ORDER BY {ROWTIME} {frame}"
         found = self.over.setdefault((rank, window), {})
         return found.setdefault(aggregate, f"a{sum(map(len, self.over.values()))}")
-
-
-def _value(value: str, dtypes: Mapping[str, pl.DataType]) -> tuple[str, pl.DataType]:
-    """A value's SQL over `passed`, and its dtype."""
-    if value == JUMP:
-        return JUMP_SQL, INT
-    return name(value), BOOLEAN if value == c.CLICKED else dtypes[value]
-
-
-def _number(feature: WindowFeature, dtypes: Mapping[str, pl.DataType]) -> tuple[str, pl.DataType]:
-    """The value's SQL as an integer or a float."""
-    value, dtype = _value(str(feature.value), dtypes)
-    if dtype == pl.Boolean:
-        return f"CAST({value} AS BIGINT)", INT
-    if dtype.is_integer() or dtype == pl.Null:
-        return value, INT
-    if dtype.is_float() or dtype.is_decimal():
-        return value, FLOAT
-    raise SchemaError(
-        f"{feature.name}: `{feature.aggregation}` needs numbers, `{feature.value}` is {dtype}"
-    )
 
 
 def _view(view: str, select: str) -> str:

@@ -1,6 +1,7 @@
 """One value an event in an array as narrow as its values allow."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Column:
         self.null = null_of(values.dtype)
         self.has_null = has_null  # False: no value is null, so that nobody needs to look
 
-    def write(self, at: Array, incoming: Array) -> None:
+    def write(self, at: Array | slice, incoming: Array) -> None:
         """Put int64 (``NULL`` for null) or float64 (NaN for null) at the positions ``at``."""
         known = incoming == incoming if incoming.dtype.kind == "f" else incoming != NULL
         if not known.all():
@@ -43,7 +44,18 @@ class Column:
             self._fit(incoming)
             self.values[at] = incoming
 
-    def known(self, at: Array) -> Array:
+    @classmethod
+    def joined(cls, columns: Iterable["Column"]) -> Self:
+        """One column of the values of several, one after the other."""
+        parts = [column.known(slice(None)) for column in columns]
+        if any(part.dtype.kind == "f" for part in parts):  # then the integers are nulls
+            parts = [p if p.dtype.kind == "f" else np.full(len(p), np.nan) for p in parts]
+        values = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        column = cls(np.zeros(len(values), dtype=np.int8), has_null=False)
+        column.write(slice(None), values)
+        return column
+
+    def known(self, at: Array | slice) -> Array:
         """The values at some positions as ``write`` takes them."""
         values = self.values[at]
         if values.dtype.kind == "f":

@@ -32,7 +32,7 @@ def strings_of(tables: Tables) -> dict[str, list[str]]:
 
 def arrays_of(tables: Tables) -> dict[str, Array]:
     """A copy of all arrays, without room to grow."""
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for entity, table in tables.by_entity.items():
         rows = table.index.live_rows()
         arrays[f"{entity}.ids"] = table.index.ids[rows]

@@ -105,8 +105,8 @@ class _Runs:
         half_life_us = microseconds(feature.half_life)
         weights, since = folded
         ages = (self._events.ts[self._at] - at_us[self._owners]) / half_life_us
-        held = np.bincount(self._owners, weights=np.exp2(ages), minlength=len(at_us))
-        return held + weights * np.exp2(np.minimum(0.0, (since - at_us) / half_life_us))
+        total: Array = weights * np.exp2(np.minimum(0.0, (since - at_us) / half_life_us))
+        return total + np.bincount(self._owners, weights=np.exp2(ages), minlength=len(at_us))
 
 
 def _totals(values: Array, owners: Integers, n_held: Integers) -> Array:

@@ -8,11 +8,12 @@ import numpy as np
 
 from recbench.features.definitions import DecayedPopularity
 from recbench.features.online.columns import Column
+from recbench.features.online.lookup_many import ManyEvents
 from recbench.features.online.lookup_one import Events
 from recbench.features.online.plan import StreamPlan
 from recbench.features.online.table import EntityTable
 
-__all__ = ["Packed", "packed", "unpacked"]
+__all__ = ["Packed", "joined", "nothing", "packed", "unpacked"]
 
 HEAD, LENGTH, FOLDED = struct.Struct("<?"), struct.Struct("<I"), struct.Struct("<dq")
 DTYPES = [np.dtype(code) for code in ("<i1", "<i2", "<i4", "<i8", "<f8")]
@@ -55,9 +56,44 @@ def unpacked(blob: bytes, plans: Sequence[StreamPlan]) -> Packed:
             values = np.frombuffer(blob, DTYPES[blob[at]], length, at + 1)
             columns[name] = Column(values)
             at += 1 + values.nbytes
-        folded = []
-        for _ in range(sum(isinstance(f, DecayedPopularity) for f in plan.features)):
+        folded: list[tuple[float, int]] = []
+        for _ in range(_n_decayed(plan)):
             folded.append(FOLDED.unpack_from(blob, at))
             at += FOLDED.size
         streams.append(Events(ts, columns, 0, length, folded))
     return Packed(truncated, streams)
+
+
+def nothing(plans: Sequence[StreamPlan]) -> Packed:
+    """What is kept of an entity that never had an event."""
+    none = np.zeros(0, dtype=INSTANT)
+    streams = [
+        Events(none, dict.fromkeys(plan.columns, Column(none)), 0, 0, [(0.0, 0)] * _n_decayed(plan))
+        for plan in plans
+    ]
+    return Packed(truncated=False, streams=streams)
+
+
+def joined(events: Sequence[Events], plan: StreamPlan) -> ManyEvents:
+    """The events of several entities in one array, one entity after the other."""
+    lengths = np.array([one.end - one.begin for one in events], dtype=np.int64)
+    ends = np.cumsum(lengths)
+    none = np.zeros(0, dtype=np.int64)
+    folded = [
+        (
+            np.array([one.folded[n][0] for one in events]),
+            np.array([one.folded[n][1] for one in events]),
+        )
+        for n in range(_n_decayed(plan))
+    ]
+    return ManyEvents(
+        ts=np.concatenate([none, *(one.ts for one in events)]),
+        columns={name: Column.joined(one.columns[name] for one in events) for name in plan.columns},
+        begins=ends - lengths,
+        ends=ends,
+        folded=folded,
+    )
+
+
+def _n_decayed(plan: StreamPlan) -> int:
+    return sum(isinstance(feature, DecayedPopularity) for feature in plan.features)

@@ -40,6 +40,14 @@ class StreamPlan:
     jump_us: int | None = None
 
 
+def by_entity(plans: Iterable[StreamPlan]) -> dict[Entity, list[StreamPlan]]:
+    """The plans of each kind of entity."""
+    grouped: dict[Entity, list[StreamPlan]] = {}
+    for plan in plans:
+        grouped.setdefault(plan.entity, []).append(plan)
+    return grouped
+
+
 def stream_plans(features: Sequence[Feature]) -> dict[Key, StreamPlan]:
     """The streams that ``features`` need; the one that finds jumps, if any, comes first."""
     by_key: dict[Key, list[Feature]] = {}

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 import polars as pl
@@ -25,9 +25,16 @@ from recbench.features.online.store import Ids, Instants, Updated
 from recbench.features.online.table import EntityTable
 from recbench.features.online.tables import Changes, Tables
 
-__all__ = ["OnlineState"]
+__all__ = ["Limits", "OnlineState"]
 
 MAX_EVENTS_PER_ENTITY = 65_536
+
+
+class Limits(TypedDict, total=False):
+    """What bounds the memory of a state."""
+
+    max_events_per_entity: int
+    idle_after: timedelta | None
 
 
 class OnlineState:
@@ -208,7 +215,7 @@ class OnlineState:
         snapshots.write(path, saved)
 
     @classmethod
-    def restore(cls, path: Path, features: Sequence[Feature], **limits: Any) -> Self:
+    def restore(cls, path: Path, features: Sequence[Feature], **limits: Unpack[Limits]) -> Self:
         """The state that ``snapshot`` wrote; reading goes on at its ``positions``.
 
         Args:
@@ -222,7 +229,9 @@ class OnlineState:
         return cls.resumed(snapshots.read(path), features, **limits)
 
     @classmethod
-    def resumed(cls, saved: snapshots.Captured, features: Sequence[Feature], **limits: Any) -> Self:
+    def resumed(
+        cls, saved: snapshots.Captured, features: Sequence[Feature], **limits: Unpack[Limits]
+    ) -> Self:
         """The state whose header, strings and arrays are ``saved``."""
         snapshots.require_same_features(features, saved.header)
         state = cls(features, **limits)

@@ -63,7 +63,8 @@ class Stream:
         begins, ends = self.slabs.spans(rows)
         excess = np.maximum(ends - begins - self._max_events, 0)
         self._drop(rows, excess)
-        return rows[excess > 0]
+        truncated: Integers = rows[excess > 0]
+        return truncated
 
     def expire(self, rows: Integers, *, watermark_us: int | None) -> None:
         """Forget what no lookup from the watermark on can see."""
@@ -86,7 +87,7 @@ class Stream:
     def idle(self, rows: Integers, *, watermark_us: int, idle_us: int | None) -> Array:
         """(N,) whether entities have nothing left, or nothing later than ``idle_us`` ago."""
         begins, ends = self.slabs.spans(rows)
-        idle = ends == begins
+        idle: Array = ends == begins
         if idle_us is not None:
             idle |= self.slabs.ts[ends - 1] < watermark_us - idle_us
         for decayed in self.decayed:
@@ -135,4 +136,5 @@ def _grouped(rows: Integers, ts: Integers) -> Integers:
     by_time = np.argsort(ts, kind="stable") if np.any(ts[1:] < ts[:-1]) else np.arange(n_events)
     # a plain sort of such keys is several times as fast as a stable one of the rows
     keys = np.sort(rows[by_time] * n_events + np.arange(n_events))
-    return by_time[keys % n_events]
+    order: Integers = by_time[keys % n_events]
+    return order

@@ -17,6 +17,7 @@ from recbench.features.online.plan import (
     SEQUENCE,
     TRACKER,
     StreamPlan,
+    by_entity,
     stream_plans,
 )
 from recbench.features.online.stream import Appended, Stream
@@ -48,9 +49,6 @@ class Tables:
         self.plans = stream_plans(features)
         self.types = ValueTypes(_added_up(features))
         self._jumps = Jumps(self.types.strings_of(c.CATEGORY))
-        by_entity: dict[Entity, list[StreamPlan]] = {}
-        for plan in self.plans.values():
-            by_entity.setdefault(plan.entity, []).append(plan)
         self.by_entity: dict[Entity, EntityTable] = {
             entity: EntityTable(
                 plans,
@@ -59,7 +57,7 @@ class Tables:
                 max_events=max_events,
                 idle_us=idle_us,
             )
-            for entity, plans in by_entity.items()
+            for entity, plans in by_entity(self.plans.values()).items()
         }
 
     def take(self, batch: Incoming, *, sequence: int, watermark_us: int | None) -> Changes:

@@ -83,3 +83,15 @@ def test_an_unknown_command_exits_2(capsys):
 def test_what_went_wrong_is_said_and_told_by_the_exit_code(failing, capsys, error, code, message):
     assert failing(error) == code
     assert message in capsys.readouterr().err
+
+
+def test_the_code_that_a_command_leaves_with_is_the_processs(monkeypatch):
+    @click.command()
+    @click.pass_context
+    def lab(ctx):
+        ctx.exit(3)
+
+    monkeypatch.setattr("recbench.cli.lab.lab", lab)
+    with pytest.raises(SystemExit) as leaving:
+        main(["lab"])
+    assert leaving.value.code == 3

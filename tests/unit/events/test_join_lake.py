@@ -11,7 +11,9 @@ from recbench.events.join_lake import join_step
 from recbench.events.joined import joined, latest
 from recbench.events.served_features import with_features
 from recbench.events.shown import LabelWindows
+from recbench.features.batch import features_at
 from recbench.features.definitions import WindowFeature
+from recbench.features.shipped import SHIPPED_FEATURES
 from recbench.tables.lake import LakeTable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,6 +178,17 @@ def test_what_is_shown_again_is_counted_and_makes_no_second_example(tables):
     assert read.select("ts", "revision").rows() == [(at(0), 0)]
 
 
+def test_a_backlog_is_read_in_steps_of_bounded_size(tables):
+    events, examples = tables
+    listed = [(0, 1, SHOWN), (1, 2, SHOWN), (30, 1, CLICK), (100, 3, SHOWN), (101, 4, SHOWN)]
+    events.append(rows(*listed, offset=1_000))  # older ones were gone when the ingester began
+    steps = [step(tables, max_rows=2) for _ in range(4)]
+    assert [one.is_last for one in steps] == [False, False, True, True]
+    # at the end of the second step the watermark is 30 - 5, of the third 100 - 5
+    assert [one.watermark for one in steps] == [at(-5), at(25), at(95), at(95)]
+    assert told(examples) == [(1, 0, True), (2, 0, False)]
+
+
 def test_what_comes_after_all_its_windows_is_counted(tables):
     events, examples = tables
     events.append(rows((0, 1, SHOWN), (500, 2, SHOWN), (501, 3, SHOWN)))
@@ -233,6 +246,29 @@ def test_an_exposure_served_with_other_features_has_null_for_these(tables):
     ).with_columns(revision=pl.lit(0))
     found = with_features(examples, rows((0, 1, SHOWN)).lazy(), [CLICKS])
     assert found["user_clicks"].to_list() == [None]
+
+
+def test_features_of_every_entity_are_those_of_the_whole_log():
+    jumps = WindowFeature(
+        name="item_jumps",
+        entity="item_id",
+        aggregation="sum",
+        value="category_jump",
+        window=timedelta(hours=1),
+    )
+    features = [CLICKS, jumps, *SHIPPED_FEATURES]
+    log = rows(*((second, second, CLICK) for second in range(40))).with_columns(
+        user_id=pl.Series([second % 3 for second in range(40)]),
+        item_id=pl.Series([second % 4 for second in range(40)]),
+        category=pl.Series(["AB"[second % 7 < 3] for second in range(40)]),
+    )
+    examples = log[[38, 39]].with_columns(watermark=pl.Series([at(20), at(60)]))
+    points = examples.with_columns(ts=pl.Series([at(20), at(39)]).cast(SCHEMA["ts"]))
+    names = [feature.name for feature in features]
+    expected = features_at(log.lazy(), points.lazy(), features).select(names).collect()
+    found = with_features(examples, log.sample(fraction=1, shuffle=True, seed=0).lazy(), features)
+    assert found.select(names).equals(expected)
+    assert expected["item_jumps"].to_list() != [0, 0]
 
 
 def test_a_stream_that_is_not_there_is_named(tables):

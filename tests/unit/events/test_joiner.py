@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError, SchemaError
-from recbench.events.joined import joined, latest, n_orphans, repeats
+from recbench.events.joined import exposures, joined, latest, n_orphans
 from recbench.events.joiner import Joiner
 from recbench.events.shown import LabelWindows
 
@@ -108,9 +108,10 @@ def test_orphans_are_actions_that_count_for_no_exposure():
     assert n_orphans(came, came, WINDOWS) == 2
 
 
-def test_repeats_are_the_exposures_of_a_key_after_its_first():
-    came = rows((0, 1, "shown"), (3, 2, "shown"), (5, 1, "shown"), (6, 1, "click"), (7, 1, "shown"))
-    assert repeats(came, WINDOWS)["ts"].to_list() == [at(5), at(7)]
+def test_exposures_are_what_was_shown_again_too_but_not_what_came_too_late():
+    came = rows((0, 1, "shown"), (3, 1, "shown"), (5, 1, "click"), (6, 2, "shown and click"))
+    came = came.with_columns(watermark=pl.Series([None, at(94), None, None]))
+    assert exposures(came, WINDOWS)["ts"].to_list() == [at(0), at(6)]
 
 
 def test_what_is_told_when():

@@ -227,7 +227,8 @@ def test_failed_job_without_a_cause_gives_what_it_wrote(environment):
 
 
 def test_message_finer_than_a_millisecond_is_named(environment):
-    script = "echo \"For input string: 'Flink keeps whole milliseconds, but a message has ts 12:00.0001'\"; exit 1"  # noqa: E501
+    cause = "Flink keeps whole milliseconds, but a message has ts 12:00.0001"
+    script = f"""echo "For input string: '{cause}'. Invalid."; exit 1"""
     with pytest.raises(InputError, match=r"a message has ts 12:00\.0001; have them truncated"):
         run_flink(TOPIC, [COUNT], environment=environment(script))
 
