@@ -74,7 +74,7 @@ def join(
 
     lake = workspace_path() / "lake"
     folder = lake / plain_name("stream", stream)
-    names = [stream, *([plain_name("actions-stream", actions_stream)] if actions_stream else [])]
+    names = {stream: None, plain_name("actions-stream", actions_stream or stream): None}
     sources = [LakeTable(lake / name / "events", by_day=True) for name in names]
     windows = LabelWindows(label=label_window, correction=correction_window)
     total = dict.fromkeys(COUNTS, 0)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from recbench import columns as c
-from recbench.errors import InputError
+from recbench.errors import InputError, SchemaError
 from recbench.events.joined import KEY, REVISION, exposures, joined, latest, n_orphans
 from recbench.events.joiner import LABEL, changed
 from recbench.events.served_features import with_features
@@ -66,10 +66,9 @@ def join_step(
 
     Raises:
         InputError: there is no source yet, or another joiner was at work at the same time.
+        SchemaError: the sources have request ids of different kinds.
     """
-    absent = [str(source.path) for source in sources if not source.exists]
-    if absent:
-        raise InputError(f"Nothing to join: {absent[0]} is no table yet; ingest the topic first")
+    _check(sources)
     done = examples.transactions([STEPS, WATERMARK, FURTHEST])
     found = [SourceRows.beyond(source, examples, max_rows=max_rows) for source in sources]
     before = instant(done[WATERMARK]) if WATERMARK in done else None
@@ -101,6 +100,18 @@ def join_step(
     return step
 
 
+def _check(sources: Sequence[LakeTable]) -> None:
+    absent = [str(source.path) for source in sources if not source.exists]
+    if absent:
+        raise InputError(f"Nothing to join: {absent[0]} is no table yet; ingest the topic first")
+    kinds = {str(source.path): source.read().collect_schema()[c.REQUEST_ID] for source in sources}
+    if len(set(kinds.values())) > 1:
+        raise SchemaError(
+            f"`{c.REQUEST_ID}` must be of one kind to join by, got {kinds}; ingest both topics "
+            "with the same --ids"
+        )
+
+
 def _watermark(found: Sequence[SourceRows], windows: LabelWindows) -> datetime | None:
     reached = [
         (at, partition in source.active)
@@ -120,8 +131,10 @@ def _touched(in_time: pl.DataFrame, before: datetime | None, windows: LabelWindo
     return min(before, instant(microseconds(earliest))) - windows.label
 
 
-def _rows(found: Sequence[SourceRows], earliest: datetime) -> pl.DataFrame:
-    return pl.concat([source.since(earliest) for source in found], how="diagonal")
+def _rows(
+    found: Sequence[SourceRows], earliest: datetime, *, before: datetime | None = None
+) -> pl.DataFrame:
+    return pl.concat([each.rows(earliest, before=before) for each in found], how="diagonal")
 
 
 def _told(
@@ -156,7 +169,7 @@ def _n_orphans(
     if until is None or until <= since:
         return 0
     first = since - windows.open_for
-    rows = _rows(found, first - windows.label).filter(pl.col(c.TS) < until - windows.open_for)
+    rows = _rows(found, first - windows.label, before=until - windows.open_for)
     return n_orphans(rows.filter(pl.col(c.TS) >= first), rows, windows)
 
 

@@ -72,10 +72,12 @@ class SourceRows:
         """The partitions with new rows."""
         return set(self.new[c.KAFKA_PARTITION].unique())
 
-    def since(self, earliest: datetime) -> pl.DataFrame:
+    def rows(self, earliest: datetime, *, before: datetime | None = None) -> pl.DataFrame:
         """The rows of requests that are read, with ``ts`` from ``earliest`` on, and ``IS_NEW``."""
         rows = self.table.read_since(earliest - timedelta(microseconds=1))
         rows = rows.filter(pl.col(c.REQUEST_ID).is_not_null(), self._is_read)
+        if before is not None:
+            rows = rows.filter(pl.col(c.TS) < before)
         return rows.with_columns(self._is_new.alias(IS_NEW)).collect()
 
 

@@ -67,31 +67,30 @@ def collect_features(
         n_partitions = 2 * sum(cluster.nthreads().values())
     if n_partitions < 1:
         raise InputError(f"`n_partitions` must be at least 1, got {n_partitions}")
-    return _on_cluster(events.collect(), features, partial(_dealt, client, n_partitions))
+    dealt = partial(_dealt, client=client, n_partitions=n_partitions)
+    return _on_cluster(events.collect(), features, dealt)
 
 
 def _on_cluster(
-    events: pl.DataFrame,
-    features: Sequence[Feature],
-    dealt: Callable[[pl.DataFrame, str, Work], pl.DataFrame],
+    events: pl.DataFrame, features: Sequence[Feature], dealt: Callable[..., pl.DataFrame]
 ) -> pl.DataFrame:
     names = [*events.columns, *(feature.name for feature in features)]
     frame = events.with_row_index(ROW)
     along_users = [feature for feature in features if derived_values([feature])]
     if any(feature.entity != c.USER_ID for feature in along_users):
         rows = frame.select(ROW, *columns_of(along_users, frame.columns))
-        derived = dealt(rows, c.USER_ID, partial(_derived, features=along_users))
+        derived = dealt(rows, key=c.USER_ID, work=partial(_derived, features=along_users))
         frame = frame.join(derived, on=ROW, how="left", maintain_order="left")
     for entity in dict.fromkeys(feature.entity for feature in features):
         mine = [feature for feature in features if feature.entity == entity]
         rows = frame.select(ROW, *columns_of(mine, frame.columns)).drop_nulls(entity)
-        found = dealt(rows, entity, partial(_featured, features=mine))
+        found = dealt(rows, key=entity, work=partial(_featured, features=mine))
         frame = frame.join(found, on=ROW, how="left", maintain_order="left")
     return frame.select(names)
 
 
 def _dealt(
-    client: Any, n_partitions: int, rows: pl.DataFrame, key: str, work: Work
+    rows: pl.DataFrame, *, key: str, work: Work, client: Any, n_partitions: int
 ) -> pl.DataFrame:
     """What ``work`` gives for the rows, those of one ``key`` always together, in any order."""
     part = (pl.col(key).hash() % n_partitions).alias(PART)

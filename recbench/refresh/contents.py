@@ -114,7 +114,7 @@ def _interactions(events: pl.DataFrame, features: Sequence[Feature]) -> pl.DataF
     made_of = columns_of(features, events.columns)
     kept = [c.CLICKED, *(counts for feature in features for counts in _unclicked(feature, made_of))]
     names = dict.fromkeys([c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *made_of])
-    return events.filter(pl.any_horizontal(kept)).select(names)
+    return events.filter(pl.any_horizontal(kept)).select(*names)
 
 
 def _unclicked(feature: Feature, columns: Sequence[str]) -> list[pl.Expr]:

@@ -4,13 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recbench import columns as c
-
 from recbench.features.batch import features_at, window_features
 from recbench.features.definitions import (
     DecayedPopularity,
@@ -123,7 +121,7 @@ def test_features_at_points_equal_a_naive_loop(naive_features, events, points):
 
 
 @given(logs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_gpus_expressions_equal_a_naive_loop(naive_features, events):
     # computed on the CPU; a list, a count of distinct values and a jump have no such form
     features = [f for f in FEATURES if not isinstance(f, LastValues)]
@@ -142,7 +140,8 @@ def test_popularity_of_all_items_equals_a_naive_loop(naive_features, events, sec
     popularity = DecayedPopularity(name="hot", half_life=timedelta(seconds=7))
     microseconds = pl.Series([at]).dt.epoch("us")[0]
     computed = decayed_popularity(log, at=microseconds, half_life_s=7.0)
-    points = pl.DataFrame({c.ITEM_ID: log.items.ids}).with_columns(pl.lit(at, c.INSTANT).alias(c.TS))
+    instant = pl.lit(at, c.INSTANT).alias(c.TS)
+    points = pl.DataFrame({c.ITEM_ID: log.items.ids}).with_columns(instant)
     naive = naive_features(kept, [popularity], points)
     np.testing.assert_allclose(computed, naive["hot"].to_numpy(), rtol=1e-9)
 

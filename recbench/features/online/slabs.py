@@ -63,11 +63,6 @@ class Slabs:
         begin = self._bases.item(row) + self._offsets.item(row)
         return begin, begin + self._lengths.item(row)
 
-    @property
-    def n_rows(self) -> int:
-        """How many entities there is a place for."""
-        return len(self._bases)
-
     def spans(self, rows: Integers) -> tuple[Integers, Integers]:
         """The positions [begin, end) of each entity's events; none for row -1."""
         if not len(self._bases):
@@ -80,32 +75,28 @@ class Slabs:
         begins, ends = self.spans(rows)
         return flat_ranges(begins, ends - begins)
 
-    def short(self, rows: Integers, extra: Integers) -> Array:
-        """(N,) whether an entity's slab has no room for so many more events."""
-        used = self._offsets[rows].astype(np.int64) + self._lengths[rows]
-        return used + extra > SIZES[self._classes[rows]]
-
-    def make_room(self, rows: Integers, extra: Integers, *, expire: Callable[[], None]) -> None:
-        """Give each entity a slab for so many more events.
+    def make_room(
+        self, rows: Integers, extra: Integers, *, expire: Callable[[Integers], None]
+    ) -> None:
+        """See to it that the slab of each entity has room for so many more events.
 
         Args:
             rows: (N,) entities, each once.
             extra: (N,) how many more.
-            expire: called before all slabs are moved, to drop what need not be.
+            expire: drops what need not be kept of entities; called before these are moved.
         """
-        classes = _class_of(self._lengths[rows] + extra)
-        grows = classes != self._classes[rows]
-        if not self._has_room(classes[grows]):
-            expire()
-            classes = _class_of(self._lengths[rows] + extra)
-            self._move_all(int(SIZES[classes].sum()))
-            grows = classes != self._classes[rows]
-        begins, ends = self.spans(rows)
-        bases = self._bases[rows]
-        bases[grows] = self._allocated(classes[grows])
-        self._release(rows[grows])
-        self._move(begins, bases, lengths=ends - begins)
-        self._bases[rows], self._offsets[rows], self._classes[rows] = bases, 0, classes
+        used = self._offsets[rows].astype(np.int64) + self._lengths[rows]
+        short = used + extra > SIZES[self._classes[rows]]
+        if not short.any():
+            return
+        expire(rows[short])
+        classes = _class_of(self._lengths[rows[short]] + extra[short])
+        grows = classes != self._classes[rows[short]]
+        if self._has_room(classes[grows]):
+            self._give(rows[short], classes, grows=grows)
+        else:
+            expire(np.arange(len(self._bases)))
+            self._move_all(rows, extra)
 
     def append(
         self, rows: Integers, counts: Integers, ts: Integers, values: Mapping[str, Array]
@@ -145,7 +136,7 @@ class Slabs:
         """Take over whole entities, rows 0 on, one after the other, into empty slabs."""
         rows = np.arange(len(lengths))
         self.cover(len(lengths))
-        self.make_room(rows, lengths, expire=lambda: None)
+        self.make_room(rows, lengths, expire=lambda _: None)
         at = flat_ranges(self._bases[rows], lengths)
         self.ts[at] = ts
         for name, values in columns.items():
@@ -163,6 +154,15 @@ class Slabs:
         self.ts[at] = self.ts[at[order]]
         for column in self.columns.values():
             column.values[at] = column.values[at[order]]
+
+    def _give(self, rows: Integers, classes: Integers, *, grows: Array) -> None:
+        """Move entities to the beginning of slabs of other classes, or of their own."""
+        begins, ends = self.spans(rows)
+        bases = self._bases[rows]
+        bases[grows] = self._allocated(classes[grows])
+        self._release(rows[grows])
+        self._move(begins, bases, lengths=ends - begins)
+        self._bases[rows], self._offsets[rows], self._classes[rows] = bases, 0, classes
 
     def _has_room(self, classes: Array) -> bool:
         wanted = np.bincount(classes, minlength=len(SIZES))
@@ -196,14 +196,15 @@ class Slabs:
         for column in self.columns.values():
             column.values[target] = column.values[source]
 
-    def _move_all(self, extra: int) -> None:
-        """Move every slab to new arrays, fitted to what it holds, with room for ``extra`` slots."""
+    def _move_all(self, rows: Integers, extra: Integers) -> None:
+        """Move every slab to new arrays; fitted to what it holds, and ``rows`` to ``extra`` more."""
         lengths = self._lengths.astype(np.int64)
         classes = np.minimum(self._classes, _class_of(lengths)) * (lengths > 0)
+        classes[rows] = _class_of(lengths[rows] + extra)
         sizes = SIZES[classes]
         bases = np.cumsum(sizes) - sizes
         self._top, self._free = int(sizes.sum()), {}
-        capacity = max(FEWEST_SLOTS, (self._top + extra) * (SPARE + 1) // SPARE)
+        capacity = max(FEWEST_SLOTS, self._top * (SPARE + 1) // SPARE)
         begins = self._bases + self._offsets
         self.ts = _moved(self.ts, begins, bases, lengths=lengths, capacity=capacity)
         for column in self.columns.values():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -46,15 +47,7 @@ class Stream:
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
         unique = ordered[firsts]
         counts = np.diff(firsts, append=len(rows))
-        short = self.slabs.short(unique, counts)
-        if short.any():
-            self.expire(unique[short], watermark_us=watermark_us)
-            # what has gone from the front makes room only once the rest is moved there
-            self.slabs.make_room(
-                unique[short],
-                counts[short],
-                expire=lambda: self.expire(self._all_rows(), watermark_us=watermark_us),
-            )
+        self.slabs.make_room(unique, counts, expire=partial(self.expire, watermark_us=watermark_us))
         moved = {name: values[name][order] for name in self.slabs.columns}
         return Appended(unique, self.slabs.append(unique, counts, ts[order], moved))
 
@@ -99,9 +92,6 @@ class Stream:
         self.slabs.clear(rows)
         for decayed in self.decayed:
             decayed.values[rows] = 0.0
-
-    def _all_rows(self) -> Integers:
-        return np.arange(self.slabs.n_rows)
 
     def _expired(self, rows: Integers, watermark_us: int) -> Integers:
         plan = self.plan

@@ -27,11 +27,11 @@ def test_duckdb_is_timed_in_the_first_two_runs_only():
 
 def test_a_number_unlike_duckdbs_stops_the_benchmark(monkeypatch):
     def wrong(frame):
-        broken = pl.when(pl.int_range(pl.len()) == 7).then(-1).otherwise(pl.col("user_clicks_30m"))
-        return frame.collect().with_columns(broken.alias("user_clicks_30m"))
+        broken = pl.when(pl.int_range(pl.len()) == 7).then(-1).otherwise(pl.col("user_clicks_1h"))
+        return frame.collect().with_columns(broken.alias("user_clicks_1h"))
 
     monkeypatch.setattr(features, "collect", wrong)
-    with pytest.raises(JobError, match=r"user_clicks_30m differs.* in 1 of 500 rows.*row 7: -1"):
+    with pytest.raises(JobError, match=r"user_clicks_1h differs.* in 1 of 500 rows.*row 7: -1"):
         features.run(runs=1, events=500)
 
 
@@ -40,6 +40,7 @@ def test_generated_events_are_canonical_in_order_and_repeatable():
     assert events.equals(features.generated_events(1_000, seed=3))
     assert {name: c.EVENT_DTYPES[name] for name in events.columns} == dict(events.schema)
     assert events[c.TS].is_sorted()
+    assert events[c.CATEGORY].str.contains("|", literal=True).any()
     assert events[c.USER_ID].max() == 19  # 1,000 events, 50 a user
 
 

@@ -1,6 +1,9 @@
 """`recbench join`."""
 
 import json
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -54,6 +57,22 @@ def test_one_step_adds_what_is_known_with_the_shipped_features(stream, capsys):
     assert json.loads(file.read_text())["n_examples"] == 2
     assert "2 examples, 0 corrections" in capsys.readouterr().out
     assert json.loads((stream / "joiner.json").read_text())["n_orphans"] == 0
+
+
+def test_one_stream_named_twice_is_read_once(stream):
+    main(["join", "--once", "--no-features", "--actions-stream", "events"])
+    examples = LakeTable(stream / "examples").read().sort(c.REQUEST_ID).collect()
+    assert examples[c.WATCH_MS].to_list() == [700, None]
+
+
+def test_a_joiner_that_is_asked_to_stop_finishes_its_step(stream):
+    command = [sys.executable, "-c", "from recbench.cli import main; main()", "join"]
+    with subprocess.Popen([*command, "--no-features", "--every", "1d"]) as joiner:
+        while not (stream / "joiner.json").exists() and joiner.poll() is None:
+            time.sleep(0.05)
+        joiner.terminate()
+        assert joiner.wait(timeout=30) == 0
+    assert len(LakeTable(stream / "examples").read().collect()) == 2
 
 
 def refused(*arguments):

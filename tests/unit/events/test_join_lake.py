@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from recbench.errors import InputError
+from recbench.errors import InputError, SchemaError
 from recbench.events.join_lake import join_step
 from recbench.events.joined import joined, latest
 from recbench.events.served_features import with_features
@@ -164,6 +164,18 @@ def test_actions_that_met_their_exposure_are_no_orphans(tables):
     assert sum(one.n_orphans for one in steps) == 0
 
 
+def test_an_orphan_is_counted_once_though_the_watermark_steps_back(tables):
+    events, _ = tables
+    events.append(rows((0, 9, CLICK), (500, 1, SHOWN), (501, 2, SHOWN)))
+    assert step(tables).n_orphans == 1
+    events.append(rows((0, 3, SHOWN), (10, 4, SHOWN), partition=1))
+    back = step(tables)
+    assert (back.watermark, back.n_orphans) == (at(-5), 0)
+    events.append(rows((600, 5, SHOWN), offset=3).with_columns(watermark=at(496)))
+    ahead = step(tables)
+    assert (ahead.watermark, ahead.n_orphans) == (at(496), 0)
+
+
 def test_what_is_shown_again_is_counted_and_makes_no_second_example(tables):
     events, examples = tables
     events.append(rows((0, 1, SHOWN), (100, 1, SHOWN), (200, 2, SHOWN), (201, 3, SHOWN)))
@@ -174,6 +186,9 @@ def test_what_is_shown_again_is_counted_and_makes_no_second_example(tables):
         assert step(tables).n_repeats == 0
     events.append(rows((390, 1, SHOWN), offset=8).with_columns(watermark=at(396)))
     assert step(tables).n_repeats == 1
+    # the window of that one would be over at 450, and the window of the first is no longer read
+    events.append(rows((500, 9, SHOWN), offset=9).with_columns(watermark=at(495)))
+    step(tables)
     read = examples.read().filter(pl.col("request_id") == 1).collect()
     assert read.select("ts", "revision").rows() == [(at(0), 0)]
 
@@ -182,7 +197,9 @@ def test_a_backlog_is_read_in_steps_of_bounded_size(tables):
     events, examples = tables
     listed = [(0, 1, SHOWN), (1, 2, SHOWN), (30, 1, CLICK), (100, 3, SHOWN), (101, 4, SHOWN)]
     events.append(rows(*listed, offset=1_000))  # older ones were gone when the ingester began
-    steps = [step(tables, max_rows=2) for _ in range(4)]
+    steps = [step(tables, max_rows=2)]
+    assert told(examples) == []  # the click is not read yet
+    steps += [step(tables, max_rows=2) for _ in range(3)]
     assert [one.is_last for one in steps] == [False, False, True, True]
     # at the end of the second step the watermark is 30 - 5, of the third 100 - 5
     assert [one.watermark for one in steps] == [at(-5), at(25), at(95), at(95)]
@@ -274,6 +291,14 @@ def test_features_of_every_entity_are_those_of_the_whole_log():
 def test_a_stream_that_is_not_there_is_named(tables):
     with pytest.raises(InputError, match="events is no table yet"):
         step(tables)
+
+
+def test_request_ids_of_two_kinds_are_refused(tmp_path):
+    shown, acted = (LakeTable(tmp_path / name, by_day=True) for name in ("shown", "acted"))
+    shown.append(rows((0, 1, SHOWN)))
+    acted.append(rows((5, 1, CLICK)).with_columns(pl.col("request_id").cast(pl.String)))
+    with pytest.raises(SchemaError, match="one kind to join by, got .*Int64.*String"):
+        join_step([shown, acted], LakeTable(tmp_path / "examples"), WINDOWS)
 
 
 def test_two_joiners_at_once_add_nothing_twice(tables, monkeypatch):

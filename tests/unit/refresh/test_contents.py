@@ -1,6 +1,7 @@
 """A release's tables: what is written, and that it is enough to serve from."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.features.batch import window_lookup
+from recbench.features.definitions import WindowFeature
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.refresh.contents import Contents, write_contents
 from recbench.tables.queries import InteractionLog
@@ -21,7 +23,7 @@ EMBEDDINGS = np.arange(6, dtype=np.float32).reshape(2, 3).T
 def write(registry, a_manifest):
     """Seals a release of three items from four events, one of them not clicked."""
 
-    def seal(events, embeddings=EMBEDDINGS):
+    def seal(events, embeddings=EMBEDDINGS, window_features=DEFAULT_WINDOW_FEATURES):
         with registry.draft() as draft:
             write_contents(
                 draft,
@@ -30,7 +32,7 @@ def write(registry, a_manifest):
                 events=events,
                 candidate_embeddings=embeddings,
                 popularity={"half_life_60_s": np.array([1.0, 0.5, 0.0])},
-                window_features=DEFAULT_WINDOW_FEATURES,
+                window_features=window_features,
                 history_length=7,
                 metrics={"ndcg@20": {"known": 0.25}},
             )
@@ -76,6 +78,37 @@ def test_what_was_not_clicked_is_kept_only_where_a_window_feature_adds_it_up(wri
     assert Contents.read(write(events)).interactions["user_id"].to_list() == [5, 5, 4, 6]
     unwatched = events.with_columns(pl.lit(None, pl.Int64).alias("watch_ms"))
     assert Contents.read(write(unwatched)).interactions["user_id"].to_list() == [5, 5, 4]
+
+
+def test_every_event_is_kept_where_a_feature_counts_events(write, events):
+    shown = WindowFeature(
+        name="shown",
+        entity="user_id",
+        aggregation="count",
+        value=None,
+        window=timedelta(hours=1),
+    )
+    unwatched = events.drop("watch_ms")
+    contents = Contents.read(write(unwatched, window_features=[shown]))
+    assert contents.interactions["user_id"].to_list() == [5, 5, 4, 6]
+    clicked = replace(shown, of="clicks")
+    contents = Contents.read(write(unwatched, window_features=[clicked]))
+    assert contents.interactions["user_id"].to_list() == [5, 5, 4]
+
+
+def test_what_derived_values_and_lateness_are_made_of_is_kept(write, events):
+    jumps = WindowFeature(
+        name="jumps",
+        entity="user_id",
+        aggregation="sum",
+        value="category_jump",
+        window=timedelta(hours=1),
+        of="clicks",
+    )
+    labelled = events.with_columns(category=pl.lit("A"), watermark=pl.col("ts"))
+    interactions = Contents.read(write(labelled, window_features=[jumps])).interactions
+    assert interactions.columns == ["user_id", "item_id", "ts", "clicked", "watermark", "category"]
+    assert interactions["user_id"].to_list() == [5, 5, 4]
 
 
 def test_events_need_no_watch_time(write, events):
