@@ -14,7 +14,10 @@ def test_figures_are_ratios_of_the_measured_seconds():
     result = features.run(runs=1, events=2_000)
     measured = result.runs[0]
     assert result.bench == "features"
-    assert set(result.figures) == {"events_per_s", "vs_duckdb", "vs_duckdb_integers", "vs_sort"}
+    batch = {"events_per_s", "vs_duckdb", "vs_duckdb_integers", "vs_sort"}
+    online = {"online_updates_per_s", "online_vs_dict", "lookup_p50_us", "lookup_p99_us"}
+    assert set(result.figures) == batch | online | {"memory_bytes_per_million_users"}
+    assert all(value > 0 for value in result.figures.values())
     assert result.figures["events_per_s"] == 2_000 / measured["ours_s"]
     assert result.figures["vs_duckdb"] == measured["duckdb_s"] / measured["ours_s"]
     assert result.figures["vs_sort"] == measured["sort_s"] / measured["ours_s"]
