@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 UNREACHABLE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}
 MOST_AT_ONCE = 10_000
 TIMEOUT_S = 10.0
+ASK_S, ASK_EVERY_S = 0.2, 1.0
 SETTINGS: dict[str, str | int | bool] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # offsets come from the lake; one that is gone must be told
@@ -79,6 +80,7 @@ class TopicReader:
         self.at: dict[int, int] = {}  # the next offset to read of each partition held
         self._begun: dict[int, int] = {}  # where each partition held was begun
         self._ends: dict[int, int] = {}  # where each partition held ended at the first answer
+        self._asked_at = 0.0
         self._ownership = ownership
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
@@ -100,7 +102,7 @@ class TopicReader:
             KafkaException: what cannot be mended by waiting, such as a refused login.
         """
         found = self._consumer.consume(min(at_most, MOST_AT_ONCE), timeout=timeout_s)
-        if found:
+        if self.unreachable and (found or self._answers()):
             self.unreachable = None
         self._note_ends()
         good = [message for message in found if message.error() is None]
@@ -119,6 +121,17 @@ class TopicReader:
             offsets=offsets[fresh],
             arrived_ms=_arrived_ms(good),
         )
+
+    def _answers(self) -> bool:
+        """Whether the broker is there again, asked about once a second."""
+        if time.monotonic() - self._asked_at < ASK_EVERY_S:
+            return False
+        self._asked_at = time.monotonic()
+        try:
+            self._consumer.list_topics(self.topic, timeout=ASK_S)
+        except KafkaException:
+            return False
+        return True
 
     def _fresh(self, partitions: Partitions, offsets: Offsets) -> npt.NDArray[np.bool_]:
         """Which messages go on where the last ones ended; moves the ends on.
