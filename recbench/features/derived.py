@@ -106,8 +106,8 @@ def _category_words(categories: pl.Series) -> tuple[Ints, Ints]:
     dense = np.zeros(bound + 1, dtype=np.int64)
     dense[distinct], dense[bound] = np.arange(len(distinct)), len(distinct)
     sets = categories.gather(distinct).str.split("|").to_frame("category").with_row_index("code")
-    pairs = sets.explode("category").with_columns(pl.col("category").rank("dense") - 1)
-    bit = pairs["category"].to_numpy().astype(np.int64)
+    pairs = sets.explode("category", empty_as_null=False)
+    bit = pairs["category"].rank("dense").to_numpy().astype(np.int64) - 1
     words = np.zeros((bit.max(initial=0) // BITS + 1, len(distinct) + 1), dtype=np.int64)
     np.bitwise_or.at(words, (bit // BITS, pairs["code"].to_numpy()), 1 << bit % BITS)
     words[:, -1] = -1

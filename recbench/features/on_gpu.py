@@ -70,8 +70,10 @@ def computed(
             assert isinstance(feature, WindowFeature)
             frame = _with_window(frame, feature, dtype)
     known = (
-        pl.when(pl.col(feature.entity).is_not_null()).then(feature.name).alias(feature.name)
-        for feature in features
+        pl.when(pl.col(feature.entity).is_not_null())
+        .then(pl.col(feature.name).cast(dtype))
+        .alias(feature.name)
+        for feature, dtype in zip(features, dtypes, strict=True)
     )
     return frame.with_columns(known).sort(ROW)
 
