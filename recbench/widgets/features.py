@@ -150,7 +150,8 @@ def skew_figure(values: pl.DataFrame) -> "Figure":
     differs = shares.filter(
         pl.col("online").is_null() != pl.col("batch").is_null(),
     )
-    gap = (shares["online"] - shares["batch"]).abs().max() or 0.0
+    gaps = (shares["online"] - shares["batch"]).abs().drop_nulls().to_numpy()
+    gap = float(gaps.max(initial=0.0))
     figure, axes = new_figure(
         f"{len(values):,} values served and computed again: largest difference {gap:.1g}"
         + (f", {len(differs)} on one side only" if len(differs) else "")

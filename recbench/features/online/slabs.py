@@ -197,7 +197,7 @@ class Slabs:
             column.values[target] = column.values[source]
 
     def _move_all(self, rows: Integers, extra: Integers) -> None:
-        """Move all slabs to new arrays, fitted to what they hold and, of ``rows``, to ``extra`` more."""
+        """Move all slabs to new arrays that fit what they hold, and ``extra`` more of ``rows``."""
         lengths = self._lengths.astype(np.int64)
         classes = np.minimum(self._classes, _class_of(lengths)) * (lengths > 0)
         classes[rows] = _class_of(lengths[rows] + extra)

@@ -8,9 +8,9 @@ from confluent_kafka import Producer
 from recbench.events.broker import embedded_broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """One embedded broker for the session; tests make topics of their own."""
+    """One embedded broker for the tests of a file; each makes topics of its own."""
     with embedded_broker(tmp_path_factory.mktemp("broker")) as started:
         yield started
 

@@ -46,7 +46,7 @@ def test_slabs_hold_what_lists_hold(seed, n_entities, disorder):
             lists[row] = sorted([*lists[row], event], key=lambda each: each[0])
         gone = np.flatnonzero(rng.random(n_entities) < rng.choice([0, 0.2, 0.8]))
         slabs.clear(gone)
-        lists |= dict.fromkeys(gone.tolist(), [])
+        lists |= {row: [] for row in gone.tolist()}
         for row in range(n_entities):
             require_equal(slabs, row, lists[row])
 
