@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
+from recbench.benchmarks.generated import generated_events
 from recbench.benchmarks.online import measure
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
@@ -22,13 +23,10 @@ from recbench.features.shipped import SHIPPED_FEATURES
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["WINDOWS", "generated_events", "run"]
+__all__ = ["WINDOWS", "run"]
 
 Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
-EVENTS_PER_USER, EVENTS_PER_ITEM = 50, 250
-DAYS = 5
-CATEGORIES = ["drama", "comedy", "drama|war", "news", "comedy|sport", "music", "sport"]
 ONLINE_EVENTS = 1_000_000
 DUCKDB_RUNS = 2  # takes several times as long as all the rest
 ROW, MICROSECONDS = "row", "microseconds"
@@ -51,7 +49,7 @@ def run(*, runs: int = 3, events: int = 5_000_000, seed: int = 0) -> BenchResult
     ``vs_duckdb`` is against the windows written on timestamps, as the log has them;
     ``vs_duckdb_integers`` against DuckDB's faster form, on integer microseconds. Both read a
     DuckDB table that is already there, with as many threads as Polars. Ratios are of medians. The
-    online state is measured once, over the first million events: see ``online.measure``.
+    online state is measured once, over at most a million events: see ``online.measure``.
 
     Args:
         runs: how often; DuckDB is timed in the first two only.
@@ -80,27 +78,8 @@ def run(*, runs: int = 3, events: int = 5_000_000, seed: int = 0) -> BenchResult
             measured.append(times)
         reference.close()
     seconds = medians(measured, keys=("ours_s", "sort_s", "duckdb_s", "duckdb_integers_s"))
-    online = measure(frame.head(ONLINE_EVENTS), seed=seed)
+    online = measure(events=min(events, ONLINE_EVENTS), seed=seed)
     return BenchResult("features", _figures(seconds, events) | online, measured)
-
-
-def generated_events(n_events: int, *, seed: int) -> pl.DataFrame:
-    """``n_events`` canonical events of even activity, in order of time, as a log is loaded."""
-    rng = np.random.default_rng(seed)
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    seconds = rng.integers(0, DAYS * 86_400, n_events)
-    items = rng.integers(0, max(n_events // EVENTS_PER_ITEM, 1), n_events)
-    frame = pl.DataFrame(
-        {
-            c.USER_ID: rng.integers(0, max(n_events // EVENTS_PER_USER, 1), n_events),
-            c.ITEM_ID: items,
-            c.TS: pl.Series(seconds * 1_000_000).cast(pl.Duration("us")),
-            c.CLICKED: rng.random(n_events) < 0.3,
-            c.WATCH_MS: rng.integers(0, 60_000, n_events),
-            c.CATEGORY: pl.Series(CATEGORIES)[items % len(CATEGORIES)],
-        }
-    )
-    return frame.with_columns((pl.lit(start, c.INSTANT) + pl.col(c.TS)).alias(c.TS)).sort(c.TS)
 
 
 def _windows(events: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from recbench import columns as c
-from recbench.benchmarks.features import DAYS, generated_events
+from recbench.benchmarks.generated import CATEGORIES, DAYS, generated_events
 from recbench.errors import InputError, JobError
 from recbench.features.online import OnlineState
 from recbench.features.shipped import SHIPPED_FEATURES
@@ -24,7 +24,6 @@ LATENESS_US = 600_000_000
 MINUTE, HOUR, DAY = 60 * 10**6, 3600 * 10**6, 86_400 * 10**6
 LAST_ITEMS = 50
 RELATIVE = 1e-9  # of popularity, which is summed in another order
-CATEGORIES = [*(f"c{n}" for n in range(20)), *(f"c{n}|c{n + 1}" for n in range(19))]
 
 
 def measure(*, events: int = 1_000_000, seed: int = 0) -> dict[str, float]:
@@ -61,12 +60,9 @@ def measure(*, events: int = 1_000_000, seed: int = 0) -> dict[str, float]:
 
 
 def _log(n_events: int, *, seed: int) -> pl.DataFrame:
-    """Events of one day, with categories, in order of time."""
-    events = generated_events(n_events, seed=seed)
-    categories = pl.Series([CATEGORIES[n % len(CATEGORIES)] for n in events[c.ITEM_ID]])
-    start = events[c.TS][0]
-    day = start + (pl.col(c.TS) - start) // DAYS
-    return events.with_columns(day.alias(c.TS), categories.alias(c.CATEGORY))
+    """Generated events brought together into one day, in order of time."""
+    start = pl.col(c.TS).first()
+    return generated_events(n_events, seed=seed).with_columns(start + (pl.col(c.TS) - start) / DAYS)
 
 
 def _updated(log: pl.DataFrame) -> tuple[OnlineState, float]:
@@ -81,7 +77,7 @@ def _updated(log: pl.DataFrame) -> tuple[OnlineState, float]:
 
 def _lookup_ns(state: OnlineState, user: int, at_us: int) -> int:
     start = time.perf_counter_ns()
-    state.lookup(c.USER_ID, user, at_us=at_us)
+    state.lookup("user_id", user, at_us=at_us)
     return time.perf_counter_ns() - start
 
 
@@ -160,7 +156,7 @@ def _looped(log: pl.DataFrame) -> tuple[_Deques, float]:
 def _require_equal(state: OnlineState, reference: _Deques, *, users: list[int], at_us: int) -> None:
     """Refuse to compare the speeds of what gives different numbers."""
     for user in users:
-        ours, theirs = state.lookup(c.USER_ID, user, at_us=at_us), reference.lookup(user, at_us)
+        ours, theirs = state.lookup("user_id", user, at_us=at_us), reference.lookup(user, at_us)
         if ours != theirs:
             raise JobError(f"User {user} has {ours} online, but {theirs} in plain Python")
     for entity, name, held in (

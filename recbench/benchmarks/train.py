@@ -8,7 +8,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recbench import columns as c
-from recbench.benchmarks.features import generated_events
+from recbench.benchmarks.generated import generated_events
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
 from recbench.jobs.build import Cut, batches_for, microseconds, new_towers

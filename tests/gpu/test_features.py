@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recbench import columns as c
-from recbench.benchmarks.features import generated_events
+from recbench.benchmarks.generated import generated_events
 from recbench.features.batch import collect, features_at, window_features
 from recbench.features.definitions import DecayedPopularity, LastValues, WindowFeature
 from recbench.features.derived import with_derived

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recbench import columns as c
-from recbench.benchmarks.features import generated_events
+from recbench.benchmarks.generated import generated_events
 from recbench.features.batch import features_at
 from recbench.features.definitions import DecayedPopularity, LastValues, WindowFeature
 from recbench.features.online import OnlineState

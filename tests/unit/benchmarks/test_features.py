@@ -5,7 +5,6 @@ import sys
 import polars as pl
 import pytest
 
-from recbench import columns as c
 from recbench.benchmarks import features
 from recbench.errors import InputError, JobError
 
@@ -36,15 +35,6 @@ def test_a_number_unlike_duckdbs_stops_the_benchmark(monkeypatch):
     monkeypatch.setattr(features, "collect", wrong)
     with pytest.raises(JobError, match=r"user_clicks_1h differs.* in 1 of 500 rows.*row 7: -1"):
         features.run(runs=1, events=500)
-
-
-def test_generated_events_are_canonical_in_order_and_repeatable():
-    events = features.generated_events(1_000, seed=3)
-    assert events.equals(features.generated_events(1_000, seed=3))
-    assert {name: c.EVENT_DTYPES[name] for name in events.columns} == dict(events.schema)
-    assert events[c.TS].is_sorted()
-    assert events[c.CATEGORY].str.contains("|", literal=True).any()
-    assert events[c.USER_ID].max() == 19  # 1,000 events, 50 a user
 
 
 @pytest.mark.parametrize(("runs", "events"), [(0, 10), (1, 0)])

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recbench import columns as c
-from recbench.benchmarks.features import generated_events
+from recbench.benchmarks.generated import generated_events
 from recbench.errors import InputError, SchemaError
 from recbench.features.cluster import collect_features
 from recbench.features.definitions import DecayedPopularity, WindowFeature
