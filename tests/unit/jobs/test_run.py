@@ -125,6 +125,7 @@ def test_a_full_disk_in_mid_run_is_a_failed_run(tmp_path, write_notebook, untrac
             yield draft
 
     monkeypatch.setattr(execute, "whole_file", filling_up)
+    before = psutil.Process().children()
 
     with pytest.raises(OSError, match="No space left on device"):
         run(notebook, tmp_path)
@@ -134,7 +135,7 @@ def test_a_full_disk_in_mid_run_is_a_failed_run(tmp_path, write_notebook, untrac
     assert manifest.status == "failed"
     assert "No space left on device" in manifest.error
     assert read_notebook(folder / "executed.ipynb").cells  # the last state that fitted, whole
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= set(before)
 
 
 @pytest.mark.parametrize("parameters", [{"kk": 1}, {"k": "many"}])

@@ -36,7 +36,9 @@ def answers(state, events):
         c.CATEGORY: events[c.CATEGORY],
     }
     at_us = int(events[c.TS].dt.epoch("us").max()) + 1
-    return [state.lookup_many(entity, ids.unique(), at_us=at_us) for entity, ids in asked.items()]
+    return [
+        state.lookup_many(entity, ids.unique().sort(), at_us=at_us) for entity, ids in asked.items()
+    ]
 
 
 def test_a_restored_state_is_the_state(state, tiny_events, tmp_path):
