@@ -17,6 +17,7 @@ REQUEST_ID = "request_id"  # rows shown together carry the same one
 PUBLISHED_AT = "published_at"
 TITLE = "title"
 DURATION_MS = "duration_ms"
+WATCH_RATIO = "watch_ratio"  # watch_ms / duration_ms
 
 USER_ROW = "user_row"  # contiguous position from a Vocabulary
 ITEM_ROW = "item_row"  # contiguous position from a Vocabulary

@@ -3,11 +3,22 @@
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal, get_args
 
 from recbench.errors import InputError
 
-__all__ = ["Experiment", "notebooks_path", "registry_path", "runs_path", "workspace_path"]
+__all__ = [
+    "Encoder",
+    "Experiment",
+    "notebooks_path",
+    "registry_path",
+    "runs_path",
+    "workspace_path",
+]
 
+Encoder = Literal["pooled", "mean", "gru", "transformer", "hstu", "deepseek"]
+
+SHARES = ("id_dropout", "average_decay")  # from 0 to below 1
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 
 
@@ -26,8 +37,15 @@ class FeatureSettings:
 class TowerSettings:
     """Sizes of both towers."""
 
+    encoder: Encoder = "pooled"  # of histories: a weighted mean, or a causal sequence encoder
+    n_layers: int = 2  # of a sequence encoder
     embedding_dim: int = 64  # D of the taste part
     hidden_dim: int = 64  # of each small perceptron
+
+    def __post_init__(self) -> None:
+        """The encoder is one of those that there are."""
+        if self.encoder not in get_args(Encoder):
+            raise InputError(f"`encoder` must be one of {get_args(Encoder)}, got {self.encoder!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +59,7 @@ class TrainingSettings:
     n_uniform: int = 1_024  # uniform negatives beside the B in-batch ones
     n_cuts: int = 60  # pseudo-cuts: instants at which the log plays train and test
     first_cut_frac: float = 0.2  # of the log's time span; the cuts lie between here and its end
+    inner_weight: float = 0.0  # of next events within histories; needs a sequence encoder
     id_dropout: float = 0.3  # chance that an item's id is hidden and its content speaks
     learning_rate: float = 1e-3  # of AdamW
     weight_decay: float = 1e-4  # of AdamW
@@ -60,15 +79,16 @@ class Experiment:
         """Sizes, counts and rates must be positive, shares below 1."""
         for part in (self.features, self.towers, self.training):
             for dial in fields(part):
-                _check(dial.name, getattr(part, dial.name))
+                if not isinstance(getattr(part, dial.name), str):
+                    _check(dial.name, getattr(part, dial.name))
 
 
 def _check(name: str, value: float | tuple[float, ...]) -> None:
     smallest = min(value) if isinstance(value, tuple) else value
-    may_be_zero = name in {"id_dropout", "weight_decay", "average_decay", "max_steps"}
+    may_be_zero = name in {*SHARES, "inner_weight", "weight_decay", "max_steps"}
     if smallest < 0 or (smallest == 0 and not may_be_zero):
         raise InputError(f"`{name}` must be positive, got {value}")
-    if name in {"id_dropout", "average_decay", "first_cut_frac"} and smallest >= 1:
+    if name in {*SHARES, "first_cut_frac"} and smallest >= 1:
         raise InputError(f"`{name}` must be below 1, got {value}")
 
 

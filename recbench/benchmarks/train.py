@@ -46,7 +46,7 @@ def run(*, runs: int = 3, events: int = 200_000, steps: int = 300, seed: int = 0
         raise InputError(f"`runs`, `events`, `steps` must be positive, got {runs, events, steps}")
     settings = Experiment(training=TrainingSettings(max_steps=steps), seed=seed)
     log, batches = _generated(events, settings)
-    n_examples = sum(len(batch.targets) for batch in islice(batches.from_step(0), steps))
+    n_examples = sum(len(batch.points.after) for batch in islice(batches.from_step(0), steps))
     measured = []
     for _ in range(runs):
         start = time.perf_counter()

@@ -23,6 +23,7 @@ from recbench.files import sha256_of, write_json
 from recbench.tables.lake import LakeTable
 from recbench.tables.log import EventLog, Protocol, as_protocol
 from recbench.tables.schema import Checked, check_events, check_items
+from recbench.tables.watched import with_watch_ratio
 
 __all__ = ["load"]
 
@@ -209,4 +210,5 @@ def _read(source: _Source, folder: Path, held: dict[str, Any]) -> EventLog:
         events = joined.with_columns(own.fill_null(pl.col("_of_item")).alias(c.CATEGORY)).drop(
             "_of_item"
         )
+    events = with_watch_ratio(events, items)
     return EventLog(source.name, source.protocol, events, items, held["version"], held["rejected"])

@@ -19,6 +19,7 @@ class PaddedHistories:
 
     item_rows: npt.NDArray[np.int64]  # (Q, L), -1 where padded
     age_s: npt.NDArray[np.float32]  # (Q, L) seconds from event to request, 0 where padded
+    watch_ratio: npt.NDArray[np.float32]  # (Q, L) watched share, -1 where unknown or padded
 
 
 def padded_histories(queries: Queries, *, length: int) -> PaddedHistories:
@@ -35,11 +36,14 @@ def padded_histories(queries: Queries, *, length: int) -> PaddedHistories:
         raise InputError(f"`length` must be at least 1, got {length}")
     at = queries.ends[:, None] - np.arange(length, 0, -1)[None, :]  # (Q, L) positions in the log
     held = at >= queries.starts[:, None]
-    if not len(queries.log_ts):
-        empty = np.zeros(at.shape, dtype=np.float32)
-        return PaddedHistories(np.full(at.shape, -1, dtype=np.int64), empty)
+    log = queries.log
+    if not len(log):
+        ages, unknown = np.zeros(at.shape, dtype=np.float32), np.full(at.shape, -1.0, np.float32)
+        return PaddedHistories(np.full(at.shape, -1, dtype=np.int64), ages, unknown)
     at = np.where(held, at, 0)
-    age = (queries.ts[:, None] - queries.log_ts[at]) / MICROSECONDS
+    age = (queries.ts[:, None] - log.ts[at]) / MICROSECONDS
     return PaddedHistories(
-        np.where(held, queries.log_item_rows[at], -1), np.where(held, age, 0.0).astype(np.float32)
+        np.where(held, log.item_rows[at], -1),
+        np.where(held, age, 0.0).astype(np.float32),
+        np.where(held, log.watch_ratio[at], np.float32(-1.0)),
     )

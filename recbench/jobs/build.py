@@ -11,13 +11,16 @@ import polars as pl
 import torch
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.features.batch import Engine, window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.models.baselines import RecencyPopularity
-from recbench.models.candidate_features import candidate_features
+from recbench.models.candidate_features import CandidateHistory
 from recbench.models.content import ItemContent
+from recbench.models.encoders.choose import new_encoder
 from recbench.models.frozen import TwoTowerRecommender
-from recbench.models.two_tower import TwoTower
+from recbench.models.query_towers import PooledQueryTower, SequenceQueryTower
+from recbench.models.two_tower import CandidateTower, ItemEncoder, TwoTower
 from recbench.settings import Experiment, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
@@ -25,6 +28,7 @@ from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
 from recbench.training.fit import Accelerator, fit
+from recbench.training.target_shares import TargetShares
 
 __all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds"]
 
@@ -87,28 +91,36 @@ def batches_for(
     if not data.repeats:
         log = first_clicks(log)
     cuts = pseudo_cuts(log, cut, training)
-    if data.protocol == "next_in_session":
+    towers = experiment.towers
+    inner = training.inner_weight > 0
+    if inner and towers.encoder == "pooled":
+        raise InputError("`inner_weight` needs a sequence encoder: `encoder` is 'pooled'")
+    if data.protocol != "next_in_session":
+        examples = Examples.at_pseudo_cuts(log, cuts=cuts, horizon_us=cut.horizon_us)
+    elif towers.encoder == "pooled":
         examples = Examples.of_next_events(log, cuts=cuts)
     else:
-        examples = Examples.at_pseudo_cuts(log, cuts=cuts, horizon_us=cut.horizon_us)
-    snapshots = candidate_features(
-        log,
-        cuts,
-        half_lives_s=features.popularity_half_lives_s,
-        prior_half_life_s=cut.half_life_s,
-    )
-    asked = examples.queries(np.arange(len(examples)))
+        examples = Examples.of_sequences(log, cuts=cuts, length=features.history_length)
     window = window_lookup(events, DEFAULT_WINDOW_FEATURES, engine=engine)
+    nothing = np.zeros((0, len(DEFAULT_WINDOW_FEATURES)), dtype=np.float32)
+    asked = examples.queries(np.arange(len(examples)))
+    every = examples.every_position
     return Batches(
         examples,
-        snapshots,
-        window(asked.user_ids, asked.ts),
-        examples.target_shares(),
+        CandidateHistory(
+            log,
+            half_lives_s=features.popularity_half_lives_s,
+            prior_half_life_s=cut.half_life_s,
+        ),
+        nothing if every else window(asked.user_ids, asked.ts),
+        window(log.users.ids[log.user_rows], log.ts) if every or inner else nothing,
+        TargetShares.of(examples),
         batch_size=training.batch_size,
         n_uniform=training.n_uniform,
         history_length=features.history_length,
         id_dropout=training.id_dropout,
         repeats=data.repeats,
+        inner=inner and not every,
         seed=experiment.seed,
     )
 
@@ -123,16 +135,19 @@ def pseudo_cuts(log: InteractionLog, cut: Cut, training: TrainingSettings) -> np
 
 def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     """Untrained towers for the data's catalogue; a seed gives one set of weights."""
-    items = catalogue(data)
+    catalogued, dials = catalogue(data), experiment.towers
+    sizes = {"embedding_dim": dials.embedding_dim, "hidden_dim": dials.hidden_dim}
+    n_features = len(experiment.features.popularity_half_lives_s) + 2
+    n_window = len(DEFAULT_WINDOW_FEATURES)
     torch.manual_seed(experiment.seed)
-    return TwoTower(
-        len(items),
-        ItemContent.from_items(data.items, items),
-        n_features=len(experiment.features.popularity_half_lives_s) + 2,
-        n_window_features=len(DEFAULT_WINDOW_FEATURES),
-        embedding_dim=experiment.towers.embedding_dim,
-        hidden_dim=experiment.towers.hidden_dim,
-    )
+    content = ItemContent.from_items(data.items, catalogued)
+    items = ItemEncoder(len(catalogued), content, embedding_dim=dials.embedding_dim)
+    candidates = CandidateTower(n_features=n_features, **sizes)
+    if dials.encoder == "pooled":
+        return TwoTower(items, candidates, PooledQueryTower(n_window_features=n_window, **sizes))
+    encoder = new_encoder(dials.encoder, dials.embedding_dim, n_layers=dials.n_layers)
+    queries = SequenceQueryTower(encoder, n_window_features=n_window, **sizes)
+    return TwoTower(items, candidates, queries)
 
 
 def freezer(
@@ -144,12 +159,14 @@ def freezer(
     engine: Engine = "cpu",
 ) -> Callable[[TwoTower], TwoTowerRecommender]:
     """What turns towers into a recommender as of the cut."""
-    snapshot = candidate_features(
+    history = CandidateHistory(
         log,
-        np.array([cut.at]),
         half_lives_s=experiment.features.popularity_half_lives_s,
         prior_half_life_s=cut.half_life_s,
     )
+    # to the bit what the baseline shows: who has no history gets its list
+    popularity = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s).popularity
+    snapshot = history.at(cut.at, np.arange(len(log.items)))._replace(popularity=popularity)
     window = window_lookup(events, DEFAULT_WINDOW_FEATURES, engine=engine)
     return lambda towers: TwoTowerRecommender.freeze(
         towers,
@@ -201,6 +218,7 @@ def fit_two_tower(
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         average_decay=training.average_decay,
+        inner_weight=training.inner_weight,
         accelerator=accelerator,
         evaluate=None if measure is None else lambda towers: measure(frozen(towers)),
         evaluate_every=every,

@@ -1,7 +1,7 @@
 """One test, many models: requests by the data's protocol, baselines, the result table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -83,15 +83,7 @@ class Exam:
             raise InputError("No session of the test has a second event after an earlier one")
         chosen = queries.take(asked)
         numbered = pl.Series(c.USER_ID, np.arange(len(asked)))
-        renamed = Queries(
-            numbered.to_numpy(),
-            chosen.ts,
-            items,
-            chosen.log_item_rows,
-            chosen.log_ts,
-            chosen.starts,
-            chosen.ends,
-        )
+        renamed = replace(chosen, user_ids=numbered.to_numpy())
         targets = test[asked].with_columns(numbered)
         known = pl.DataFrame({c.USER_ID: numbered, c.ITEM_ID: targets[c.ITEM_ID]})
         return cls(renamed, known, targets, True, k)

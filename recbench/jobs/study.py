@@ -6,7 +6,7 @@ on the test -> fit on all -> release.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,11 +46,18 @@ def open_log(data: str, *, workspace: Path, items: str = "", protocol: str = "")
     )
 
 
-def experiment(*, seed: int, embedding_dim: int, **training: int) -> Experiment:
-    """The settings that a notebook's parameters name; all others at their defaults."""
+def experiment(*, seed: int, **dials: Any) -> Experiment:
+    """The settings that a notebook's parameters name; all others at their defaults.
+
+    Raises:
+        InputError: neither the towers nor the training have a dial of that name.
+    """
+    towers, training = ({f.name for f in fields(k)} for k in (TowerSettings, TrainingSettings))
+    if unknown := [*dials.keys() - towers - training]:
+        raise InputError(f"No dial is called {unknown[0]!r}; there are {sorted(towers | training)}")
     return Experiment(
-        towers=TowerSettings(embedding_dim=embedding_dim),
-        training=TrainingSettings(**training),
+        towers=TowerSettings(**{name: v for name, v in dials.items() if name in towers}),
+        training=TrainingSettings(**{name: v for name, v in dials.items() if name in training}),
         seed=seed,
     )
 

@@ -1,61 +1,61 @@
-"""Time-dependent features of every candidate, as known at given instants."""
+"""Time-dependent features of candidates, as known at an instant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from recbench.features.popularity import popularity_snapshots
+from recbench.features.item_timeline import ItemTimeline
 from recbench.tables.queries import InteractionLog
 
-__all__ = ["CandidateFeatures", "candidate_features"]
+__all__ = ["CandidateFeatures", "CandidateHistory"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 MICROSECONDS_PER_DAY = 86_400e6
 FLOOR = 1e-2  # clicks; keeps the logarithm of no clicks finite
 SCALE = 3.0  # brings logarithms to about [-2, 3]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CandidateFeatures:
-    """S snapshots of C candidates."""
+class CandidateFeatures(NamedTuple):
+    """C candidates as of one instant."""
 
-    features: npt.NDArray[np.float32]  # (S, C, F): log popularities, log age, is new
-    log_prior: npt.NDArray[np.float32]  # (S, C) log of the recency popularity
-    popularity: npt.NDArray[np.float32]  # (S, C) the recency popularity itself
+    features: Floats  # (C, F): log popularities, log age, is new
+    log_prior: Floats  # (C,) log of the recency popularity
+    popularity: Floats  # (C,) the recency popularity itself
 
 
-def candidate_features(
-    log: InteractionLog,
-    at: npt.NDArray[np.int64],
-    *,
-    half_lives_s: Sequence[float],
-    prior_half_life_s: float,
-) -> CandidateFeatures:
-    """Popularity on several half-lives, age since the first click, and whether there was one.
+class CandidateHistory:
+    """What of a log decides the features of any candidate at any instant."""
 
-    Args:
-        log: the clicks; at each instant only strictly earlier ones count.
-        at: (S,) ascending, microseconds since the epoch.
-        half_lives_s: of the popularity features, seconds; F = their number + 2.
-        prior_half_life_s: of the recency popularity, seconds.
-    """
-    popularity = popularity_snapshots(log, at, half_lives_s=[*half_lives_s, prior_half_life_s])
-    first = np.full(len(log.items), np.iinfo(np.int64).max)
-    np.minimum.at(first, log.item_rows, log.ts)
-    is_new = first[None, :] >= at[:, None]
-    age_days = np.where(is_new, 0, at[:, None] - np.where(is_new, 0, first)) / MICROSECONDS_PER_DAY
-    features = np.concatenate(
-        [
-            np.log(popularity[:, :, :-1] + FLOOR) / SCALE,
-            np.log1p(age_days)[:, :, None] / SCALE,
-            is_new[:, :, None],
-        ],
-        axis=2,
-    )
-    prior = popularity[:, :, -1]
-    return CandidateFeatures(
-        features.astype(np.float32),
-        np.log(prior + FLOOR).astype(np.float32),
-        prior.astype(np.float32),
-    )
+    def __init__(
+        self, log: InteractionLog, *, half_lives_s: Sequence[float], prior_half_life_s: float
+    ) -> None:
+        """Popularity on several half-lives, age since the first click, and whether there was one.
+
+        Args:
+            log: the clicks.
+            half_lives_s: of the popularity features, seconds; F = their number + 2.
+            prior_half_life_s: of the recency popularity, seconds.
+        """
+        self.timeline = ItemTimeline.of(log, half_lives_s=[*half_lives_s, prior_half_life_s])
+
+    def at(self, instant: int, item_rows: Ints) -> CandidateFeatures:
+        """The features of (C,) items from the clicks strictly before ``instant``, microseconds."""
+        popularity = self.timeline.popularity(item_rows, instant)
+        age_us = self.timeline.age_us(item_rows, instant)
+        features = np.column_stack(
+            [
+                np.log(popularity[:, :-1] + FLOOR) / SCALE,
+                np.log1p(np.maximum(age_us, 0) / MICROSECONDS_PER_DAY) / SCALE,
+                age_us < 0,
+            ]
+        )
+        prior = popularity[:, -1]
+        return CandidateFeatures(
+            features.astype(np.float32),
+            np.log(prior + FLOOR).astype(np.float32),
+            prior.astype(np.float32),
+        )

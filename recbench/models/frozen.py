@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from recbench.features.history import padded_histories
 from recbench.models.candidate_features import CandidateFeatures
-from recbench.models.two_tower import QueryTower, TwoTower
+from recbench.models.encoders.layout import Rectangle
+from recbench.models.query_towers import Events, Requests
+from recbench.models.two_tower import TwoTower
 from recbench.tables.queries import Queries
 from recbench.tables.vocabulary import Vocabulary
 
@@ -28,7 +30,7 @@ WindowLookup = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDAr
 class FrozenQueryTower(nn.Module):
     """The query tower with every item's encoding baked in: ids in, query embeddings out."""
 
-    def __init__(self, tower: QueryTower, encoded_items: Tensor) -> None:
+    def __init__(self, tower: nn.Module, encoded_items: Tensor) -> None:
         """``encoded_items`` is (n_items, D)."""
         super().__init__()
         self.tower = tower
@@ -36,13 +38,29 @@ class FrozenQueryTower(nn.Module):
         self.register_buffer("encoded_items", encoded_items)
 
     def forward(
-        self, history_rows: Tensor, history_age_s: Tensor, window_features: Tensor
+        self,
+        history_rows: Tensor,
+        history_age_s: Tensor,
+        history_watch_ratio: Tensor,
+        window_features: Tensor,
     ) -> Tensor:
-        """(B, L) int64 with -1 where padded, (B, L), (B, W) -> (B, D + 2)."""
-        held = (history_rows >= 0).to(self.encoded_items.dtype)
-        encoded = self.encoded_items[history_rows.clamp(min=0)]  # (B, L, D)
-        embedded = self.tower(encoded, held, history_age_s, window_features)
-        known = held.amax(dim=1, keepdim=True)
+        """(B, L) int64 padded on the left with -1, (B, L), (B, L), (B, W) -> (B, D + 2)."""
+        held = history_rows >= 0
+        n_held = held.sum(dim=1, keepdim=True)  # (B, 1)
+        length = history_rows.shape[1]
+        places = torch.arange(length, device=history_rows.device)
+        # padding goes from the left to the right, where causal layers never look
+        moved = (places + length - n_held).clamp(max=length - 1)  # (B, L)
+        rows, age_s, watch_ratio = (
+            cells.gather(1, moved).flatten()
+            for cells in (history_rows.clamp(min=0), history_age_s, history_watch_ratio)
+        )
+        layout = Rectangle.of(history_rows)
+        starts = torch.arange(history_rows.shape[0], device=history_rows.device) * length
+        after = starts + (n_held[:, 0] - 1).clamp(min=0)
+        events = Events(self.encoded_items[rows], layout, age_s, watch_ratio)
+        embedded = self.tower(events, Requests(after, history_age_s[:, -1], window_features))
+        known = (n_held > 0).to(embedded.dtype)
         return torch.cat([embedded * known, 1.0 - known], dim=-1)
 
 
@@ -67,13 +85,12 @@ class TwoTowerRecommender:
         history_length: int,
         window_features: WindowLookup,
     ) -> Self:
-        """The towers with the candidates as of ``snapshot`` (its last instant)."""
+        """The towers with the candidates as of ``snapshot``, one row an item."""
         towers = towers.cpu().eval()
         encoded = towers.items(torch.arange(len(items)))
-        features = torch.from_numpy(snapshot.features[-1])
-        log_prior = torch.from_numpy(snapshot.log_prior[-1])
+        features, log_prior = map(torch.from_numpy, (snapshot.features, snapshot.log_prior))
         embedded = towers.candidates(encoded, features, log_prior).numpy()
-        candidates = np.concatenate([embedded, snapshot.popularity[-1][:, None]], axis=1)
+        candidates = np.concatenate([embedded, snapshot.popularity[:, None]], axis=1)
         tower = FrozenQueryTower(towers.queries, encoded).eval()
         return cls(items, tower, candidates, history_length, window_features)
 
@@ -85,10 +102,10 @@ class TwoTowerRecommender:
         return embedded
 
     def inputs(self, queries: Queries) -> tuple[npt.NDArray[np.generic], ...]:
-        """History rows, ages and window features: what the exported tower takes, too."""
+        """History rows, ages, watched shares, window features: what the exported tower takes."""
         histories = padded_histories(queries, length=self.history_length)
         window = self.window_features(queries.user_ids, queries.ts)
-        return histories.item_rows, histories.age_s, window
+        return histories.item_rows, histories.age_s, histories.watch_ratio, window
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
         """(Q, n_items)."""

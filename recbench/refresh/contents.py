@@ -113,7 +113,8 @@ def write_contents(
 def _interactions(events: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
     made_of = columns_of(features, events.columns)
     kept = [c.CLICKED, *(counts for feature in features for counts in _unclicked(feature, made_of))]
-    names = dict.fromkeys([c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *made_of])
+    watched = [c.WATCH_RATIO] if c.WATCH_RATIO in events.columns else []
+    names = dict.fromkeys([c.USER_ID, c.ITEM_ID, c.TS, c.CLICKED, *watched, *made_of])
     return events.filter(pl.any_horizontal(kept)).select(*names)
 
 

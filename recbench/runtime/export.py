@@ -27,6 +27,7 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
     example = (
         torch.full((2, length), -1, dtype=torch.int64),
         torch.zeros((2, length)),
+        torch.zeros((2, length)),
         torch.zeros((2, n_window)),
     )
     example[0][:, -1] = 0
@@ -40,7 +41,7 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
             path,
             input_names=INPUTS,
             output_names=["query_embeddings"],
-            dynamic_shapes=({0: batch, 1: long}, {0: batch, 1: long}, {0: batch}),
+            dynamic_shapes=(*[{0: batch, 1: long}] * 3, {0: batch}),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -58,8 +59,7 @@ def onnx_parity(model: TwoTowerRecommender, path: Path, queries: Queries) -> flo
     largest = 0.0
     for at in range(0, len(queries), 512):
         batch = queries.take(slice(at, at + 512))
-        rows, age_s, window = model.inputs(batch)
-        exported = tower(rows, age_s, window)  # type: ignore[arg-type]  # generic arrays
+        exported = tower(*model.inputs(batch))  # type: ignore[arg-type]  # generic arrays
         difference = np.abs(exported - model.query_embeddings(batch))
         largest = max(largest, float(difference.max(initial=0.0)))
     if largest > LARGEST_DIFFERENCE:

@@ -9,7 +9,7 @@ from recbench.errors import InputError, ReleaseError
 
 __all__ = ["OnnxQueryTower"]
 
-INPUTS = ["history_rows", "history_age_s", "window_features"]
+INPUTS = ["history_rows", "history_age_s", "history_watch_ratio", "window_features"]
 
 
 class OnnxQueryTower:
@@ -35,32 +35,37 @@ class OnnxQueryTower:
         except (failures.InvalidProtobuf, failures.NoSuchFile, failures.Fail) as error:
             raise ReleaseError(f"{path} is no ONNX model: {error}") from error
         names = [tensor.name for tensor in self._session.get_inputs()]
-        if names != INPUTS:
-            raise ReleaseError(f"{path} takes {names}, expected {INPUTS}")
+        if names != [name for name in INPUTS if name in names] or INPUTS[0] not in names:
+            raise ReleaseError(f"{path} takes {names}, expected {INPUTS} or some of them")
+        self._names = names  # what a tower does not look at is no input of it
         self.n_items = n_items
 
     def __call__(
         self,
         history_rows: npt.NDArray[np.int64],
         history_age_s: npt.NDArray[np.float32],
+        history_watch_ratio: npt.NDArray[np.float32],
         window_features: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
-        """(B, L) rows with -1 where padded, (B, L) seconds, (B, W) -> (B, D).
+        """(B, L) rows with -1 where padded, (B, L) seconds, (B, L) shares, (B, W) -> (B, D).
 
         Raises:
             InputError: an item row outside the catalogue, or shapes that do not belong together.
         """
-        if history_age_s.shape != history_rows.shape or len(window_features) != len(history_rows):
+        shapes = {history_rows.shape, history_age_s.shape, history_watch_ratio.shape}
+        if len(shapes) > 1 or len(window_features) != len(history_rows):
             raise InputError(
-                f"Ages and window features must belong to histories {history_rows.shape}, got "
-                f"{history_age_s.shape} and {window_features.shape}"
+                f"Ages, watched shares and window features must belong to histories "
+                f"{history_rows.shape}, got {history_age_s.shape}, {history_watch_ratio.shape} and "
+                f"{window_features.shape}"
             )
         if history_rows.size and not -1 <= history_rows.min() <= history_rows.max() < self.n_items:
             raise InputError(
                 f"Item rows must lie in [-1, {self.n_items}), got "
                 f"{history_rows.min()} to {history_rows.max()}"
             )
-        arrays = (history_rows, history_age_s, window_features)
-        (embedded,) = self._session.run(None, dict(zip(INPUTS, arrays, strict=True)))
+        arrays = (history_rows, history_age_s, history_watch_ratio, window_features)
+        given = dict(zip(INPUTS, arrays, strict=True))
+        (embedded,) = self._session.run(None, {name: given[name] for name in self._names})
         result: npt.NDArray[np.float32] = embedded
         return result

@@ -67,7 +67,7 @@ class ReleasedRecommender:
         """(Q, D)."""
         histories = padded_histories(queries, length=self.contents.history_length)
         window = self._window_features(queries.user_ids, queries.ts)
-        return self.tower(histories.item_rows, histories.age_s, window)
+        return self.tower(histories.item_rows, histories.age_s, histories.watch_ratio, window)
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
         """(Q, n_items), as every `Recommender`."""

@@ -14,6 +14,8 @@ from recbench.tables.vocabulary import Vocabulary
 __all__ = ["InteractionLog", "Queries"]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+LONGEST_WATCH = 2.0  # lengths: an item may be watched again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +30,7 @@ class InteractionLog:
     user_rows: Ints
     item_rows: Ints  # never -1: events of items outside the vocabulary are left out
     ts: Ints  # microseconds since the epoch, UTC
+    watch_ratio: Floats  # watched share of the item's length, -1 where unknown
 
     @classmethod
     def from_events(
@@ -40,7 +43,8 @@ class InteractionLog:
         """The clicked rows of canonical ``events``.
 
         Args:
-            events: canonical; ``clicked`` may be absent, then every row counts.
+            events: canonical; ``clicked`` may be absent, then every row counts;
+                ``watch_ratio`` may be, then it is unknown.
             items: the catalogue; events of other items are dropped. Default: every item clicked.
             users: rows to use. Default: every user with a click. Events of other users are dropped.
         """
@@ -52,7 +56,8 @@ class InteractionLog:
         ts = events[c.TS].dt.epoch("us").to_numpy()
         kept = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
         order = kept[np.lexsort((ts[kept], user_rows[kept]))]
-        return cls(users, items, user_rows[order], item_rows[order], ts[order])
+        watched = _watch_ratios(events)[order]
+        return cls(users, items, user_rows[order], item_rows[order], ts[order], watched)
 
     def __len__(self) -> int:
         """The number of interactions."""
@@ -72,7 +77,7 @@ class InteractionLog:
         starts = np.searchsorted(self.user_rows, rows, side="left")
         last = np.searchsorted(self.user_rows, rows, side="right")
         ends = np.where(rows < 0, starts, _first_not_before(self.ts, starts, last, at))
-        return Queries(ids, at, self.items, self.item_rows, self.ts, starts, ends)
+        return Queries(ids, at, self, starts, ends)
 
     def matrix(self) -> sparse.csr_matrix:
         """(n_users, n_items) float32; 1 where the user clicked the item at least once."""
@@ -85,19 +90,22 @@ class InteractionLog:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Queries:
-    """Q requests; the history of query q is ``log_item_rows[starts[q]:ends[q]]``, oldest first."""
+    """Q requests; the history of query q is ``log[starts[q]:ends[q]]``, oldest first."""
 
     user_ids: Ints  # (Q,) outside ids
     ts: Ints  # (Q,) microseconds since the epoch, UTC: when the list is asked for
-    items: Vocabulary
-    log_item_rows: Ints  # (N,) shared by all queries
-    log_ts: Ints  # (N,)
+    log: InteractionLog  # shared by all queries
     starts: Ints  # (Q,)
     ends: Ints  # (Q,)
 
     def __len__(self) -> int:
         """The number of queries."""
         return len(self.user_ids)
+
+    @property
+    def items(self) -> Vocabulary:
+        """The catalogue."""
+        return self.log.items
 
     @property
     def lengths(self) -> Ints:
@@ -112,13 +120,7 @@ class Queries:
     def take(self, which: Ints | slice | npt.NDArray[np.bool_]) -> "Queries":
         """The chosen queries, in the chosen order; the log behind them is shared."""
         return Queries(
-            self.user_ids[which],
-            self.ts[which],
-            self.items,
-            self.log_item_rows,
-            self.log_ts,
-            self.starts[which],
-            self.ends[which],
+            self.user_ids[which], self.ts[which], self.log, self.starts[which], self.ends[which]
         )
 
     def matrix(self) -> sparse.csr_matrix:
@@ -126,12 +128,19 @@ class Queries:
         lengths = self.lengths
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
-        flat = self.log_item_rows[np.repeat(self.starts, lengths) + within]
+        flat = self.log.item_rows[np.repeat(self.starts, lengths) + within]
         ones = np.ones(len(flat), dtype=np.float32)
         matrix = sparse.csr_matrix((ones, flat, indptr), shape=(len(self), len(self.items)))
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
         return matrix
+
+
+def _watch_ratios(events: pl.DataFrame) -> Floats:
+    if c.WATCH_RATIO not in events.columns:
+        return np.full(len(events), -1.0, dtype=np.float32)
+    ratio = events[c.WATCH_RATIO].cast(pl.Float32).clip(0.0, LONGEST_WATCH).fill_null(-1.0)
+    return ratio.to_numpy()
 
 
 def _first_not_before(sorted_ts: Ints, low: Ints, high: Ints, at: Ints) -> Ints:

@@ -2,56 +2,46 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from recbench.features.history import padded_histories
-from recbench.models.candidate_features import CandidateFeatures
+from recbench.models.candidate_features import CandidateHistory
+from recbench.models.encoders.layout import Packed
+from recbench.training.batch import Batch, Points
 from recbench.training.examples import Examples, ranges
+from recbench.training.target_shares import TargetShares
 
-__all__ = ["Batch", "Batches", "EndlessBatches"]
+__all__ = ["Batches", "EndlessBatches"]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+MICROSECONDS = 1e6
 
 
-class Batch(NamedTuple):
-    """B queries against C candidates; N distinct items occur in either."""
-
-    item_rows: Tensor  # (N,) the items to encode
-    id_kept: Tensor  # (N, 1) float 0 or 1: whether the id is seen, or content alone
-    candidate_at: Tensor  # (C,) positions in item_rows
-    candidate_features: Tensor  # (C, F)
-    candidate_log_prior: Tensor  # (C,)
-    log_q: Tensor  # (C,)
-    history_at: Tensor  # (B, L) positions in item_rows, 0 where padded
-    history_held: Tensor  # (B, L) float 0 or 1
-    history_age_s: Tensor  # (B, L)
-    window_features: Tensor  # (B, W)
-    targets: Tensor  # (B,) columns of the candidates
-    hits: Tensor  # (B, C) bool, not to be used as negatives
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Batches:
     """How steps are drawn from examples.
 
     A batch holds examples of one cut, so that its candidates share one snapshot. Candidates are
-    the batch's targets (in-batch negatives) and ``n_uniform`` items drawn alike.
+    the batch's targets (in-batch negatives, up to ``batch_size`` of them) and ``n_uniform`` items
+    drawn alike.
     """
 
     examples: Examples
-    candidates: CandidateFeatures
-    window_features: npt.NDArray[np.float32]  # (E, W)
-    target_shares: npt.NDArray[np.float32]  # (S, n_items)
+    candidates: CandidateHistory
+    request_windows: Floats  # (E, W) as of each example's request; (0, W) with `every_position`
+    click_windows: Floats  # (N, W) as of each click of the log; (0, W) where not needed
+    shares: TargetShares
     batch_size: int
     n_uniform: int
     history_length: int
     id_dropout: float
     repeats: bool  # whether items of the history stay negatives
+    inner: bool  # whether the next events within histories are targets, too
     seed: int
 
     def epoch(self, number: int) -> list[Ints]:
@@ -73,6 +63,12 @@ class Batches:
         counts = np.bincount(self.examples.cut_of)
         return int((-(-counts // self.batch_size)).sum())
 
+    @cached_property
+    def _seen_ends(self) -> Ints:
+        """(N,) for each click of the log: the end of what its user had clicked strictly before."""
+        log = self.examples.log
+        return log.queries(log.users.ids[log.user_rows], log.ts).ends
+
     def from_step(self, step: int) -> Iterator[Batch]:
         """Batch ``step`` and all after it, without end."""
         while True:
@@ -82,50 +78,121 @@ class Batches:
                 step += 1
 
     def batch(self, which: Ints, rng: np.random.Generator) -> Batch:
-        """The chosen examples, each with one of its clicks as target."""
-        examples, log = self.examples, self.examples.log
-        starts, ends = examples.target_starts[which], examples.target_ends[which]
-        targets = log.item_rows[
-            starts + (rng.random(len(which)) * (ends - starts)).astype(np.int64)
-        ]
-        uniform = rng.integers(0, len(log.items), size=self.n_uniform)
-        drawn = np.concatenate([targets, uniform])
-        cut = int(examples.cut_of[which[0]])
-        share = self.target_shares[cut, drawn]
-        log_q = np.log((len(which) * share + self.n_uniform / len(log.items)) / len(drawn))
-        histories = padded_histories(examples.queries(which), length=self.history_length)
-        needed = np.concatenate([drawn, np.maximum(histories.item_rows, 0).ravel()])
-        item_rows, at = np.unique(needed, return_inverse=True)
-        return _tensors(
-            item_rows=item_rows,
-            id_kept=(rng.random((len(item_rows), 1)) >= self.id_dropout).astype(np.float32),
-            candidate_at=at[: len(drawn)],
-            candidate_features=self.candidates.features[cut, drawn],
-            candidate_log_prior=self.candidates.log_prior[cut, drawn],
-            log_q=log_q.astype(np.float32),
-            history_at=at[len(drawn) :].reshape(histories.item_rows.shape),
-            history_held=(histories.item_rows >= 0).astype(np.float32),
-            history_age_s=histories.age_s,
-            window_features=self.window_features[which],
-            targets=np.arange(len(which)),
-            hits=self._hits(which, drawn),
+        """The chosen examples: each with one of its clicks as target, or with all of them."""
+        log, cut = self.examples.log, int(self.examples.cut_of[which[0]])
+        starts = np.maximum(self.examples.starts[which], self._ends(which) - self.history_length)
+        history, event = ranges(starts, self._ends(which))
+        points = self._points(which, starts, rng)
+        inner = self._inner(which, starts) if self.inner else None
+        drawn = self._drawn(log.item_rows[points.target], rng)
+        parts = [drawn, log.item_rows[event], log.item_rows[points.target]]
+        if inner is not None:
+            parts.append(log.item_rows[inner.target])
+        item_rows, at = np.unique(np.concatenate(parts), return_inverse=True)
+        places = np.split(at, np.cumsum([len(part) for part in parts])[:-1])
+        found = self.candidates.at(int(self.examples.cuts[cut]), item_rows)
+        log_q = self._log_q(cut, item_rows, n_drawn=len(drawn))
+        age = (self.examples.query_ts[which][history] - log.ts[event]) / MICROSECONDS
+        return Batch(
+            item_rows=torch.from_numpy(item_rows),
+            id_kept=_tensor(rng.random((len(item_rows), 1)) >= self.id_dropout),
+            candidate_at=torch.from_numpy(places[0]),
+            candidate_features=_tensor(found.features[places[0]]),
+            candidate_log_prior=_tensor(found.log_prior[places[0]]),
+            log_q=_tensor(log_q[places[0]]),
+            hits=torch.from_numpy(self._hits(which, drawn)),
+            event_at=torch.from_numpy(places[1]),
+            layout=Packed.of(torch.from_numpy(self._ends(which) - starts)),
+            age_s=_tensor(age),
+            watch_ratio=_tensor(log.watch_ratio[event]),
+            points=points.tensors(places[2], log_q),
+            target_features=_tensor(found.features[places[2]]),
+            target_log_prior=_tensor(found.log_prior[places[2]]),
+            inner=None if inner is None else inner.tensors(places[3], log_q),
         )
+
+    def _ends(self, which: Ints) -> Ints:
+        return self.examples.ends[which]
+
+    def _points(self, which: Ints, starts: Ints, rng: np.random.Generator) -> "_Places":
+        """The requests of the examples: one each, or one before every target."""
+        examples, ends = self.examples, self._ends(which)
+        first, last = examples.target_starts[which], examples.target_ends[which]
+        if examples.every_position:
+            return self._next_events(starts, ends, first, last)
+        target = first + (rng.random(len(which)) * (last - first)).astype(np.int64)
+        gap = examples.query_ts[which] - examples.log.ts[ends - 1]
+        after = np.cumsum(ends - starts) - 1
+        history = np.arange(len(which))
+        return _Places(target, after, gap, history, self.request_windows[which])
+
+    def _inner(self, which: Ints, starts: Ints) -> "_Places":
+        """The events of the histories as targets, each after what was strictly before it."""
+        ends = self._ends(which)
+        return self._next_events(starts, ends, starts + 1, ends)
+
+    def _next_events(self, starts: Ints, ends: Ints, first: Ints, last: Ints) -> "_Places":
+        """Targets ``first`` to ``last`` of histories ``starts`` to ``ends`` that see an event."""
+        log = self.examples.log
+        history, target = ranges(first, np.maximum(first, last))
+        seen = self._seen_ends[target] - 1  # the place in the log of the last event that is seen
+        kept = seen >= starts[history]
+        history, target, seen = history[kept], target[kept], seen[kept]
+        offset = np.cumsum(ends - starts) - (ends - starts)
+        after = offset[history] + seen - starts[history]
+        gap = log.ts[target] - log.ts[seen]
+        return _Places(target, after, gap, history, self.click_windows[target])
+
+    def _drawn(self, targets: Ints, rng: np.random.Generator) -> Ints:
+        """(C,) in-batch negatives, then uniform ones."""
+        if len(targets) > self.batch_size:
+            targets = rng.choice(targets, size=self.batch_size, replace=False)
+        n_items = len(self.examples.log.items)
+        return np.concatenate([targets, rng.integers(0, n_items, size=self.n_uniform)])
+
+    def _log_q(self, cut: int, item_rows: Ints, *, n_drawn: int) -> Floats:
+        """(N,) log of each item's expected share of the draws."""
+        n_targets, n_items = n_drawn - self.n_uniform, len(self.examples.log.items)
+        expected = n_targets * self.shares.at(cut, item_rows) + self.n_uniform / n_items
+        floor = np.finfo(np.float32).tiny
+        return np.log(np.maximum(expected / n_drawn, floor)).astype(np.float32)
 
     def _hits(self, which: Ints, drawn: Ints) -> npt.NDArray[np.bool_]:
         """(B, C) true where a candidate is another positive, or hidden by the history."""
         examples = self.examples
         starts = examples.target_starts[which] if self.repeats else examples.starts[which]
-        owner, at = ranges(starts, examples.target_ends[which])
+        ends = examples.target_ends[which]
+        if self.repeats and examples.every_position:
+            ends = starts  # what comes later may be shown now, and what came before again
+        owner, at = ranges(starts, ends)
         distinct, column = np.unique(drawn, return_inverse=True)
         own = examples.log.item_rows[at]
         place = np.minimum(np.searchsorted(distinct, own), len(distinct) - 1)
         found = distinct[place] == own
         marked = np.zeros((len(which), len(distinct)), dtype=np.bool_)
         marked[owner[found], place[found]] = True
-        marked[np.arange(len(which)), column[: len(which)]] = True  # the target drawn again
-        hits = marked[:, column]
-        hits[np.arange(len(which)), np.arange(len(which))] = False
-        return hits
+        return marked[:, column]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Requests as places in the log and in the batch's run of events."""
+
+    target: Ints  # (P,) place in the log
+    after: Ints  # (P,) place in the run of events
+    gap_us: Ints  # (P,)
+    history: Ints  # (P,)
+    window: Floats  # (P, W)
+
+    def tensors(self, target_at: Ints, log_q: Floats) -> Points:
+        return Points(
+            torch.from_numpy(self.after),
+            _tensor(self.gap_us / MICROSECONDS),
+            _tensor(self.window),
+            torch.from_numpy(self.history),
+            torch.from_numpy(target_at),
+            _tensor(log_q[target_at]),
+        )
 
 
 class EndlessBatches(Iterable[Batch]):
@@ -141,5 +208,5 @@ class EndlessBatches(Iterable[Batch]):
         return self.batches.from_step(self.first_step)
 
 
-def _tensors(**arrays: npt.NDArray[Any]) -> Batch:
-    return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+def _tensor(array: npt.NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32))

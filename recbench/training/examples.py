@@ -3,7 +3,7 @@
 Everything is positions in one `InteractionLog`; nothing is copied.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -22,8 +22,12 @@ def first_clicks(log: InteractionLog) -> InteractionLog:
     pairs = log.user_rows * len(log.items) + log.item_rows
     _, first = np.unique(pairs, return_index=True)  # the log is in time order within a user
     kept = np.sort(first)
-    return InteractionLog(
-        log.users, log.items, log.user_rows[kept], log.item_rows[kept], log.ts[kept]
+    return replace(
+        log,
+        user_rows=log.user_rows[kept],
+        item_rows=log.item_rows[kept],
+        ts=log.ts[kept],
+        watch_ratio=log.watch_ratio[kept],
     )
 
 
@@ -34,11 +38,12 @@ class Examples:
     log: InteractionLog
     cuts: Ints  # (S,) ascending, microseconds: when candidate features were taken
     cut_of: Ints  # (E,) index into cuts
-    query_ts: Ints  # (E,) when the list is asked for
+    query_ts: Ints  # (E,) when the list is asked for; with `every_position` for the last time
     starts: Ints  # (E,) history from here …
     ends: Ints  # (E,) … to before here
-    target_starts: Ints  # (E,) one of the clicks from here …
-    target_ends: Ints  # (E,) … to before here is the target
+    target_starts: Ints  # (E,) the targets are the clicks from here …
+    target_ends: Ints  # (E,) … to before here
+    every_position: bool  # each target after what was there before it; else one of them, drawn
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -65,7 +70,7 @@ class Examples:
             ends = before.ends[rows]
             parts.append((*at, before.starts[rows], ends, ends, after.ends[rows]))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return cls(log, cuts, *_not_empty(columns, log))
+        return cls._of_one_target(log, cuts, columns)
 
     @classmethod
     def of_next_events(cls, log: InteractionLog, *, cuts: Ints) -> Self:
@@ -78,40 +83,62 @@ class Examples:
         Raises:
             InputError: no user has two clicks after the first cut.
         """
-        queries = log.queries(log.users.ids[log.user_rows], log.ts)
-        cut_of = np.searchsorted(cuts, log.ts, side="right") - 1
-        at = np.flatnonzero(queries.is_known & (cut_of >= 0))
-        starts, ends = queries.starts[at], queries.ends[at]
-        columns = [cut_of[at], log.ts[at], starts, ends, at, at + 1]
-        return cls(log, cuts, *_not_empty(columns, log))
+        at, cut_of, queries = _next_events(log, cuts)
+        columns = [cut_of, log.ts[at], queries.starts, queries.ends, at, at + 1]
+        return cls._of_one_target(log, cuts, columns)
+
+    @classmethod
+    def of_sequences(cls, log: InteractionLog, *, cuts: Ints, length: int) -> Self:
+        """The same clicks as ``of_next_events``, up to ``length`` of a user and cut together.
+
+        Args:
+            log: the clicks.
+            cuts: (S,) ascending; candidates are as of the last cut before the click.
+            length: L, targets of one example.
+
+        Raises:
+            InputError: no user has two clicks after the first cut.
+        """
+        at, cut_of, queries = _next_events(log, cuts)
+        columns = _not_empty([at, cut_of, queries.starts, queries.ends], log)
+        at, cut_of, starts, ends = columns
+        joined = (np.diff(at) == 1) & (np.diff(cut_of) == 0) & (np.diff(starts) == 0)
+        run = np.concatenate([[0], np.cumsum(~joined)])
+        within = np.arange(len(at)) - np.searchsorted(run, run)  # place in the run
+        first = np.flatnonzero(within % length == 0)
+        last = np.append(first[1:], len(at)) - 1
+        return cls(
+            log,
+            cuts,
+            cut_of[first],
+            log.ts[at[last]],
+            starts[first],
+            ends[last],
+            at[first],
+            at[last] + 1,
+            every_position=True,
+        )
+
+    @classmethod
+    def _of_one_target(cls, log: InteractionLog, cuts: Ints, columns: list[Ints]) -> Self:
+        cut_of, query_ts, starts, ends, target_starts, target_ends = _not_empty(columns, log)
+        return cls(
+            log,
+            cuts,
+            cut_of,
+            query_ts,
+            starts,
+            ends,
+            target_starts,
+            target_ends,
+            every_position=False,
+        )
 
     def queries(self, which: Ints) -> Queries:
         """The chosen examples' requests."""
         log = self.log
         user_ids = log.users.ids[log.user_rows[self.target_starts[which]]]
-        return Queries(
-            user_ids,
-            self.query_ts[which],
-            log.items,
-            log.item_rows,
-            log.ts,
-            self.starts[which],
-            self.ends[which],
-        )
-
-    def target_shares(self) -> npt.NDArray[np.float32]:
-        """(S, n_items) the chance of each item to be a random example's target, by cut."""
-        shares = np.zeros((len(self.cuts), len(self.log.items)), dtype=np.float32)
-        for number in range(len(self.cuts)):
-            which = np.flatnonzero(self.cut_of == number)
-            if len(which):
-                owner, at = ranges(self.target_starts[which], self.target_ends[which])
-                width = self.target_ends[which] - self.target_starts[which]
-                weight = 1.0 / width[owner] / len(which)
-                shares[number] = np.bincount(
-                    self.log.item_rows[at], weights=weight, minlength=shares.shape[1]
-                )
-        return shares
+        return Queries(user_ids, self.query_ts[which], log, self.starts[which], self.ends[which])
 
 
 def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -120,6 +147,14 @@ def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
     owner = np.repeat(np.arange(len(starts)), lengths)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return owner, starts[owner] + within
+
+
+def _next_events(log: InteractionLog, cuts: Ints) -> tuple[Ints, Ints, Queries]:
+    """Clicks with something strictly before, as places in the log; their cuts, what was before."""
+    queries = log.queries(log.users.ids[log.user_rows], log.ts)
+    cut_of = np.searchsorted(cuts, log.ts, side="right") - 1
+    at = np.flatnonzero(queries.is_known & (cut_of >= 0))
+    return at, cut_of[at], queries.take(at)
 
 
 def _not_empty(columns: list[Ints], log: InteractionLog) -> list[Ints]:

@@ -12,7 +12,8 @@ import torch
 
 from recbench.errors import InputError, JobError
 from recbench.models.two_tower import TwoTower
-from recbench.training.batches import Batch, Batches, EndlessBatches
+from recbench.training.batch import Batch
+from recbench.training.batches import Batches, EndlessBatches
 from recbench.training.checkpoints import CheckpointEvery, WholeFileCheckpointIO
 from recbench.training.module import TwoTowerModule
 from recbench.training.progress import EvaluateEvery, TrainingProgress
@@ -40,6 +41,7 @@ def fit(
     weight_decay: float = 1e-4,
     warmup_steps: int = 20,
     average_decay: float = 0.98,
+    inner_weight: float = 0.0,
     accelerator: Accelerator = "cpu",
     evaluate: Callable[[Any], float] | None = None,
     evaluate_every: int = 20,
@@ -61,6 +63,7 @@ def fit(
         weight_decay: of AdamW.
         warmup_steps: at least 1.
         average_decay: per step, of the moving average of weights that is returned.
+        inner_weight: of the loss of next events within histories, where batches have them.
         accelerator: ``"gpu"`` is one CUDA device; never chosen by itself.
         evaluate: a measure that should grow; the returned towers are the best by it.
         evaluate_every: steps between measures.
@@ -84,6 +87,7 @@ def fit(
         weight_decay=weight_decay,
         warmup_steps=warmup_steps,
         average_decay=average_decay,
+        inner_weight=inner_weight,
     )
     watch = None
     callbacks: list[lightning.Callback] = [TrainingProgress(label), _StopOnNaN()]

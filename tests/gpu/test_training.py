@@ -7,7 +7,6 @@ import torch
 from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
-from recbench.training.batches import Batch
 from recbench.training.fit import fit
 from recbench.training.module import batch_loss
 
@@ -41,7 +40,7 @@ def test_the_loss_of_a_batch_is_that_of_the_cpu(data, settings, batches):
     towers = new_towers(data, settings)
     batch = next(batches.from_step(0))
     expected = batch_loss(towers, batch).item()
-    moved = Batch(*(tensor.cuda() for tensor in batch))
+    moved = batch.to(torch.device("cuda"))
     assert batch_loss(towers.cuda(), moved).item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -53,7 +53,7 @@ def test_histories_match_a_naive_loop(events, asked):
     for q, (user, second) in enumerate(asked):
         before = START + timedelta(seconds=second)
         naive = [r["item_id"] for r in ordered if r["user_id"] == user and r["ts"] < before]
-        rows = queries.log_item_rows[queries.starts[q] : queries.ends[q]]
+        rows = queries.log.item_rows[queries.starts[q] : queries.ends[q]]
         assert log.items.ids[rows].tolist() == naive
         assert set(queries.matrix()[[q]].indices) == set(log.items.rows(naive))
 

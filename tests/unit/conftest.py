@@ -1,5 +1,7 @@
 """A tiny study that tests of models, training, export and jobs share."""
 
+from dataclasses import replace
+
 import pytest
 
 TINY_STEPS = 30
@@ -40,6 +42,30 @@ def tiny_batches(tiny_data, tiny_arguments):
     from recbench.jobs.build import batches_for
 
     return batches_for(tiny_data, tiny_data.events, **tiny_arguments)
+
+
+@pytest.fixture(scope="session")
+def inner_batches(tiny_data, tiny_arguments):
+    """Batches that train on the next events within histories, too."""
+    from recbench.jobs.build import batches_for
+
+    return batches_for(tiny_data, tiny_data.events, **with_encoder(tiny_arguments, inner=1.0))
+
+
+@pytest.fixture(scope="session")
+def sequence_batches(tiny_data, tiny_arguments):
+    """Batches of a session log: every position of a sequence is a request."""
+    from recbench.jobs.build import batches_for
+
+    sessions = replace(tiny_data, protocol="next_in_session")
+    return batches_for(sessions, sessions.events, **with_encoder(tiny_arguments))
+
+
+def with_encoder(arguments, *, inner=0.0):
+    experiment = arguments["experiment"]
+    towers = replace(experiment.towers, encoder="gru", n_layers=1)
+    training = replace(experiment.training, inner_weight=inner)
+    return arguments | {"experiment": replace(experiment, towers=towers, training=training)}
 
 
 @pytest.fixture(scope="session")

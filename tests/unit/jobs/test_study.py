@@ -113,7 +113,7 @@ def test_sessions_are_examined_event_by_event_with_their_prefix(tiny_data):
     exam = Exam.of(sessions, past=study.split.past, test=study.split.test, at=0, items=items, k=5)
     assert len(exam.queries) == exam.test["user_id"].n_unique() == len(exam.test)
     last = exam.queries.ends - 1
-    assert (exam.queries.log_ts[last] < exam.queries.ts).all()
+    assert (exam.queries.log.ts[last] < exam.queries.ts).all()
     assert exam.repeats
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recbench.models.candidate_features import candidate_features
+from recbench.models.candidate_features import CandidateHistory
 from recbench.tables.queries import InteractionLog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,12 +29,20 @@ def log():
 def test_features_are_as_of_each_instant_and_see_nothing_later(log):
     start = int(START.timestamp()) * 1_000_000
     at = np.array([start + DAY_US, start + 2 * DAY_US])
-    found = candidate_features(log, at, half_lives_s=[86_400.0], prior_half_life_s=2 * 86_400.0)
+    history = CandidateHistory(log, half_lives_s=[86_400.0], prior_half_life_s=2 * 86_400.0)
+    first, second = (history.at(int(instant), np.array([0, 1])) for instant in at)
     # item 10 clicked on day 0; item 20 on day 1, which is not before the first instant
-    assert found.popularity[0] == pytest.approx([2 ** (-1 / 2), 0.0])
-    assert found.popularity[1] == pytest.approx([2**-1.0, 2 ** (-1 / 2)])
-    assert found.log_prior[0] == pytest.approx(np.log([2 ** (-1 / 2) + 0.01, 0.01]))
+    assert first.popularity == pytest.approx([2 ** (-1 / 2), 0.0])
+    assert second.popularity == pytest.approx([2**-1.0, 2 ** (-1 / 2)])
+    assert first.log_prior == pytest.approx(np.log([2 ** (-1 / 2) + 0.01, 0.01]))
     # columns: log popularity (half-life a day), log age in days, is new
-    assert found.features[0, 0] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
-    assert found.features[0, 1] == pytest.approx([np.log(0.01) / 3, 0.0, 1.0])
-    assert found.features[1, 1] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
+    assert first.features[0] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
+    assert first.features[1] == pytest.approx([np.log(0.01) / 3, 0.0, 1.0])
+    assert second.features[1] == pytest.approx([np.log(0.51) / 3, np.log(2) / 3, 0.0])
+
+
+def test_candidates_are_answered_in_the_order_asked(log):
+    history = CandidateHistory(log, half_lives_s=[86_400.0], prior_half_life_s=86_400.0)
+    at = int(START.timestamp()) * 1_000_000 + 3 * DAY_US
+    both, backwards = history.at(at, np.array([0, 1])), history.at(at, np.array([1, 0, 1]))
+    assert np.array_equal(backwards.features, both.features[[1, 0, 1]])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,15 +35,7 @@ def test_a_fresher_history_changes_the_answer(tiny_fit):
     user = tiny_fit.log.users.ids[:1]
     late = tiny_fit.log.queries(user, tiny_fit.at)
     early = late.take(slice(0, 1))
-    early = type(early)(
-        early.user_ids,
-        early.ts,
-        early.items,
-        early.log_item_rows,
-        early.log_ts,
-        early.starts,
-        early.ends - 3,
-    )
+    early = replace(early, ends=early.ends - 3)
     assert not np.allclose(
         tiny_fit.model.score_items(late), tiny_fit.model.score_items(early), atol=1e-4
     )

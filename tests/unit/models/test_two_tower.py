@@ -1,12 +1,10 @@
-import math
-
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from recbench.models.content import ItemContent, TokenField
-from recbench.models.two_tower import CandidateTower, QueryTower, TwoTower
+from recbench.models.two_tower import CandidateTower, ItemEncoder
 from recbench.tables.vocabulary import Vocabulary
 
 
@@ -36,46 +34,20 @@ def test_untrained_candidates_carry_the_log_prior_as_their_last_dimension():
     torch.testing.assert_close(embedded[:, :-1].norm(dim=1), torch.ones(5))
 
 
-def test_untrained_queries_have_unit_taste_and_prior_weight_one():
-    tower = QueryTower(n_window_features=2, embedding_dim=4, hidden_dim=8)
-    held = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
-    embedded = tower(torch.randn(2, 2, 4), held, torch.zeros(2, 2), torch.zeros(2, 2))
-    torch.testing.assert_close(embedded[:, :-1].norm(dim=1), torch.ones(2))  # temperature 1
-    torch.testing.assert_close(embedded[:, -1], torch.ones(2))
-
-
-def test_padded_places_do_not_change_a_query():
-    tower = QueryTower(n_window_features=1, embedding_dim=4, hidden_dim=8)
-    encoded, held = torch.randn(1, 3, 4), torch.tensor([[0.0, 1.0, 1.0]])
-    age, window = torch.tensor([[9e9, 60.0, 5.0]]), torch.ones(1, 1)
-    other = encoded.clone()
-    other[0, 0] = 1e3
-    torch.testing.assert_close(
-        tower(encoded, held, age, window), tower(other, held, torch.tensor([[0.0, 60, 5]]), window)
-    )
-
-
-def test_the_temperature_never_falls_below_its_floor():
-    tower = QueryTower(n_window_features=1, embedding_dim=4, hidden_dim=8)
-    with torch.no_grad():
-        tower.log_temperature.fill_(math.log(1e-6))
-    assert tower.temperature.item() == pytest.approx(0.05)
-
-
 def test_an_item_without_its_id_is_its_content(content):
-    towers = TwoTower(3, content, n_features=3, n_window_features=1, embedding_dim=4)
+    encoder = ItemEncoder(3, content, embedding_dim=4)
     rows = torch.tensor([0, 1])
-    dropped = towers.items(rows, torch.zeros(2, 1))
+    dropped = encoder(rows, torch.zeros(2, 1))
     # both have the one category A, and no title word
     torch.testing.assert_close(dropped[0], dropped[1])
-    torch.testing.assert_close(dropped[0], towers.items.category.weight[1])
-    assert not torch.allclose(towers.items(rows)[0], towers.items(rows)[1])
+    torch.testing.assert_close(dropped[0], encoder.category.weight[1])
+    assert not torch.allclose(encoder(rows)[0], encoder(rows)[1])
 
 
 def test_one_seed_gives_one_set_of_weights(content):
     def weights():
         torch.manual_seed(3)
-        return TwoTower(3, content, n_features=3, n_window_features=1).state_dict()
+        return ItemEncoder(3, content, embedding_dim=4).state_dict()
 
     first, second = weights(), weights()
     assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -30,9 +30,10 @@ def test_batch_and_length_are_free(tiny_fit, exported, batch, length):
     rows = rng.integers(-1, n_items, (batch, length))
     age = rng.random((batch, length), dtype=np.float32) * 1e6
     window = rng.random((batch, 2), dtype=np.float32)
-    found = OnnxQueryTower(exported, n_items=n_items)(rows, age, window)
+    watched = rng.random((batch, length), dtype=np.float32)
+    found = OnnxQueryTower(exported, n_items=n_items)(rows, age, watched, window)
     with torch.no_grad():
-        inputs = (torch.from_numpy(array) for array in (rows, age, window))
+        inputs = (torch.from_numpy(array) for array in (rows, age, watched, window))
         expected = tiny_fit.model.query_tower(*inputs).numpy()
     assert found == pytest.approx(expected, abs=1e-5)
 

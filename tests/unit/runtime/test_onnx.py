@@ -1,5 +1,7 @@
 """What is refused as a query tower, and what it answers."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -11,13 +13,13 @@ from recbench.runtime.onnx import INPUTS, OnnxQueryTower
 
 def write_tower(path, names=INPUTS):
     """Answers with the window features."""
-    types = (TensorProto.INT64, TensorProto.FLOAT, TensorProto.FLOAT)
+    types = [TensorProto.INT64] + [TensorProto.FLOAT] * (len(names) - 1)
     inputs = [
         helper.make_tensor_value_info(name, kind, ["B", None])
         for name, kind in zip(names, types, strict=True)
     ]
     output = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["B", None])
-    node = helper.make_node("Identity", [names[2]], ["out"])
+    node = helper.make_node("Identity", [names[-1]], ["out"])
     graph = helper.make_graph([node], "toy", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, path)
@@ -26,7 +28,8 @@ def write_tower(path, names=INPUTS):
 
 def request(*rows):
     rows = np.array([rows], dtype=np.int64)
-    return rows, np.zeros(rows.shape, np.float32), np.array([[0.5, 2.0]], np.float32)
+    zeros = np.zeros(rows.shape, np.float32)
+    return rows, zeros, zeros, np.array([[0.5, 2.0]], np.float32)
 
 
 def test_it_answers_with_the_models_output(tmp_path):
@@ -46,12 +49,20 @@ def test_item_rows_outside_the_catalogue_are_refused(tmp_path, row, bounds):
         tower(*request(row))
 
 
-@pytest.mark.parametrize(("ages", "windows"), [((2, 1), (2, 2)), ((2, 3), (1, 2))])
-def test_shapes_that_do_not_belong_together_are_refused(tmp_path, ages, windows):
+def test_what_a_tower_does_not_look_at_is_not_given_to_it(tmp_path):
+    names = ["history_rows", "history_age_s", "window_features"]
+    tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx", names), n_items=3)
+    assert tower(*request(-1, 0, 2)).tolist() == [[0.5, 2.0]]
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2, 1), (2, 3), (2, 2)), ((2, 3), (2, 4), (2, 2)), ((2, 3), (2, 3), (1, 2))]
+)
+def test_shapes_that_do_not_belong_together_are_refused(tmp_path, shapes):
     tower = OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3)
-    told = rf"histories \(2, 3\), got \({ages[0]}, {ages[1]}\) and \({windows[0]}, {windows[1]}\)"
-    with pytest.raises(InputError, match=told):
-        tower(np.zeros((2, 3), np.int64), np.zeros(ages, np.float32), np.ones(windows, np.float32))
+    told = "histories (2, 3), got {}, {} and {}".format(*shapes)
+    with pytest.raises(InputError, match=re.escape(told)):
+        tower(np.zeros((2, 3), np.int64), *(np.zeros(shape, np.float32) for shape in shapes))
 
 
 def test_a_model_with_other_inputs_is_no_query_tower(tmp_path):

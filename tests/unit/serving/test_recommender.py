@@ -140,7 +140,7 @@ def test_contents_are_read_as_written(seal_toy):
 def test_a_release_whose_tower_knows_fewer_items_is_never_asked_beyond_them(seal_toy):
     tower = OnnxQueryTower(seal_toy().release.path("query_tower.onnx"), n_items=2)
     with pytest.raises(InputError, match=r"lie in \[-1, 2\), got -1 to 3"):
-        tower(np.array([[-1, 3]]), np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
+        tower(np.array([[-1, 3]]), *[np.zeros((1, 2), np.float32)] * 3)
 
 
 def test_a_release_without_a_file_that_serving_needs_says_which(seal_toy):

@@ -32,7 +32,7 @@ def log():
 
 
 def history(queries, query):
-    rows = queries.log_item_rows[queries.starts[query] : queries.ends[query]]
+    rows = queries.log.item_rows[queries.starts[query] : queries.ends[query]]
     return queries.items.ids[rows].tolist()
 
 

@@ -69,11 +69,22 @@ def test_first_clicks_drop_repeats_and_keep_order():
     assert log.users.ids[log.user_rows].tolist() == [1, 1, 2]
 
 
-def test_target_shares_are_chances_that_add_up_by_cut():
-    log = log_of((1, 10, 0), (1, 20, 3), (1, 30, 4), (2, 10, 0), (2, 20, 3))
-    examples = Examples.at_pseudo_cuts(log, cuts=np.array([US + HOUR_US]), horizon_us=9 * HOUR_US)
-    # user 1 draws 20 or 30, user 2 always 20: 20 has (1/2 + 1) / 2, 30 has 1/4
-    assert examples.target_shares()[0].tolist() == pytest.approx([0.0, 0.75, 0.25])
+def test_sequences_hold_runs_of_targets_of_one_user_and_cut():
+    log = log_of((1, 10, 0), (1, 20, 1), (1, 30, 2), (1, 40, 3), (1, 50, 9), (2, 10, 0), (2, 20, 1))
+    cuts = np.array([US, US + 5 * HOUR_US])
+    examples = Examples.of_sequences(log, cuts=cuts, length=2)
+    # user 1 has targets 20 30 | 40 before the second cut and 50 after it; user 2 has 20
+    ids = log.items.ids[log.item_rows]
+    ranged = zip(examples.target_starts, examples.target_ends, strict=True)
+    assert [ids[a:b].tolist() for a, b in ranged] == [[20, 30], [40], [50], [20]]
+    assert examples.cut_of.tolist() == [0, 0, 1, 0]
+    histories = zip(examples.starts, examples.ends, strict=True)
+    assert [ids[a:b].tolist() for a, b in histories] == [
+        [10, 20],
+        [10, 20, 30],
+        [10, 20, 30, 40],
+        [10],
+    ]
 
 
 def test_ranges_list_every_position_with_its_owner():

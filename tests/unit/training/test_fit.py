@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,9 +131,12 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny_towers, tiny_batches):
-    broken = tiny_batches.candidates.log_prior.copy()
-    broken[:] = math.nan
-    batches = replace(tiny_batches, candidates=replace(tiny_batches.candidates, log_prior=broken))
+    class Broken:
+        def at(self, instant, item_rows):
+            found = tiny_batches.candidates.at(instant, item_rows)
+            return found._replace(log_prior=np.full_like(found.log_prior, math.nan))
+
+    batches = replace(tiny_batches, candidates=Broken())
     with pytest.raises(JobError, match="became nan at step 1"):
         fit(tiny_towers(), batches, max_steps=5)
 

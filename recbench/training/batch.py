@@ -1,0 +1,53 @@
+"""One training batch: events of histories, requests after them, targets, shared candidates."""
+
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from recbench.models.encoders.layout import Packed
+
+__all__ = ["Batch", "Points"]
+
+
+class Points(NamedTuple):
+    """P requests whose target is known."""
+
+    after: Tensor  # (P,) the last event that is seen, of T
+    gap_s: Tensor  # (P,) seconds from there to the request
+    window: Tensor  # (P, W) window features as of the request
+    history: Tensor  # (P,) which of the B histories
+    target_at: Tensor  # (P,) position in item_rows
+    target_log_q: Tensor  # (P,) as of candidates
+
+
+class Batch(NamedTuple):
+    """P requests after T events of B histories, against C candidates; N distinct items in all."""
+
+    item_rows: Tensor  # (N,) the items to encode
+    id_kept: Tensor  # (N, 1) float 0 or 1: whether the id is seen, or content alone
+    candidate_at: Tensor  # (C,) positions in item_rows
+    candidate_features: Tensor  # (C, F)
+    candidate_log_prior: Tensor  # (C,)
+    log_q: Tensor  # (C,) natural log of the chance to be drawn
+    hits: Tensor  # (B, C) bool, not to be used as negatives of this history's requests
+    event_at: Tensor  # (T,) positions in item_rows
+    layout: Packed  # of the T events
+    age_s: Tensor  # (T,) seconds from event to its history's request
+    watch_ratio: Tensor  # (T,) -1 where unknown
+    points: Points
+    target_features: Tensor  # (P, F) of the targets of points
+    target_log_prior: Tensor  # (P,)
+    inner: Points | None  # next events within the histories, judged by taste alone
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch there; nothing is copied where it is there already."""
+        return _moved(self, device)  # type: ignore[no-any-return]  # a batch of tensors again
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    if isinstance(part, Tensor):
+        return part.to(device, non_blocking=True)
+    if part is None:
+        return None
+    return type(part)(*(_moved(field, device) for field in part))
