@@ -1,5 +1,6 @@
 """The encoders by name."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import nn
@@ -17,8 +18,8 @@ def new_encoder(name: SequenceEncoder, dim: int, *, n_layers: int) -> nn.Module:
     from recbench.models.encoders.running_mean import RunningMean
     from recbench.models.encoders.transformer import Transformer
 
-    makers = {
-        "mean": lambda: RunningMean(dim),
+    makers: dict[SequenceEncoder, Callable[[], nn.Module]] = {
+        "mean": RunningMean,
         "gru": lambda: GRU(dim, n_layers=n_layers),
         "transformer": lambda: Transformer(dim, n_layers=n_layers),
         "hstu": lambda: HSTU(dim, n_layers=n_layers),

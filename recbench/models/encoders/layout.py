@@ -21,6 +21,11 @@ class Layout(Protocol):
         """(T,) int64 place of each event in its sequence, from 0."""
         ...
 
+    @property
+    def sequences(self) -> Tensor:
+        """(T,) int64 which of the B sequences each event belongs to."""
+        ...
+
     def rectangle(self, flat: Tensor) -> Tensor:
         """(T, ...) -> (B, L, ...), padded on the right with anything finite of ``flat``."""
         ...
@@ -43,6 +48,12 @@ class Rectangle(NamedTuple):
         n_sequences, length = cells.shape[0], cells.shape[1]
         positions = torch.arange(length, device=cells.device).expand(n_sequences, length)
         return cls(n_sequences, length, positions.reshape(-1))
+
+    @property
+    def sequences(self) -> Tensor:
+        """(T,)."""
+        numbers = torch.arange(self.n_sequences, device=self.positions.device)
+        return numbers[:, None].expand(-1, self.length).reshape(-1)
 
     def rectangle(self, flat: Tensor) -> Tensor:
         """(B * L, ...) -> (B, L, ...)."""
@@ -69,6 +80,11 @@ class Packed(NamedTuple):
         held = longest < lengths[:, None]
         positions = longest.expand_as(held)[held]
         return cls(positions, at, held.reshape(-1).nonzero()[:, 0])
+
+    @property
+    def sequences(self) -> Tensor:
+        """(T,)."""
+        return self.cells // self.at.shape[1]
 
     def rectangle(self, flat: Tensor) -> Tensor:
         """(T, ...) -> (B, L, ...)."""
