@@ -16,6 +16,8 @@ __all__ = [
     "workspace_path",
 ]
 
+Precision = Literal["float32", "bfloat16"]
+TableUpdates = Literal["dense", "rows"]
 Encoder = Literal["pooled", "mean", "gru", "transformer", "hstu", "deepseek"]
 
 SHARES = ("id_dropout", "average_decay")  # from 0 to below 1
@@ -44,8 +46,7 @@ class TowerSettings:
 
     def __post_init__(self) -> None:
         """The encoder is one of those that there are."""
-        if self.encoder not in get_args(Encoder):
-            raise InputError(f"`encoder` must be one of {get_args(Encoder)}, got {self.encoder!r}")
+        _check_word("encoder", self.encoder, get_args(Encoder))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +60,20 @@ class TrainingSettings:
     n_uniform: int = 1_024  # uniform negatives beside the B in-batch ones
     n_cuts: int = 60  # pseudo-cuts: instants at which the log plays train and test
     first_cut_frac: float = 0.2  # of the log's time span; the cuts lie between here and its end
+    table_updates: TableUpdates = "dense"  # "rows": a step looks at the batch's rows only
     inner_weight: float = 0.0  # of next events within histories; needs a sequence encoder
     id_dropout: float = 0.3  # chance that an item's id is hidden and its content speaks
     learning_rate: float = 1e-3  # of AdamW
     weight_decay: float = 1e-4  # of AdamW
     average_decay: float = 0.98  # per step, of the moving average of weights
+    precision: Precision = "float32"  # "bfloat16": mixed
+    accumulate: int = 1  # batches a step
+    compiled: bool = False  # whether torch compiles the loss
+
+    def __post_init__(self) -> None:
+        """Words are among those that there are."""
+        _check_word("table_updates", self.table_updates, get_args(TableUpdates))
+        _check_word("precision", self.precision, get_args(Precision))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +89,13 @@ class Experiment:
         """Sizes, counts and rates must be positive, shares below 1."""
         for part in (self.features, self.towers, self.training):
             for dial in fields(part):
-                if not isinstance(getattr(part, dial.name), str):
+                if not isinstance(getattr(part, dial.name), str | bool):
                     _check(dial.name, getattr(part, dial.name))
+
+
+def _check_word(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"`{name}` must be one of {list(allowed)}, got {value!r}")
 
 
 def _check(name: str, value: float | tuple[float, ...]) -> None:

@@ -141,7 +141,12 @@ def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     n_window = len(DEFAULT_WINDOW_FEATURES)
     torch.manual_seed(experiment.seed)
     content = ItemContent.from_items(data.items, catalogued)
-    items = ItemEncoder(len(catalogued), content, embedding_dim=dials.embedding_dim)
+    items = ItemEncoder(
+        len(catalogued),
+        content,
+        embedding_dim=dials.embedding_dim,
+        sparse=experiment.training.table_updates == "rows",
+    )
     candidates = CandidateTower(n_features=n_features, **sizes)
     if dials.encoder == "pooled":
         return TwoTower(items, candidates, PooledQueryTower(n_window_features=n_window, **sizes))
@@ -219,6 +224,9 @@ def fit_two_tower(
         weight_decay=training.weight_decay,
         average_decay=training.average_decay,
         inner_weight=training.inner_weight,
+        precision=training.precision,
+        accumulate=training.accumulate,
+        compiled=training.compiled,
         accelerator=accelerator,
         evaluate=None if measure is None else lambda towers: measure(frozen(towers)),
         evaluate_every=every,

@@ -37,10 +37,11 @@ class TokenField:
         counts = Counter(word for words in texts for word in set(words))
         tokens = tuple(sorted(word for word, count in counts.items() if count >= at_least))
         row = {word: number for number, word in enumerate(tokens, start=1)}
-        token_rows = np.zeros((len(texts), width), dtype=np.int64)
-        for at, words in enumerate(texts):
-            known = [row[word] for word in dict.fromkeys(words) if word in row][:width]
-            token_rows[at, : len(known)] = known
+        known = [[row[w] for w in dict.fromkeys(words) if w in row][:width] for words in texts]
+        longest = max(map(len, known), default=0)
+        token_rows = np.zeros((len(texts), max(longest, 1)), dtype=np.int64)
+        for at, of_item in enumerate(known):
+            token_rows[at, : len(of_item)] = of_item
         return cls(tokens, token_rows)
 
 

@@ -5,7 +5,7 @@ dimension of both embeddings, so retrieval stays one inner product. It starts as
 the item's recency popularity: before its first step the model ranks as that baseline does.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,18 @@ INITIAL_STD = 0.05
 class ItemEncoder(nn.Module):
     """What an item is: its id, its categories, the words of its title. Both towers use it."""
 
-    def __init__(self, n_items: int, content: ItemContent, *, embedding_dim: int) -> None:
-        """Tables for ids and tokens; the id's row may be dropped, then content alone speaks."""
+    def __init__(
+        self, n_items: int, content: ItemContent, *, embedding_dim: int, sparse: bool = False
+    ) -> None:
+        """Tables for ids and tokens; the id's row may be dropped, then content alone speaks.
+
+        ``sparse``: gradients hold only the rows of a batch, for `training.row_adam`.
+        """
         super().__init__()
-        self.item = _table(n_items, embedding_dim)
-        self.category = _table(len(content.category.tokens) + 1, embedding_dim)
-        self.title = _table(len(content.title.tokens) + 1, embedding_dim)
+        self.item, self.category, self.title = (
+            _table(n_rows, embedding_dim, sparse=sparse)
+            for n_rows in (n_items, *(len(f.tokens) + 1 for f in (content.category, content.title)))
+        )
         self.category_rows: Tensor
         self.title_rows: Tensor
         self.register_buffer("category_rows", torch.from_numpy(content.category.token_rows))
@@ -70,9 +76,20 @@ class TwoTower(nn.Module):
         self.candidates = candidates
         self.queries = queries
 
+    def auxiliary_loss(self) -> Tensor | None:
+        """What the encoder of histories adds to the loss of the last pass; mostly nothing."""
+        encoder: Any = getattr(self.queries, "encoder", None)
+        return encoder.auxiliary_loss() if hasattr(encoder, "auxiliary_loss") else None
 
-def _table(n_rows: int, dim: int) -> nn.Embedding:
-    table = nn.Embedding(n_rows, dim)
+    def after_step(self) -> None:
+        """What the encoder of histories does after an optimiser's step; mostly nothing."""
+        encoder: Any = getattr(self.queries, "encoder", None)
+        if hasattr(encoder, "after_step"):
+            encoder.after_step()
+
+
+def _table(n_rows: int, dim: int, *, sparse: bool) -> nn.Embedding:
+    table = nn.Embedding(n_rows, dim, sparse=sparse)
     nn.init.normal_(table.weight, std=INITIAL_STD)
     return table
 

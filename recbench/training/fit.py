@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import lightning.pytorch as lightning
 import torch
@@ -21,6 +21,7 @@ from recbench.training.progress import EvaluateEvery, TrainingProgress
 __all__ = ["Fitted", "fit"]
 
 Accelerator = Literal["cpu", "gpu"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,9 @@ def fit(
     average_decay: float = 0.98,
     inner_weight: float = 0.0,
     accelerator: Accelerator = "cpu",
+    precision: Precision = "float32",
+    accumulate: int = 1,
+    compiled: bool = False,
     evaluate: Callable[[Any], float] | None = None,
     evaluate_every: int = 20,
     patience: int = 8,
@@ -65,6 +69,9 @@ def fit(
         average_decay: per step, of the moving average of weights that is returned.
         inner_weight: of the loss of next events within histories, where batches have them.
         accelerator: ``"gpu"`` is one CUDA device; never chosen by itself.
+        precision: ``"bfloat16"`` computes in mixed precision; weights stay float32.
+        accumulate: batches whose gradients are averaged for one step.
+        compiled: whether torch compiles the loss; pays after some hundred steps, not on all models.
         evaluate: a measure that should grow; the returned towers are the best by it.
         evaluate_every: steps between measures.
         patience: measures without a new best before training stops.
@@ -88,6 +95,7 @@ def fit(
         warmup_steps=warmup_steps,
         average_decay=average_decay,
         inner_weight=inner_weight,
+        compiled=compiled,
     )
     watch = None
     callbacks: list[lightning.Callback] = [TrainingProgress(label), _StopOnNaN()]
@@ -98,13 +106,19 @@ def fit(
     if checkpoint is not None:
         callbacks.append(CheckpointEvery(checkpoint, steps=checkpoint_every))
     first_step = torch.load(resume, weights_only=True)["global_step"] if resume else 0
-    trainer = _trainer(callbacks, max_steps=max_steps, accelerator=accelerator)
-    data = EndlessBatches(batches, first_step=first_step)
+    trainer = _trainer(
+        callbacks,
+        max_steps=max_steps,
+        accelerator=accelerator,
+        precision=precision,
+        accumulate=accumulate,
+    )
+    data = EndlessBatches(batches, first_step=first_step * accumulate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(module, data, ckpt_path=resume)
-    best = cast("TwoTower", module.average.module.cpu().eval())
+    best = module.averaged().cpu().eval()
     if watch is None:
         return Fitted(best, trainer.global_step, [])
     best.load_state_dict(watch.best_state)
@@ -112,7 +126,12 @@ def fit(
 
 
 def _trainer(
-    callbacks: list[lightning.Callback], *, max_steps: int, accelerator: Accelerator
+    callbacks: list[lightning.Callback],
+    *,
+    max_steps: int,
+    accelerator: Accelerator,
+    precision: Precision,
+    accumulate: int,
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return lightning.Trainer(
@@ -121,6 +140,8 @@ def _trainer(
         max_steps=max_steps,
         max_epochs=-1,
         callbacks=callbacks,
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+        accumulate_grad_batches=accumulate,
         plugins=[WholeFileCheckpointIO()],
         logger=False,
         # several threads add gradients of repeated rows in any order, unless told not to

@@ -1,16 +1,17 @@
 """The two-tower as a Lightning module: a step, an optimiser, an average of the weights."""
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recbench.models.query_towers import Events, Requests
 from recbench.models.two_tower import TwoTower
+from recbench.training.average import WeightAverage
 from recbench.training.batch import Batch, Points
+from recbench.training.row_adam import RowAdam
 from recbench.training.shared_negatives import shared_negatives_loss
 
 __all__ = ["TwoTowerModule", "batch_loss"]
@@ -66,7 +67,11 @@ def _loss(
 
 
 class TwoTowerModule(lightning.LightningModule):
-    """Trains ``towers``; ``average`` is an exponential moving average of its weights."""
+    """Trains ``towers``; ``averaged`` gives them with a moving average of their weights.
+
+    Tables with sparse gradients have an optimiser of their own, whose step looks at the rows of
+    the batch only; everything else has AdamW.
+    """
 
     def __init__(
         self,
@@ -77,20 +82,41 @@ class TwoTowerModule(lightning.LightningModule):
         warmup_steps: int,
         average_decay: float,
         inner_weight: float = 0.0,
+        compiled: bool = False,
     ) -> None:
-        """AdamW with a linear warm-up; ``average_decay`` in [0, 1) per step."""
+        """A linear warm-up; ``average_decay`` in [0, 1) per step; ``compiled`` by torch."""
         super().__init__()
         self.towers = towers
-        moving = get_ema_multi_avg_fn(average_decay)  # type: ignore[no-untyped-call]  # torch's
-        self.average = AveragedModel(towers, multi_avg_fn=moving)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.inner_weight = inner_weight
+        self._tables = {
+            f"{name}.weight": cast("torch.nn.Parameter", module.weight)
+            for name, module in towers.named_modules()
+            if isinstance(module, torch.nn.Embedding) and module.sparse
+        }
+        self.average = WeightAverage(towers, decay=average_decay, without=[*self._tables.values()])
+        self._rows = None
+        if self._tables:
+            self._rows = RowAdam(
+                self._tables.values(),
+                lr=learning_rate,
+                weight_decay=weight_decay,
+                average_decay=average_decay,
+            )
+        self._loss = torch.compile(batch_loss, dynamic=True) if compiled else batch_loss
+
+    def averaged(self) -> TwoTower:
+        """A copy of the towers with averaged weights."""
+        tables = {n: self._rows.averaged(t) for n, t in self._tables.items()} if self._rows else {}
+        return cast("TwoTower", self.average.of(self.towers, tables))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The batch's loss; a NaN stops the run."""
-        return batch_loss(self.towers, batch, inner_weight=self.inner_weight)
+        """The batch's loss, balance losses of experts included; a NaN stops the run."""
+        loss = self._loss(self.towers, batch, inner_weight=self.inner_weight)
+        balance = self.towers.auxiliary_loss()
+        return loss if balance is None else loss + balance
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -100,18 +126,39 @@ class TwoTowerModule(lightning.LightningModule):
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """A step, then the average moves: measures and checkpoints after it see both."""
+        warm = self._warm(self.trainer.global_step)  # as the scheduler has it for this step
         super().optimizer_step(*arguments, **named)
-        self.average.update_parameters(self.towers)
+        if self._rows is not None:
+            for group in self._rows.param_groups:
+                group["lr"] = self.learning_rate * warm
+            self._rows.step()
+            self._rows.zero_grad()
+        self.towers.after_step()
+        self.average.update(self.towers)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The tables' optimiser, too."""
+        if self._rows is not None:
+            checkpoint["rows"] = self._rows.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the checkpoint was."""
+        if self._rows is not None:
+            self._rows.load_state_dict(checkpoint["rows"])
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, and its warm-up by step."""
+        """AdamW of all but sparse tables, and its warm-up by step."""
+        tables = {id(table) for table in self._tables.values()}
         optimizer = torch.optim.AdamW(
-            self.towers.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+            [parameter for parameter in self.towers.parameters() if id(parameter) not in tables],
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
         )
-        warmup = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / self.warmup_steps)
-        )
+        warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, self._warm)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": warmup, "interval": "step"},
         }
+
+    def _warm(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.warmup_steps)

@@ -91,7 +91,7 @@ class EvaluateEvery(lightning.Callback):
             self._measure(trainer, pl_module)
 
     def _measure(self, trainer: lightning.Trainer, module: Any) -> None:
-        towers = module.average.module if trainer.global_step else module.towers
+        towers = module.averaged() if trainer.global_step else module.towers
         towers.eval()
         value = self.evaluate(towers)
         towers.train()

@@ -86,16 +86,17 @@ class RowAdam(torch.optim.Optimizer):
             return table.detach().clone()
         slept = (state["step"] - state["last"]).to(table.dtype)[:, None]
         weights = _decayed(table, slept, group)
-        fade = group["average_decay"] ** slept
-        return fade * state["average"] + (1 - fade) * weights
+        fade = torch.pow(float(group["average_decay"]), slept)
+        average: Tensor = state["average"]
+        return fade * average + (1 - fade) * weights
 
     def _state_of(self, table: torch.nn.Parameter, group: dict[str, Any]) -> dict[str, Any]:
         state: dict[str, Any] = self.state[table]
         if not state:
-            rows = {"dtype": torch.int32, "device": table.device}
+            counts = torch.zeros(len(table), dtype=torch.int32, device=table.device)
             state["step"] = 0
-            state["last"] = torch.zeros(len(table), **rows)  # the step before which a row slept
-            state["count"] = torch.zeros(len(table), **rows)  # steps in which it had a gradient
+            state["last"] = counts  # the step before which a row slept
+            state["count"] = counts.clone()  # steps in which it had a gradient
             state["mean"] = torch.zeros_like(table)
             state["square"] = torch.zeros_like(table)
             if group["average_decay"]:
@@ -129,4 +130,5 @@ def _move(table: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[st
 
 def _decayed(weights: Tensor, slept: Tensor, group: dict[str, Any]) -> Tensor:
     """A copy after the decay of the steps slept through, at today's learning rate."""
-    return weights * (1 - group["lr"] * group["weight_decay"]) ** slept
+    kept: float = 1 - group["lr"] * group["weight_decay"]
+    return weights * torch.pow(kept, slept)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from recbench.models.deepseek import Architecture, DeepSeekStack
 from recbench.models.deepseek.balance import balance_figures, balance_loss, expert_load
+from recbench.models.deepseek.routing import Routing
 from recbench.models.encoders.layout import Layout
 
 __all__ = ["DeepSeekEncoder"]
@@ -79,6 +80,8 @@ class DeepSeekEncoder(nn.Module):
             if mixture.routing is not None:
                 load = expert_load(mixture.routing).float()
                 mixture.gate.adjust_bias(load, rate=BIAS_RATE)
+                # what is left of the pass is for figures: copies of the model need no graph
+                mixture.routing = Routing(*(part.detach() for part in mixture.routing))
 
     def balance_figures(self) -> dict[str, float]:
         """Of the last forward pass, the mean over layers: 1 is even; see `balance`."""
