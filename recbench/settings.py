@@ -41,6 +41,7 @@ class TowerSettings:
 
     encoder: Encoder = "pooled"  # of histories: a weighted mean, or a causal sequence encoder
     n_layers: int = 2  # of a sequence encoder
+    text_model: str = ""  # folder, or name on the hub, of a text encoder; empty: none
     embedding_dim: int = 64  # D of the taste part
     hidden_dim: int = 64  # of each small perceptron
 

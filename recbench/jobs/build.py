@@ -21,7 +21,7 @@ from recbench.models.encoders.choose import new_encoder
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.query_towers import PooledQueryTower, SequenceQueryTower
 from recbench.models.two_tower import CandidateTower, ItemEncoder, TwoTower
-from recbench.settings import Experiment, TrainingSettings
+from recbench.settings import Experiment, TrainingSettings, workspace_path
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
@@ -139,8 +139,10 @@ def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     sizes = {"embedding_dim": dials.embedding_dim, "hidden_dim": dials.hidden_dim}
     n_features = len(experiment.features.popularity_half_lives_s) + 2
     n_window = len(DEFAULT_WINDOW_FEATURES)
+    content = ItemContent.from_items(
+        data.items, catalogued, text=_text(data, catalogued, dials.text_model)
+    )
     torch.manual_seed(experiment.seed)
-    content = ItemContent.from_items(data.items, catalogued)
     items = ItemEncoder(
         len(catalogued),
         content,
@@ -153,6 +155,17 @@ def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     encoder = new_encoder(dials.encoder, dials.embedding_dim, n_layers=dials.n_layers)
     queries = SequenceQueryTower(encoder, n_window_features=n_window, **sizes)
     return TwoTower(items, candidates, queries)
+
+
+def _text(data: EventLog, items: Vocabulary, text_model: str) -> npt.NDArray[np.float32] | None:
+    """What a pretrained encoder says of each item; the workspace keeps it."""
+    if not text_model:
+        return None
+    from recbench.models.text import TextEncoder, text_embeddings
+
+    encoder = TextEncoder.load(text_model)
+    folder = workspace_path() / "text"
+    return text_embeddings(data.items, items, encoder=encoder, folder=folder)
 
 
 def freezer(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.tables.vocabulary import Vocabulary
 
 __all__ = ["ItemContent", "TokenField"]
@@ -51,15 +52,30 @@ class ItemContent:
 
     category: TokenField
     title: TokenField
+    text: npt.NDArray[np.float32] | None = None  # (n_items, E) of a pretrained text encoder
 
     @classmethod
-    def from_items(cls, items: pl.DataFrame, vocabulary: Vocabulary) -> Self:
+    def from_items(
+        cls,
+        items: pl.DataFrame,
+        vocabulary: Vocabulary,
+        *,
+        text: npt.NDArray[np.float32] | None = None,
+    ) -> Self:
         """Categories (``A|B`` is two) and lower-case title words that five items share.
 
         Args:
             items: canonical; absent columns and items give no tokens.
             vocabulary: the rows.
+            text: (n_items, E) vectors, zeros where an item has no text; see `models.text`.
+
+        Raises:
+            InputError: ``text`` has another number of rows.
         """
+        if text is not None and (text.ndim != 2 or len(text) != len(vocabulary)):
+            raise InputError(
+                f"`text` must have one row an item: expected ({len(vocabulary)}, E), got {text.shape}"
+            )
         frame = pl.DataFrame({c.ITEM_ID: vocabulary.ids}).join(
             items, on=c.ITEM_ID, how="left", maintain_order="left"
         )
@@ -72,4 +88,5 @@ class ItemContent:
                 [text.split("|") if text else [] for text in categories], at_least=2, width=8
             ),
             TokenField.of([WORD.findall(text.lower()) for text in titles], at_least=5, width=12),
+            text,
         )

@@ -20,7 +20,10 @@ INITIAL_STD = 0.05
 
 
 class ItemEncoder(nn.Module):
-    """What an item is: its id, its categories, the words of its title. Both towers use it."""
+    """What an item is: its id, its categories, its title's words, and its text if it has vectors.
+
+    Both towers use it.
+    """
 
     def __init__(
         self, n_items: int, content: ItemContent, *, embedding_dim: int, sparse: bool = False
@@ -38,6 +41,11 @@ class ItemEncoder(nn.Module):
         self.title_rows: Tensor
         self.register_buffer("category_rows", torch.from_numpy(content.category.token_rows))
         self.register_buffer("title_rows", torch.from_numpy(content.title.token_rows))
+        self.text: Tensor | None
+        self.register_buffer("text", None)
+        if content.text is not None:
+            self.text = torch.from_numpy(content.text)
+            self.of_text = nn.Linear(content.text.shape[1], embedding_dim, bias=False)
 
     def forward(self, item_rows: Tensor, id_kept: Tensor | None = None) -> Tensor:
         """(N,) item rows -> (N, D); ``id_kept`` (N, 1) of 0 and 1 drops ids in training."""
@@ -45,9 +53,10 @@ class ItemEncoder(nn.Module):
         if id_kept is not None:
             own = own * id_kept
         category = _mean_of_tokens(self.category, self.category_rows[item_rows])
-        return cast(
-            "Tensor", own + category + _mean_of_tokens(self.title, self.title_rows[item_rows])
-        )
+        encoded = own + category + _mean_of_tokens(self.title, self.title_rows[item_rows])
+        if self.text is not None:
+            encoded = encoded + self.of_text(self.text[item_rows])
+        return cast("Tensor", encoded)
 
 
 class CandidateTower(nn.Module):
