@@ -74,7 +74,8 @@ class ItemContent:
         """
         if text is not None and (text.ndim != 2 or len(text) != len(vocabulary)):
             raise InputError(
-                f"`text` must have one row an item: expected ({len(vocabulary)}, E), got {text.shape}"
+                f"`text` must have one row an item: expected ({len(vocabulary)}, E), got "
+                f"{text.shape}"
             )
         frame = pl.DataFrame({c.ITEM_ID: vocabulary.ids}).join(
             items, on=c.ITEM_ID, how="left", maintain_order="left"

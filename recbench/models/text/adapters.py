@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,7 @@ def load_adapters(encoder: TextEncoder, folder: Path) -> None:
 
     if not (folder / "adapter_model.safetensors").exists():
         raise InputError(f"{folder} holds no adapter_model.safetensors")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The following .*_pattern keys did not match")
+    with _quiet():
         encoder.model = PeftModel.from_pretrained(encoder.model, str(folder)).eval()
     _renew_fingerprint(encoder)
 
@@ -135,10 +135,21 @@ def _with_adapters(model: Any, rank: int) -> Any:
         if isinstance(module, torch.nn.Linear)
     }
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sorted(linear))
-    with warnings.catch_warnings():
-        # peft has patterns for stacked experts in mind, which are no linear layers and stay as is
-        warnings.filterwarnings("ignore", message="The following .*_pattern keys did not match")
+    with _quiet():
         return get_peft_model(model, config)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what peft says of itself.
+
+    It has patterns for stacked experts in mind, which are no linear layers here and stay as they
+    are, and asks transformers by an older name.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The following .*_pattern keys did not match")
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.* is deprecated")
+        yield
 
 
 def _renew_fingerprint(encoder: TextEncoder) -> None:
