@@ -16,6 +16,8 @@ __all__ = [
     "workspace_path",
 ]
 
+Loss = Literal["softmax", "bpr", "bce"]
+Negatives = Literal["sampled", "all"]
 Precision = Literal["float32", "bfloat16"]
 TableUpdates = Literal["dense", "rows"]
 Encoder = Literal["pooled", "mean", "gru", "transformer", "hstu", "deepseek"]
@@ -62,6 +64,10 @@ class TrainingSettings:
     n_cuts: int = 60  # pseudo-cuts: instants at which the log plays train and test
     first_cut_frac: float = 0.2  # of the log's time span; the cuts lie between here and its end
     table_updates: TableUpdates = "dense"  # "rows": a step looks at the batch's rows only
+    negatives: Negatives = "sampled"  # "all": every item of the catalogue is a candidate
+    cached_negatives: int = 0  # candidates of earlier batches that are negatives, too
+    loss: Loss = "softmax"  # or pairwise "bpr", or "bce", the log loss of clicks
+    watch_weight: float = 0.0  # of the second task: the watched share of what was clicked
     inner_weight: float = 0.0  # of next events within histories; needs a sequence encoder
     id_dropout: float = 0.3  # chance that an item's id is hidden and its content speaks
     learning_rate: float = 1e-3  # of AdamW
@@ -74,6 +80,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         """Words are among those that there are."""
         _check_word("table_updates", self.table_updates, get_args(TableUpdates))
+        _check_word("negatives", self.negatives, get_args(Negatives))
+        _check_word("loss", self.loss, get_args(Loss))
         _check_word("precision", self.precision, get_args(Precision))
 
 
@@ -101,7 +109,14 @@ def _check_word(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _check(name: str, value: float | tuple[float, ...]) -> None:
     smallest = min(value) if isinstance(value, tuple) else value
-    may_be_zero = name in {*SHARES, "inner_weight", "weight_decay", "max_steps"}
+    may_be_zero = name in {
+        *SHARES,
+        "inner_weight",
+        "watch_weight",
+        "cached_negatives",
+        "weight_decay",
+        "max_steps",
+    }
     if smallest < 0 or (smallest == 0 and not may_be_zero):
         raise InputError(f"`{name}` must be positive, got {value}")
     if name in {*SHARES, "first_cut_frac"} and smallest >= 1:

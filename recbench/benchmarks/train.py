@@ -17,7 +17,7 @@ from recbench.settings import Experiment, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.batches import Batches
 from recbench.training.fit import fit
-from recbench.training.module import batch_loss
+from recbench.training.objective import Objective
 
 __all__ = ["run"]
 
@@ -109,7 +109,7 @@ def _bare_loop(
             optimizer, lambda step: min(1.0, (step + 1) / WARMUP_STEPS)
         )
     for batch in islice(batches.from_step(0), settings.max_steps):
-        loss = batch_loss(towers, batch)
+        loss, _ = Objective()(towers, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
+from torch import nn
 
 from recbench import columns as c
 from recbench.errors import InputError
@@ -28,6 +29,7 @@ from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
 from recbench.training.fit import Accelerator, fit
+from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
 
 __all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds"]
@@ -121,6 +123,7 @@ def batches_for(
         id_dropout=training.id_dropout,
         repeats=data.repeats,
         inner=inner and not every,
+        all_items=training.negatives == "all",
         seed=experiment.seed,
     )
 
@@ -151,10 +154,12 @@ def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     )
     candidates = CandidateTower(n_features=n_features, **sizes)
     if dials.encoder == "pooled":
-        return TwoTower(items, candidates, PooledQueryTower(n_window_features=n_window, **sizes))
-    encoder = new_encoder(dials.encoder, dials.embedding_dim, n_layers=dials.n_layers)
-    queries = SequenceQueryTower(encoder, n_window_features=n_window, **sizes)
-    return TwoTower(items, candidates, queries)
+        queries: nn.Module = PooledQueryTower(n_window_features=n_window, **sizes)
+    else:
+        encoder = new_encoder(dials.encoder, dials.embedding_dim, n_layers=dials.n_layers)
+        queries = SequenceQueryTower(encoder, n_window_features=n_window, **sizes)
+    watching = experiment.training.watch_weight > 0
+    return TwoTower(items, candidates, queries, predicts_watching=watching)
 
 
 def _text(data: EventLog, items: Vocabulary, text_model: str) -> npt.NDArray[np.float32] | None:
@@ -236,7 +241,12 @@ def fit_two_tower(
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         average_decay=training.average_decay,
-        inner_weight=training.inner_weight,
+        objective=Objective(
+            loss=training.loss,
+            inner_weight=training.inner_weight,
+            watch_weight=training.watch_weight,
+        ),
+        cached_negatives=training.cached_negatives,
         precision=training.precision,
         accumulate=training.accumulate,
         compiled=training.compiled,

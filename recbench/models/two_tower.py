@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recbench.errors import InputError
 from recbench.models.content import ItemContent
 from recbench.models.perceptron import perceptron
 
@@ -65,6 +66,7 @@ class CandidateTower(nn.Module):
     def __init__(self, *, n_features: int, embedding_dim: int, hidden_dim: int) -> None:
         """The prior's correction starts at zero."""
         super().__init__()
+        self.dim = embedding_dim + 1
         self.shift = perceptron(n_features, hidden_dim, embedding_dim)
         self.prior = perceptron(n_features, hidden_dim, 1, starts_at_zero=True)
 
@@ -78,12 +80,30 @@ class CandidateTower(nn.Module):
 class TwoTower(nn.Module):
     """Query tower and candidate tower over one item encoder."""
 
-    def __init__(self, items: ItemEncoder, candidates: CandidateTower, queries: nn.Module) -> None:
+    def __init__(
+        self,
+        items: ItemEncoder,
+        candidates: CandidateTower,
+        queries: nn.Module,
+        *,
+        predicts_watching: bool = False,
+    ) -> None:
         """``queries`` maps ``(Events, Requests)`` to (P, D + 1); see `models.query_towers`."""
         super().__init__()
+        self.watching = nn.Linear(candidates.dim - 1, 1) if predicts_watching else None
         self.items = items
         self.candidates = candidates
         self.queries = queries
+
+    def watched(self, agreement: Tensor) -> Tensor:
+        """(P, D) taste of query times taste of item -> (P,) logit of the watched share.
+
+        Raises:
+            InputError: the towers were made without ``predicts_watching``.
+        """
+        if self.watching is None:
+            raise InputError("These towers do not predict watching; make them with a watch weight")
+        return cast("Tensor", self.watching(agreement)[:, 0])
 
     def auxiliary_loss(self) -> Tensor | None:
         """What the encoder of histories adds to the loss of the last pass; mostly nothing."""

@@ -29,8 +29,10 @@ class Batch(NamedTuple):
     candidate_at: Tensor  # (C,) positions in item_rows
     candidate_features: Tensor  # (C, F)
     candidate_log_prior: Tensor  # (C,)
-    log_q: Tensor  # (C,) natural log of the chance to be drawn
-    hits: Tensor  # (B, C) bool, not to be used as negatives of this history's requests
+    own_log_q: Tensor  # (C,) natural log of the chance to be drawn
+    candidate_rows: Tensor  # (A,) item rows of all ranks' candidates; A = C with one rank
+    log_q: Tensor  # (A,)
+    hits: Tensor | None  # (B, A) bool, no negatives of this history; None: only the own target
     event_at: Tensor  # (T,) positions in item_rows
     layout: Packed  # of the T events
     age_s: Tensor  # (T,) seconds from event to its history's request
@@ -38,7 +40,13 @@ class Batch(NamedTuple):
     points: Points
     target_features: Tensor  # (P, F) of the targets of points
     target_log_prior: Tensor  # (P,)
+    target_watch_ratio: Tensor  # (P,) -1 where unknown
     inner: Points | None  # next events within the histories, judged by taste alone
+
+    @property
+    def n_histories(self) -> int:
+        """B."""
+        return self.layout.at.shape[0]
 
     def to(self, device: torch.device) -> Self:
         """The same batch there; nothing is copied where it is there already."""

@@ -42,7 +42,10 @@ class Batches:
     id_dropout: float
     repeats: bool  # whether items of the history stay negatives
     inner: bool  # whether the next events within histories are targets, too
+    all_items: bool  # whether the candidates are the whole catalogue
     seed: int
+    rank: int = 0
+    n_ranks: int = 1  # share each batch: rank r has its examples r, r + n_ranks, …
 
     def epoch(self, number: int) -> list[Ints]:
         """The batches of one pass over all examples, in the order in which they are drawn."""
@@ -78,20 +81,26 @@ class Batches:
                 step += 1
 
     def batch(self, which: Ints, rng: np.random.Generator) -> Batch:
-        """The chosen examples: each with one of its clicks as target, or with all of them."""
+        """The chosen examples: each with one of its clicks as target, or with all of them.
+
+        With several ranks: this rank's share of the examples, beside the candidates of all.
+        """
+        shares = _shares_of_ranks(which, self.n_ranks)
+        points_of = [self._points(share, rng) for share in shares]
+        drawn = self._drawn(points_of, rng)  # (R, C)
+        which, points = shares[self.rank], points_of[self.rank]
         log, cut = self.examples.log, int(self.examples.cut_of[which[0]])
-        starts = np.maximum(self.examples.starts[which], self._ends(which) - self.history_length)
+        starts = self._starts(which)
         history, event = ranges(starts, self._ends(which))
-        points = self._points(which, starts, rng)
         inner = self._inner(which, starts) if self.inner else None
-        drawn = self._drawn(log.item_rows[points.target], rng)
-        parts = [drawn, log.item_rows[event], log.item_rows[points.target]]
+        parts = [drawn[self.rank], log.item_rows[event], log.item_rows[points.target]]
         if inner is not None:
             parts.append(log.item_rows[inner.target])
         item_rows, at = np.unique(np.concatenate(parts), return_inverse=True)
         places = np.split(at, np.cumsum([len(part) for part in parts])[:-1])
         found = self.candidates.at(int(self.examples.cuts[cut]), item_rows)
-        log_q = self._log_q(cut, item_rows, n_drawn=len(drawn))
+        log_q = self._log_q(cut, item_rows, n_drawn=drawn.shape[1])
+        of_all = drawn.ravel()
         age = (self.examples.query_ts[which][history] - log.ts[event]) / MICROSECONDS
         return Batch(
             item_rows=torch.from_numpy(item_rows),
@@ -99,8 +108,10 @@ class Batches:
             candidate_at=torch.from_numpy(places[0]),
             candidate_features=_tensor(found.features[places[0]]),
             candidate_log_prior=_tensor(found.log_prior[places[0]]),
-            log_q=_tensor(log_q[places[0]]),
-            hits=torch.from_numpy(self._hits(which, drawn)),
+            own_log_q=_tensor(log_q[places[0]]),
+            candidate_rows=torch.from_numpy(of_all),
+            log_q=_tensor(self._log_q(cut, of_all, n_drawn=drawn.shape[1])),
+            hits=self._hits(which, of_all),
             event_at=torch.from_numpy(places[1]),
             layout=Packed.of(torch.from_numpy(self._ends(which) - starts)),
             age_s=_tensor(age),
@@ -108,15 +119,20 @@ class Batches:
             points=points.tensors(places[2], log_q),
             target_features=_tensor(found.features[places[2]]),
             target_log_prior=_tensor(found.log_prior[places[2]]),
+            target_watch_ratio=_tensor(log.watch_ratio[points.target]),
             inner=None if inner is None else inner.tensors(places[3], log_q),
         )
+
+    def _starts(self, which: Ints) -> Ints:
+        """Where the last ``history_length`` events of each history begin."""
+        return np.maximum(self.examples.starts[which], self._ends(which) - self.history_length)
 
     def _ends(self, which: Ints) -> Ints:
         return self.examples.ends[which]
 
-    def _points(self, which: Ints, starts: Ints, rng: np.random.Generator) -> "_Places":
+    def _points(self, which: Ints, rng: np.random.Generator) -> "_Places":
         """The requests of the examples: one each, or one before every target."""
-        examples, ends = self.examples, self._ends(which)
+        examples, starts, ends = self.examples, self._starts(which), self._ends(which)
         first, last = examples.target_starts[which], examples.target_ends[which]
         if examples.every_position:
             return self._next_events(starts, ends, first, last)
@@ -143,35 +159,47 @@ class Batches:
         gap = log.ts[target] - log.ts[seen]
         return _Places(target, after, gap, history, self.click_windows[target])
 
-    def _drawn(self, targets: Ints, rng: np.random.Generator) -> Ints:
-        """(C,) in-batch negatives, then uniform ones."""
-        if len(targets) > self.batch_size:
-            targets = rng.choice(targets, size=self.batch_size, replace=False)
+    def _drawn(self, points_of: list["_Places"], rng: np.random.Generator) -> Ints:
+        """(R, C) each rank's in-batch negatives, then its uniform ones; or the whole catalogue."""
         n_items = len(self.examples.log.items)
-        return np.concatenate([targets, rng.integers(0, n_items, size=self.n_uniform)])
+        if self.all_items:
+            return np.arange(n_items)[None]
+        kept = min(self.batch_size, *(len(points.target) for points in points_of))
+        drawn = []
+        for points in points_of:
+            targets = self.examples.log.item_rows[points.target]
+            if len(targets) > kept:
+                targets = rng.choice(targets, size=kept, replace=False)
+            drawn.append(np.concatenate([targets, rng.integers(0, n_items, size=self.n_uniform)]))
+        return np.stack(drawn)
 
     def _log_q(self, cut: int, item_rows: Ints, *, n_drawn: int) -> Floats:
-        """(N,) log of each item's expected share of the draws."""
+        """(N,) log of each item's expected share of the draws; 0 where all items are there."""
+        if self.all_items:
+            return np.zeros(len(item_rows), dtype=np.float32)
         n_targets, n_items = n_drawn - self.n_uniform, len(self.examples.log.items)
         expected = n_targets * self.shares.at(cut, item_rows) + self.n_uniform / n_items
         floor = np.finfo(np.float32).tiny
         return np.log(np.maximum(expected / n_drawn, floor)).astype(np.float32)
 
-    def _hits(self, which: Ints, drawn: Ints) -> npt.NDArray[np.bool_]:
-        """(B, C) true where a candidate is another positive, or hidden by the history."""
+    def _hits(self, which: Ints, drawn: Ints) -> torch.Tensor | None:
+        """(B, A) true where a candidate is another positive, or hidden by the history.
+
+        None where only its own target is no negative of a request: under repeats what comes later
+        may be shown now, and what came before again.
+        """
         examples = self.examples
-        starts = examples.target_starts[which] if self.repeats else examples.starts[which]
-        ends = examples.target_ends[which]
         if self.repeats and examples.every_position:
-            ends = starts  # what comes later may be shown now, and what came before again
-        owner, at = ranges(starts, ends)
+            return None
+        starts = examples.target_starts[which] if self.repeats else examples.starts[which]
+        owner, at = ranges(starts, examples.target_ends[which])
         distinct, column = np.unique(drawn, return_inverse=True)
         own = examples.log.item_rows[at]
         place = np.minimum(np.searchsorted(distinct, own), len(distinct) - 1)
         found = distinct[place] == own
         marked = np.zeros((len(which), len(distinct)), dtype=np.bool_)
         marked[owner[found], place[found]] = True
-        return marked[:, column]
+        return torch.from_numpy(marked[:, column])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,6 +221,12 @@ class _Places:
             torch.from_numpy(target_at),
             _tensor(log_q[target_at]),
         )
+
+
+def _shares_of_ranks(which: Ints, n_ranks: int) -> list[Ints]:
+    """Each rank's examples, as many for each: the first ones are taken again to fill up."""
+    filled = np.resize(which, -(-len(which) // n_ranks) * n_ranks)
+    return [filled[rank::n_ranks] for rank in range(n_ranks)]
 
 
 class EndlessBatches(Iterable[Batch]):

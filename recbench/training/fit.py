@@ -16,6 +16,7 @@ from recbench.training.batch import Batch
 from recbench.training.batches import Batches, EndlessBatches
 from recbench.training.checkpoints import CheckpointEvery, WholeFileCheckpointIO
 from recbench.training.module import TwoTowerModule
+from recbench.training.objective import Objective
 from recbench.training.progress import EvaluateEvery, TrainingProgress
 
 __all__ = ["Fitted", "fit"]
@@ -42,7 +43,8 @@ def fit(
     weight_decay: float = 1e-4,
     warmup_steps: int = 20,
     average_decay: float = 0.98,
-    inner_weight: float = 0.0,
+    objective: Objective | None = None,
+    cached_negatives: int = 0,
     accelerator: Accelerator = "cpu",
     precision: Precision = "float32",
     accumulate: int = 1,
@@ -67,7 +69,8 @@ def fit(
         weight_decay: of AdamW.
         warmup_steps: at least 1.
         average_decay: per step, of the moving average of weights that is returned.
-        inner_weight: of the loss of next events within histories, where batches have them.
+        objective: what is minimised; default: the sampled softmax.
+        cached_negatives: how many candidates of earlier batches are negatives, too.
         accelerator: ``"gpu"`` is one CUDA device; never chosen by itself.
         precision: ``"bfloat16"`` computes in mixed precision; weights stay float32.
         accumulate: batches whose gradients are averaged for one step.
@@ -94,7 +97,8 @@ def fit(
         weight_decay=weight_decay,
         warmup_steps=warmup_steps,
         average_decay=average_decay,
-        inner_weight=inner_weight,
+        objective=objective or Objective(),
+        cached_negatives=cached_negatives,
         compiled=compiled,
     )
     watch = None

@@ -5,65 +5,15 @@ from typing import Any, cast
 import lightning.pytorch as lightning
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from recbench.models.query_towers import Events, Requests
 from recbench.models.two_tower import TwoTower
 from recbench.training.average import WeightAverage
-from recbench.training.batch import Batch, Points
+from recbench.training.batch import Batch
+from recbench.training.negative_cache import NegativeCache
+from recbench.training.objective import Objective
 from recbench.training.row_adam import RowAdam
-from recbench.training.shared_negatives import shared_negatives_loss
 
-__all__ = ["TwoTowerModule", "batch_loss"]
-
-
-def batch_loss(towers: TwoTower, batch: Batch, *, inner_weight: float = 1.0) -> Tensor:
-    """The sampled-softmax loss of one batch: all that a training step computes.
-
-    Next events within histories (``batch.inner``) are judged by the cosine of query and item alone:
-    what was popular then is not known to the batch. Their mean counts ``inner_weight`` times.
-    """
-    encoded = towers.items(batch.item_rows, batch.id_kept)  # (N, D)
-    candidates = towers.candidates(
-        encoded[batch.candidate_at], batch.candidate_features, batch.candidate_log_prior
-    )
-    targets = towers.candidates(
-        encoded[batch.points.target_at], batch.target_features, batch.target_log_prior
-    )
-    events = Events(encoded[batch.event_at], batch.layout, batch.age_s, batch.watch_ratio)
-    asked = [batch.points] if batch.inner is None else [batch.points, batch.inner]
-    requests = Requests(
-        torch.cat([points.after for points in asked]),
-        torch.cat([points.gap_s for points in asked]),
-        torch.cat([points.window for points in asked]),
-    )
-    queries = towers.queries(events, requests)  # (P or P + I, D + 1)
-    n_points = len(batch.points.after)
-    loss = _loss(queries[:n_points], targets, candidates, points=batch.points, batch=batch)
-    if batch.inner is None:
-        return loss
-    taste = functional.normalize(encoded, dim=-1)
-    inner = _loss(
-        queries[n_points:, :-1],
-        taste[batch.inner.target_at],
-        taste[batch.candidate_at],
-        points=batch.inner,
-        batch=batch,
-    )
-    return loss + inner_weight * inner
-
-
-def _loss(
-    queries: Tensor, targets: Tensor, candidates: Tensor, *, points: Points, batch: Batch
-) -> Tensor:
-    own = batch.candidate_at == points.target_at[:, None]  # (P, C) the target drawn again
-    return shared_negatives_loss(
-        (queries * targets).sum(dim=1),
-        queries @ candidates.T,
-        positive_log_q=points.target_log_q,
-        log_q=batch.log_q,
-        hits=batch.hits[points.history] | own,
-    )
+__all__ = ["TwoTowerModule"]
 
 
 class TwoTowerModule(lightning.LightningModule):
@@ -81,16 +31,19 @@ class TwoTowerModule(lightning.LightningModule):
         weight_decay: float,
         warmup_steps: int,
         average_decay: float,
-        inner_weight: float = 0.0,
+        objective: Objective,
+        cached_negatives: int = 0,
         compiled: bool = False,
     ) -> None:
-        """A linear warm-up; ``average_decay`` in [0, 1) per step; ``compiled`` by torch."""
+        """A linear warm-up; ``average_decay`` in [0, 1) per step; ``compiled`` by torch.
+
+        ``cached_negatives``: candidates of earlier batches that are negatives, too.
+        """
         super().__init__()
         self.towers = towers
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
-        self.inner_weight = inner_weight
         self._tables = {
             f"{name}.weight": cast("torch.nn.Parameter", module.weight)
             for name, module in towers.named_modules()
@@ -105,7 +58,10 @@ class TwoTowerModule(lightning.LightningModule):
                 weight_decay=weight_decay,
                 average_decay=average_decay,
             )
-        self._loss = torch.compile(batch_loss, dynamic=True) if compiled else batch_loss
+        self.cache = None
+        if cached_negatives:
+            self.cache = NegativeCache(cached_negatives, towers.candidates.dim)
+        self._loss = torch.compile(objective, dynamic=True) if compiled else objective
 
     def averaged(self) -> TwoTower:
         """A copy of the towers with averaged weights."""
@@ -114,7 +70,10 @@ class TwoTowerModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The batch's loss, balance losses of experts included; a NaN stops the run."""
-        loss = self._loss(self.towers, batch, inner_weight=self.inner_weight)
+        cached = None if self.cache is None else self.cache.read()
+        loss, candidates = self._loss(self.towers, batch, cached=cached)
+        if self.cache is not None:
+            self.cache.push(candidates)
         balance = self.towers.auxiliary_loss()
         return loss if balance is None else loss + balance
 

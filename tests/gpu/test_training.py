@@ -8,9 +8,13 @@ from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.fit import fit
-from recbench.training.module import batch_loss
+from recbench.training.objective import Objective
 
 pytestmark = pytest.mark.gpu
+
+
+def batch_loss(towers, batch):
+    return Objective()(towers, batch)[0]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,11 @@ import torch
 from recbench.errors import InputError, JobError
 from recbench.training.checkpoints import WholeFileCheckpointIO
 from recbench.training.fit import fit
-from recbench.training.module import batch_loss
+from recbench.training.objective import Objective
+
+
+def batch_loss(towers, batch, **objective):
+    return Objective(**objective)(towers, batch)[0]
 
 
 def state_equal(a, b):
@@ -246,7 +250,9 @@ def test_inner_targets_train_what_points_alone_do_not(made):
     points, both = (batch_loss(towers(), batch, inner_weight=weight) for weight in (0.0, 1.0))
     inner = batch_loss(towers(), batch, inner_weight=2.0) - both
     torch.testing.assert_close(both - points, inner, rtol=1e-4, atol=1e-5)
-    trained = fit(towers(), batches, max_steps=80, learning_rate=2e-2, inner_weight=1.0).towers
+    trained = fit(
+        towers(), batches, max_steps=80, learning_rate=2e-2, objective=Objective(inner_weight=1.0)
+    ).towers
     after = batch_loss(trained, batch, inner_weight=1.0) - batch_loss(
         trained, batch, inner_weight=0.0
     )

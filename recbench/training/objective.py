@@ -1,0 +1,135 @@
+"""What a training step minimises."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional
+
+from recbench.models.query_towers import Events, Requests
+from recbench.models.two_tower import TwoTower
+from recbench.training.batch import Batch, Points
+from recbench.training.candidates import Candidates, accidental_hits
+from recbench.training.gathered import gathered_candidates
+from recbench.training.sampled_losses import (
+    binary_cross_entropy_loss,
+    bpr_loss,
+    sampled_softmax_loss,
+    watch_loss,
+)
+
+__all__ = ["Loss", "Objective"]
+
+Loss = Literal["softmax", "bpr", "bce"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The loss of a batch: of its requests, of what comes next within histories, of watching."""
+
+    loss: Loss = "softmax"
+    inner_weight: float = 1.0  # of next events within histories, where batches have them
+    watch_weight: float = 0.0  # of the watched share, where it is known
+
+    def __call__(
+        self, towers: TwoTower, batch: Batch, *, cached: Candidates | None = None
+    ) -> tuple[Tensor, Candidates]:
+        """The loss, and this rank's own candidates, to be cached.
+
+        Next events within histories (``batch.inner``) are judged by the cosine of query and item
+        alone: what was popular then is not known to the batch.
+
+        Args:
+            towers: as they are.
+            batch: of this rank; with several ranks its candidates are everybody's.
+            cached: candidates of earlier batches, further negatives of the requests.
+        """
+        encoded = towers.items(batch.item_rows, batch.id_kept)  # (N, D)
+        candidates = towers.candidates(
+            encoded[batch.candidate_at], batch.candidate_features, batch.candidate_log_prior
+        )
+        targets = towers.candidates(
+            encoded[batch.points.target_at], batch.target_features, batch.target_log_prior
+        )
+        queries = _queries(towers, batch, encoded)  # (P or P + I, D + 1)
+        asked = queries[: len(targets)]
+        loss = self._of_points(
+            asked, targets, _of_all_ranks(candidates, batch), batch.points, batch, cached
+        )
+        if self.watch_weight:
+            predicted = towers.watched(asked[:, :-1] * targets[:, :-1])
+            loss = loss + self.watch_weight * watch_loss(predicted, batch.target_watch_ratio)
+        if batch.inner is not None and self.inner_weight:
+            taste = functional.normalize(encoded, dim=-1)
+            inner = self._of_points(
+                queries[len(targets) :, :-1],
+                taste[batch.inner.target_at],
+                _of_all_ranks(taste[batch.candidate_at], batch),
+                batch.inner,
+                batch,
+                None,
+            )
+            loss = loss + self.inner_weight * inner
+        own = batch.item_rows[batch.candidate_at]
+        return loss, Candidates(candidates.detach(), own, batch.own_log_q)
+
+    def _of_points(
+        self,
+        queries: Tensor,
+        targets: Tensor,
+        candidates: Tensor,
+        points: Points,
+        batch: Batch,
+        cached: Candidates | None,
+    ) -> Tensor:
+        own = batch.candidate_rows == batch.item_rows[points.target_at][:, None]  # drawn again
+        hits = own if batch.hits is None else batch.hits[points.history] | own
+        log_q = batch.log_q
+        if cached is not None:
+            candidates = torch.cat([candidates, cached.embeddings])
+            log_q = torch.cat([log_q, cached.log_q])
+            hits = torch.cat([hits, _cached_hits(batch, cached)[points.history]], dim=1)
+        positive, negatives = (queries * targets).sum(dim=1), queries @ candidates.T
+        if self.loss == "bpr":
+            return bpr_loss(positive, negatives, hits=hits)
+        if self.loss == "bce":
+            return binary_cross_entropy_loss(positive, negatives, hits=hits)
+        return sampled_softmax_loss(
+            positive, negatives, positive_log_q=points.target_log_q, log_q=log_q, hits=hits
+        )
+
+
+def _queries(towers: TwoTower, batch: Batch, encoded: Tensor) -> Tensor:
+    """One pass of the encoder for all requests: first the points', then the inner ones."""
+    events = Events(encoded[batch.event_at], batch.layout, batch.age_s, batch.watch_ratio)
+    asked = [batch.points] if batch.inner is None else [batch.points, batch.inner]
+    requests = Requests(
+        torch.cat([points.after for points in asked]),
+        torch.cat([points.gap_s for points in asked]),
+        torch.cat([points.window for points in asked]),
+    )
+    queries: Tensor = towers.queries(events, requests)
+    return queries
+
+
+def _of_all_ranks(embeddings: Tensor, batch: Batch) -> Tensor:
+    """(A, D): this rank's candidates beside those of all others, where there are others."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return embeddings
+    own = Candidates(embeddings, batch.item_rows[batch.candidate_at], batch.own_log_q)
+    return gathered_candidates(own).candidates.embeddings
+
+
+def _cached_hits(batch: Batch, cached: Candidates) -> Tensor:
+    """(B, M) cached items that a history must not have as negatives.
+
+    Its targets and, where items are taken once, its events.
+    """
+    owners, own = [batch.points.history], [batch.item_rows[batch.points.target_at]]
+    if batch.hits is not None:
+        owners.append(batch.layout.sequences)
+        own.append(batch.item_rows[batch.event_at])
+    return accidental_hits(
+        torch.cat(owners), torch.cat(own), cached.item_rows, n_queries=batch.n_histories
+    )
