@@ -167,14 +167,19 @@ class Study:
         value = float(table[f"ndcg@{self.k}"].max())  # type: ignore[arg-type]  # a float column
         return TunedPrior(best, value, table, best_priors(log, prior, exam))
 
+    def validation_exam(self) -> Exam:
+        """The validation as a test of a model that knows train: users with a history."""
+        exam = self._exam(self.split.train, self.split.validation, at=self._validation_us)
+        return exam.known_only()
+
     def fit_on_train(
         self, prior: TunedPrior, *, on_value: Callable[[int, float], None] | None = None
     ) -> FittedTwoTower:
         """The two-tower on train alone, stopped where the validation is best."""
         at = self._validation_us
-        exam = self._exam(self.split.train, self.split.validation, at=at).known_only()
+        measure = self.validation_exam().score
         return self._fit(
-            self.split.train, prior, at=at, measure=exam.score, on_value=on_value, label="train"
+            self.split.train, prior, at=at, measure=measure, on_value=on_value, label="train"
         )
 
     def fit_on_past(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:

@@ -32,6 +32,7 @@ class Batch(NamedTuple):
     own_log_q: Tensor  # (C,) natural log of the chance to be drawn
     candidate_rows: Tensor  # (A,) item rows of all ranks' candidates; A = C with one rank
     log_q: Tensor  # (A,)
+    all_items: bool  # whether candidate_rows is the whole catalogue in order
     hits: Tensor | None  # (B, A) bool, no negatives of this history; None: only the own target
     event_at: Tensor  # (T,) positions in item_rows
     layout: Packed  # of the T events
@@ -56,6 +57,6 @@ class Batch(NamedTuple):
 def _moved(part: Any, device: torch.device) -> Any:
     if isinstance(part, Tensor):
         return part.to(device, non_blocking=True)
-    if part is None:
-        return None
+    if part is None or isinstance(part, bool):
+        return part
     return type(part)(*(_moved(field, device) for field in part))

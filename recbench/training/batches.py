@@ -111,6 +111,7 @@ class Batches:
             own_log_q=_tensor(log_q[places[0]]),
             candidate_rows=torch.from_numpy(of_all),
             log_q=_tensor(self._log_q(cut, of_all, n_drawn=drawn.shape[1])),
+            all_items=self.all_items,
             hits=self._hits(which, of_all),
             event_at=torch.from_numpy(places[1]),
             layout=Packed.of(torch.from_numpy(self._ends(which) - starts)),

@@ -60,7 +60,7 @@ def accidental_hits(
             "`owners` and `positive_rows` must have one entry per own item; got shapes "
             f"{tuple(owners.shape)} and {tuple(positive_rows.shape)}"
         )
-    distinct, column = candidate_rows.unique(return_inverse=True)
+    distinct, column = torch.unique(candidate_rows, return_inverse=True)
     if not len(distinct):
         return candidate_rows.new_zeros(n_queries, 0, dtype=torch.bool)
     place = torch.searchsorted(distinct, positive_rows).clamp(max=len(distinct) - 1)

@@ -1,7 +1,7 @@
 """In-batch negatives across ranks: every rank's queries meet every rank's candidates.
 
-With two ranks, loss and gradients are those of one process with both batches, when ranks average
-their gradients as DistributedDataParallel does.
+Loss and gradients are those of one process with all batches, when ranks average their gradients as
+DistributedDataParallel does.
 """
 
 from typing import Any, NamedTuple
@@ -39,8 +39,8 @@ def gathered_candidates(
         InputError: on all ranks at once, if ranks differ in the embeddings' dimension; on this rank
             if ``own`` does not hold together.
 
-    Source: the gathered sampled softmax of Radford et al., "Learning transferable visual models
-    from natural language supervision", ICML 2021 (all ranks' pairs as negatives).
+    Source: all ranks' pairs as negatives as in Radford et al., "Learning transferable visual models
+    from natural language supervision", ICML 2021.
     """
     embeddings, item_rows, log_q = own.checked()
     rank, n_ranks = distributed.get_rank(group), distributed.get_world_size(group)
@@ -54,7 +54,7 @@ def gathered_candidates(
         )
     ranks = _Ranks(list(sizes), rank, group)
     candidates = Candidates(
-        _GatherWithGradient.apply(embeddings, ranks),
+        _GatherWithGradient.apply(embeddings, ranks),  # type: ignore[no-untyped-call]  # torch's
         ranks.gather(item_rows),
         ranks.gather(log_q.detach()),
     )

@@ -12,11 +12,10 @@ __all__ = ["NegativeCache"]
 class NegativeCache(nn.Module):
     """A ring of the candidates encoded last: more negatives without encoding them again.
 
-    Their embeddings are as old as the ring is long and have no gradient, so start to push when the
-    towers no longer move fast (the paper warms up for its first 10,000 steps), and keep the ring
-    short where candidates carry what changes with time. In the loss, cached candidates come after
+    Their embeddings are as old as the ring is long and have no gradient: the paper starts to push
+    after a warm-up, when the towers no longer move fast. In the loss, cached candidates come after
     the batch's own, with hits from `candidates.accidental_hits`: an item of the ring may well be a
-    positive of a query of today.
+    positive of a query of this batch.
 
     What is kept are buffers and so part of a checkpoint. Each rank has its own: do not let
     DistributedDataParallel broadcast buffers (``broadcast_buffers=False``).

@@ -11,6 +11,7 @@ from recbench.models.query_towers import Events, Requests
 from recbench.models.two_tower import TwoTower
 from recbench.training.batch import Batch, Points
 from recbench.training.candidates import Candidates, accidental_hits
+from recbench.training.full_softmax import full_softmax_loss
 from recbench.training.gathered import gathered_candidates
 from recbench.training.sampled_losses import (
     binary_cross_entropy_loss,
@@ -83,6 +84,8 @@ class Objective:
         batch: Batch,
         cached: Candidates | None,
     ) -> Tensor:
+        if batch.all_items and batch.hits is None and cached is None and self.loss == "softmax":
+            return full_softmax_loss(queries, candidates, batch.item_rows[points.target_at])
         own = batch.candidate_rows == batch.item_rows[points.target_at][:, None]  # drawn again
         hits = own if batch.hits is None else batch.hits[points.history] | own
         log_q = batch.log_q

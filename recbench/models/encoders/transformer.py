@@ -22,9 +22,17 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, n_layers: int = 2, n_heads: int = 2, longest: int = 512
+        self,
+        dim: int,
+        *,
+        n_layers: int = 2,
+        n_heads: int = 2,
+        inner_dim: int | None = None,
+        longest: int = 512,
     ) -> None:
-        """``longest`` is how many positions are told apart; all after it share the last.
+        """``inner_dim``: of the perceptrons, 4 D by default; ``longest``: positions told apart.
+
+        All positions after the longest share the last one's vector.
 
         Raises:
             InputError: ``dim`` is no multiple of ``n_heads``.
@@ -34,7 +42,9 @@ class Transformer(nn.Module):
             raise InputError(f"`dim` must be a multiple of `n_heads`, got {dim} and {n_heads}")
         self.position = nn.Embedding(longest, dim)
         nn.init.normal_(self.position.weight, std=INITIAL_STD)
-        self.blocks = nn.ModuleList(_Block(dim, n_heads) for _ in range(n_layers))
+        self.blocks = nn.ModuleList(
+            _Block(dim, n_heads, inner_dim or 4 * dim) for _ in range(n_layers)
+        )
         self.norm = nn.RMSNorm(dim)
 
     def forward(self, events: Tensor, layout: Layout, age_s: Tensor) -> Tensor:
@@ -47,13 +57,13 @@ class Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, dim: int, n_heads: int) -> None:
+    def __init__(self, dim: int, n_heads: int, inner_dim: int) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.before_attention, self.before_mlp = nn.RMSNorm(dim), nn.RMSNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
-        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.mlp = nn.Sequential(nn.Linear(dim, inner_dim), nn.GELU(), nn.Linear(inner_dim, dim))
 
     def forward(self, states: Tensor, layout: Layout) -> Tensor:
         qkv = self.qkv(self.before_attention(states)).reshape(states.shape[0], 3, self.n_heads, -1)

@@ -7,8 +7,8 @@ import torch
 
 def tensors(batch):
     """All tensors of a batch, in order."""
-    if batch is None or isinstance(batch, torch.Tensor):
-        return [] if batch is None else [batch]
+    if batch is None or isinstance(batch, bool | torch.Tensor):
+        return [batch] if isinstance(batch, torch.Tensor) else []
     return [tensor for part in batch for tensor in tensors(part)]
 
 

@@ -206,3 +206,32 @@ def test_all_items_as_candidates_give_the_full_softmax(tiny_towers, tiny_batches
     assert not batch.points.target_log_q.any()
     towers = tiny_towers()
     torch.testing.assert_close(Objective()(towers, batch)[0], looped(towers, batch))
+
+
+def test_the_full_softmax_of_sequences_is_the_same_in_one_kernel(tiny_data, tiny_arguments):
+    from recbench.jobs.build import batches_for, new_towers
+
+    sessions = replace(tiny_data, protocol="next_in_session")
+    experiment = tiny_arguments["experiment"]
+    experiment = replace(
+        experiment,
+        towers=replace(experiment.towers, encoder="gru", n_layers=1),
+        training=replace(experiment.training, negatives="all"),
+    )
+    arguments = tiny_arguments | {"experiment": experiment}
+    batches = batches_for(sessions, sessions.events, **arguments)
+    batch = batches.batch(batches.epoch(0)[0], np.random.default_rng(0))
+    assert batch.hits is None
+    towers = new_towers(sessions, experiment)
+    nothing_hidden = batch._replace(hits=torch.zeros(batch.n_histories, 40, dtype=torch.bool))
+    assert len(batch.candidate_rows) == 40
+    plain, kernel = (Objective()(towers, each)[0] for each in (nothing_hidden, batch))
+    torch.testing.assert_close(kernel, plain)
+    wanted = [p for p in towers.parameters() if p.requires_grad]
+    for left, right in zip(
+        torch.autograd.grad(plain, wanted, allow_unused=True),
+        torch.autograd.grad(kernel, wanted, allow_unused=True),
+        strict=True,
+    ):
+        if left is not None:
+            torch.testing.assert_close(right, left, rtol=1e-4, atol=1e-6)
