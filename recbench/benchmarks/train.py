@@ -8,12 +8,13 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recbench import columns as c
+from recbench.benchmarks import catalogue, peers
 from recbench.benchmarks.generated import generated_events
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
 from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.models.two_tower import TwoTower
-from recbench.settings import Experiment, TrainingSettings
+from recbench.settings import Experiment, TrainingSettings, workspace_path
 from recbench.tables.log import EventLog
 from recbench.training.batches import Batches
 from recbench.training.fit import fit
@@ -26,16 +27,27 @@ WARMUP_STEPS = 20
 KEYS = ("examples_per_s", "bare_examples_per_s", "vs_bare_loop")
 
 
-def run(*, runs: int = 3, events: int = 200_000, steps: int = 300, seed: int = 0) -> BenchResult:
+def run(
+    *,
+    runs: int = 3,
+    events: int = 200_000,
+    steps: int = 300,
+    items: int = 10_000_000,
+    seed: int = 0,
+) -> BenchResult:
     """Time ``steps`` steps of the default two-tower both ways, in turns.
 
     Both draw the same batches, and after the last step both must hold the same weights, to
-    float32 rounding. ``examples_per_s`` counts supervised target positions.
+    float32 rounding. ``examples_per_s`` counts supervised target positions. What a step costs at
+    10,000 and at ``items`` items: see ``catalogue.measure``. RecTools and RecBole train beside it
+    once their environment is built (``make env-peers``), see ``peers.measure``; else their figures
+    are not there.
 
     Args:
         runs: how often.
         events: how many generated events the batches come from.
         steps: how many training steps.
+        items: of the large catalogue.
         seed: of events, weights and batches.
 
     Raises:
@@ -64,7 +76,10 @@ def run(*, runs: int = 3, events: int = 200_000, steps: int = 300, seed: int = 0
                 "vs_bare_loop": bare_s / ours_s,
             }
         )
-    return BenchResult("train", medians(measured, keys=KEYS), measured)
+    figures = medians(measured, keys=KEYS) | catalogue.measure(n_items=items, seed=seed)
+    if peers.peers_python() is not None:
+        figures |= peers.measure(workspace=workspace_path(), seed=seed)
+    return BenchResult("train", figures, measured)
 
 
 def _generated(n_events: int, settings: Experiment) -> tuple[EventLog, Batches]:

@@ -13,7 +13,8 @@ from recbench.training.objective import Objective
 
 LEARNING_RATE, WEIGHT_DECAY, EPS = 1e-3, 1e-2, 1e-8
 UNIT = 2.0**-24  # of float32: half the distance from 1 to the next number
-NO_GRADIENT = 1e-12  # float64's own rounding of a gradient that is 0 on paper
+# It moves all scores of a request alike, so its gradient is 0 on paper, and rounding in a computer.
+IDLE = "candidates.prior.2.bias"
 
 
 @pytest.fixture(
@@ -75,16 +76,15 @@ def exact(made, batch):
     return loss_and_gradients(copy.deepcopy(made[0]).double(), doubled(batch), made[2])
 
 
-def tolerance(gradient, batch):
+def tolerance(name, gradient, batch):
     """How far float32 may be off in any element of a gradient.
 
     An element is a sum over T events and C candidates of products over D dimensions; a sum of n
-    terms is off by up to n units of its terms, and terms are up to some times their sum. What is
-    0 on paper is a difference of probabilities, and those are up to 1.
+    terms is off by up to n units of its terms, and terms are up to some times their sum. The terms
+    of the idle bias are probabilities, up to 1.
     """
     n_terms = len(batch.event_at) + len(batch.candidate_rows) + 16
-    largest = gradient.abs().max().item()
-    return 4 * n_terms * UNIT * (largest if largest > NO_GRADIENT else 1.0)
+    return 4 * n_terms * UNIT * (1.0 if name == IDLE else gradient.abs().max().item())
 
 
 def test_the_loss_is_that_of_float64(single, exact, batch):
@@ -97,7 +97,7 @@ def test_gradients_are_those_of_float64(single, exact, batch):
     for name, gradient in exact[1].items():
         whole = gradient.to_dense() if gradient.is_sparse else gradient
         error = (single[1][name].to_dense().double() - whole).abs().max()
-        assert error <= tolerance(whole, batch), name
+        assert error <= tolerance(name, whole, batch), name
 
 
 def direction(gradient):
@@ -126,14 +126,15 @@ def test_a_step_of_training_ends_where_adamw_on_paper_does(made, exact, batch):
             moved[:] = False
             moved[gradient.coalesce().indices()[0]] = True
         gradient = gradient.to_dense()
-        expected = weight * (1 - LEARNING_RATE * WEIGHT_DECAY) - LEARNING_RATE * direction(gradient)
-        expected = torch.where(moved, expected, weight)
+        decayed = weight * (1 - LEARNING_RATE * WEIGHT_DECAY)
+        expected = torch.where(moved, decayed - LEARNING_RATE * direction(gradient), weight)
         # the direction grows with the gradient, so its ends bound it
-        slack, middle = tolerance(gradient, batch), direction(gradient)
+        slack, middle = tolerance(name, gradient, batch), direction(gradient)
         ends = direction(gradient + slack) - middle, middle - direction(gradient - slack)
         # a handful of roundings of the weight and of the step besides
-        allowed = LEARNING_RATE * torch.maximum(*ends) + 8 * UNIT * (weight.abs() + LEARNING_RATE)
+        roundings = 8 * UNIT * (weight.abs() + LEARNING_RATE)
+        allowed = LEARNING_RATE * torch.maximum(*ends) + roundings
         error = (after[name].detach().double() - expected).abs()
         assert (error <= allowed).all(), name
         sharp.append(allowed.flatten() < 1e-2 * LEARNING_RATE)
-    assert torch.cat(sharp).double().mean() > 0.75  # elsewhere a gradient's sign is rounding
+    assert torch.cat(sharp).double().mean() > 0.9  # elsewhere a gradient's sign is rounding
