@@ -41,7 +41,7 @@ __all__ = ["measure", "peers_python"]
 SCRIPT = Path(__file__).parent / "foreign" / "peers_training.py"
 DATA = "movielens-100k"
 HALF_LIVES_S = (86_400.0,)
-SEQUENCES, EPOCHS, RECBOLE_CPU_S, K = 128, 5, 150, 20
+SEQUENCES, EPOCHS, RECBOLE_CPU_S, K = 128, 5, 400, 20
 MOST_STEPS = 3_000
 
 

