@@ -1,6 +1,7 @@
 """What every recommender must hold, run over all of them."""
 
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import polars as pl
@@ -54,12 +55,18 @@ def fitted_two_tower(data, at):
         training=TrainingSettings(max_steps=5, batch_size=16, n_uniform=20, n_cuts=4),
     )
 
-    def fit():
-        return experiment, fit_two_tower(
+    def fit(encoder="pooled"):
+        inner_weight = 0.0 if encoder == "pooled" else 1.0
+        chosen = replace(
+            experiment,
+            towers=replace(experiment.towers, encoder=encoder),
+            training=replace(experiment.training, inner_weight=inner_weight),
+        )
+        return chosen, fit_two_tower(
             data,
             data.events,
             Cut(at=at, horizon_us=3 * 86_400_000_000, half_life_s=HALF_LIFE_S),
-            experiment=experiment,
+            experiment=chosen,
             steps=5,
         )
 
@@ -103,9 +110,14 @@ def makers(log, at, fitted_two_tower, release_of):
         "item-knn with fallback": lambda: WithFallback(ItemKNN.fit(log), recency()),
         "two-tower": lambda: fitted_two_tower()[1].model,
         "released two-tower": lambda: release_of(*fitted_two_tower()),
+        "released two-tower, deepseek": lambda: release_of(*fitted_two_tower("deepseek")),
+    } | {
+        f"two-tower, {encoder}": partial(lambda name: fitted_two_tower(name)[1].model, encoder)
+        for encoder in ENCODERS
     }
 
 
+ENCODERS = ("mean", "gru", "transformer", "hstu", "deepseek")
 NAMES = (
     "popularity",
     "recency popularity",
@@ -116,6 +128,8 @@ NAMES = (
     "item-knn with fallback",
     "two-tower",
     "released two-tower",
+    "released two-tower, deepseek",
+    *(f"two-tower, {encoder}" for encoder in ENCODERS),
 )
 SAME_FOR_EVERYBODY = {"popularity", "recency popularity"}
 
@@ -222,14 +236,18 @@ def _queries(events, model, user, at):
     return InteractionLog.from_events(events, items=model.items).queries(np.array([user]), at)
 
 
-def test_the_released_two_tower_answers_as_the_trained_one(made, log, at):
+@pytest.mark.parametrize("kind", ["", ", deepseek"])
+def test_the_released_two_tower_answers_as_the_trained_one(made, log, at, kind):
     queries = log.queries(np.append(log.users.ids, UNKNOWN), at)
-    trained, released = (made(n).score_items(queries) for n in ("two-tower", "released two-tower"))
+    names = (f"two-tower{kind}", f"released two-tower{kind}")
+    trained, released = (made(name).score_items(queries) for name in names)
     # 1e-4 of one embedding value is what a release may differ by; here 10 dimensions of up to ~1
     np.testing.assert_allclose(released, trained, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["item-knn with fallback", "two-tower", "released two-tower"])
+@pytest.mark.parametrize(
+    "name", ["item-knn with fallback", *(name for name in NAMES if "two-tower" in name)]
+)
 def test_an_unknown_user_gets_exactly_recency_popularity(made, log, at, name):
     queries = log.queries(np.array([UNKNOWN]), at)
     prior = recommend(made("recency popularity"), queries, k=len(log.items))

@@ -70,7 +70,9 @@ class LatentAttention(nn.Module):
             [sizes.key_value_rank, sizes.rope_dim], dim=-1
         )
         expanded = self.kv_b_proj(self.kv_a_layernorm(latent))
-        expanded = expanded.reshape(states.shape[0], sizes.n_heads, -1)
+        expanded = expanded.reshape(
+            states.shape[0], sizes.n_heads, sizes.nope_dim + sizes.value_dim
+        )
         key, values = expanded.split([sizes.nope_dim, sizes.value_dim], dim=-1)
         key_turned = rotated(key_turned[:, None, :], turns).expand(-1, sizes.n_heads, -1)
         width = max(self.key_dim, sizes.value_dim)

@@ -72,14 +72,10 @@ class _Experts(nn.Module):
         load = torch.bincount(routing.experts.flatten(), minlength=len(self.down_proj))
         sorted_states = torch.split(states.index_select(0, order // k), load.tolist())
         answers = torch.cat(
-            [
-                self._answer(tokens, expert)
-                for expert, tokens in enumerate(sorted_states)
-                if len(tokens)
-            ]
+            [self._answer(tokens, expert) for expert, tokens in enumerate(sorted_states)]
         )
         back = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order)).to(order))
-        answers = answers.index_select(0, back).reshape(n_tokens, k, -1)  # (T, K, D)
+        answers = answers.index_select(0, back).reshape(n_tokens, k, states.shape[1])  # (T, K, D)
         weighted = answers * routing.weights[..., None].to(answers.dtype)
         return weighted.sum(dim=1)
 

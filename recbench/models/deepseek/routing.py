@@ -59,7 +59,10 @@ class Router(nn.Module):
         """The affinities, out of reach outside the best groups."""
         if self.sizes.n_groups == 1:
             return affinities
-        grouped = affinities.reshape(affinities.shape[0], self.sizes.n_groups, -1)  # (T, G, E / G)
+        per_group = self.sizes.n_experts // self.sizes.n_groups
+        grouped = affinities.reshape(
+            affinities.shape[0], self.sizes.n_groups, per_group
+        )  # (T, G, E / G)
         _, best = grouped.amax(dim=-1).topk(self.sizes.groups_per_token, dim=-1)
         chosen = torch.zeros_like(grouped[..., 0]).scatter(1, best, 1.0)
         return grouped.masked_fill(chosen[..., None] == 0, -torch.inf).flatten(1)

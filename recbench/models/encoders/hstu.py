@@ -71,8 +71,9 @@ class _Block(nn.Module):
         self, states: Tensor, layout: Layout, times: Tensor, distance: Tensor, seen: Tensor
     ) -> Tensor:
         gate, *vqk = functional.silu(self.uvqk(self.before(states))).chunk(4, dim=-1)
+        width = states.shape[1] // self.n_heads
         values, queries, keys = (
-            layout.rectangle(part.reshape(part.shape[0], self.n_heads, -1)).transpose(1, 2)
+            layout.rectangle(part.reshape(part.shape[0], self.n_heads, width)).transpose(1, 2)
             for part in vqk
         )  # (B, H, L, d)
         bias = (self.by_place(distance) + self.by_time(times)).permute(0, 3, 1, 2)  # (B, H, L, L)

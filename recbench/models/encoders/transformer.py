@@ -66,7 +66,9 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, inner_dim), nn.GELU(), nn.Linear(inner_dim, dim))
 
     def forward(self, states: Tensor, layout: Layout) -> Tensor:
-        qkv = self.qkv(self.before_attention(states)).reshape(states.shape[0], 3, self.n_heads, -1)
+        qkv = self.qkv(self.before_attention(states)).reshape(
+            states.shape[0], 3, self.n_heads, states.shape[1] // self.n_heads
+        )
         query, key, value = layout.rectangle(qkv).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, L, d)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         states = states + self.out(layout.flat(mixed.transpose(1, 2).flatten(2)))
