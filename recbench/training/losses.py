@@ -1,10 +1,16 @@
-"""Losses over a batch of queries and a sample of candidates."""
+"""Losses of targets beside sampled candidates that all requests share, and of watching."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["log_q_corrected", "sampled_softmax_loss"]
+__all__ = [
+    "binary_cross_entropy_loss",
+    "bpr_loss",
+    "log_q_corrected",
+    "sampled_softmax_loss",
+    "watch_loss",
+]
 
 
 def log_q_corrected(logits: Tensor, log_q: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -37,18 +43,77 @@ def log_q_corrected(logits: Tensor, log_q: Tensor, *, temperature: float = 1.0) 
     return logits / temperature - log_q
 
 
-def sampled_softmax_loss(logits: Tensor, targets: Tensor, *, log_q: Tensor, hits: Tensor) -> Tensor:
-    """Mean cross-entropy of each query's target among the sampled candidates.
+def sampled_softmax_loss(
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    positive_log_q: Tensor,
+    log_q: Tensor,
+    hits: Tensor,
+) -> Tensor:
+    """Mean cross-entropy of P targets, each among the same C sampled candidates.
 
     Args:
-        logits: (Q, C), already over the temperature.
-        targets: (Q,) the column of each query's target.
-        log_q: (C,) natural log of each candidate's chance to be drawn.
-        hits: (Q, C) bool; candidates that must not serve as negatives of a query (accidental
-            hits): other positives of it, and items that it could not be shown.
+        positive: (P,) logit of each request's target, already over the temperature.
+        negatives: (P, C) logits of the candidates.
+        positive_log_q: (P,) natural log of the target's chance to be drawn as a candidate.
+        log_q: (C,) the same of the candidates.
+        hits: (P, C) bool; candidates that must not serve as negatives of a request (accidental
+            hits): its target drawn again, other positives, and items that it could not be shown.
 
     Source: Yi et al., RecSys 2019; mixed negatives after Yang et al., "Mixed negative sampling for
     learning two-tower neural networks in recommendations", WWW 2020.
     """
-    corrected = log_q_corrected(logits, log_q).masked_fill(hits, -torch.inf)
-    return functional.cross_entropy(corrected, targets)
+    own = positive - positive_log_q
+    others = log_q_corrected(negatives, log_q).masked_fill_(hits, -torch.inf)
+    return (torch.logaddexp(others.logsumexp(dim=1), own) - own).mean()
+
+
+def bpr_loss(positive: Tensor, negatives: Tensor, *, hits: Tensor) -> Tensor:
+    """Mean over targets of ``-log sigmoid(positive - negative)``, the mean over its negatives.
+
+    Args:
+        positive: (P,) scores of the targets.
+        negatives: (P, C) scores of the candidates.
+        hits: (P, C) bool, no negatives of the request; a request without any negative counts 0.
+
+    Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
+    """
+    return _mean_of_negatives(functional.softplus(negatives - positive[:, None]), hits).mean()
+
+
+def binary_cross_entropy_loss(positive: Tensor, negatives: Tensor, *, hits: Tensor) -> Tensor:
+    """Mean over targets of the log loss of the click, plus the mean log loss of what was not.
+
+    Args:
+        positive: (P,) logits of what was clicked.
+        negatives: (P, C) logits of what was not.
+        hits: (P, C) bool, no negatives of the request.
+
+    Source: Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018, equation 7.
+    """
+    clicked = functional.softplus(-positive)
+    return (clicked + _mean_of_negatives(functional.softplus(negatives), hits)).mean()
+
+
+def watch_loss(predicted: Tensor, watch_ratio: Tensor) -> Tensor:
+    """Mean log loss of the watched share of what was clicked; 0 where none is known.
+
+    Args:
+        predicted: (P,) logits of the share.
+        watch_ratio: (P,) watched share of the item's length, above 1 as 1, -1 where unknown.
+
+    Source: the second task of Zhao et al., "Recommending what video to watch next: a multitask
+    ranking system", RecSys 2019, as a share.
+    """
+    known = watch_ratio >= 0
+    losses = functional.binary_cross_entropy_with_logits(
+        predicted, watch_ratio.clamp(0.0, 1.0), reduction="none"
+    )
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def _mean_of_negatives(losses: Tensor, hits: Tensor) -> Tensor:
+    """(P, C) -> (P,)."""
+    kept = ~hits
+    return (losses * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)

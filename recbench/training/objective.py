@@ -12,8 +12,8 @@ from recbench.models.two_tower import TwoTower
 from recbench.training.batch import Batch, Points
 from recbench.training.candidates import Candidates, accidental_hits
 from recbench.training.full_softmax import full_softmax_loss
-from recbench.training.gathered import gathered_candidates
-from recbench.training.sampled_losses import (
+from recbench.training.gathered import gathered_candidates, mean_over_ranks
+from recbench.training.losses import (
     binary_cross_entropy_loss,
     bpr_loss,
     sampled_softmax_loss,
@@ -58,6 +58,8 @@ class Objective:
         loss = self._of_points(
             asked, targets, _of_all_ranks(candidates, batch), batch.points, batch, cached
         )
+        if _has_ranks():  # some may have more requests than others
+            loss = mean_over_ranks(loss, n_queries=len(asked))
         if self.watch_weight:
             predicted = towers.watched(asked[:, :-1] * targets[:, :-1])
             loss = loss + self.watch_weight * watch_loss(predicted, batch.target_watch_ratio)
@@ -116,9 +118,13 @@ def _queries(towers: TwoTower, batch: Batch, encoded: Tensor) -> Tensor:
     return queries
 
 
+def _has_ranks() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def _of_all_ranks(embeddings: Tensor, batch: Batch) -> Tensor:
     """(A, D): this rank's candidates beside those of all others, where there are others."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not _has_ranks():
         return embeddings
     own = Candidates(embeddings, batch.item_rows[batch.candidate_at], batch.own_log_q)
     return gathered_candidates(own).candidates.embeddings

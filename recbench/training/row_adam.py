@@ -92,6 +92,9 @@ class RowAdam(torch.optim.Optimizer):
 
     def _state_of(self, table: torch.nn.Parameter, group: dict[str, Any]) -> dict[str, Any]:
         state: dict[str, Any] = self.state[table]
+        for name, held in state.items():  # a checkpoint may be read before the model is moved
+            if isinstance(held, Tensor) and held.device != table.device:
+                state[name] = held.to(table.device)
         if not state:
             counts = torch.zeros(len(table), dtype=torch.int32, device=table.device)
             state["step"] = 0

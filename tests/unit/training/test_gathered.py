@@ -16,10 +16,16 @@ from torch import distributed, nn
 from recbench.errors import InputError
 from recbench.training.candidates import Candidates, accidental_hits
 from recbench.training.gathered import gathered_candidates, mean_over_ranks
-from recbench.training.losses import sampled_softmax_loss
+from recbench.training.losses import log_q_corrected
 
 N_RANKS, N_ITEMS, DIM = 2, 12, 4
 N_QUERIES, N_CANDIDATES = (3, 5), (4, 6)  # by rank; none is like the other
+
+
+def softmax_loss(logits, targets, *, log_q, hits):
+    """The sampled softmax whose targets are columns of the candidates."""
+    corrected = log_q_corrected(logits, log_q).masked_fill(hits, -torch.inf)
+    return nn.functional.cross_entropy(corrected, targets)
 
 
 def batches():
@@ -69,7 +75,7 @@ def softmax(queries, candidates, targets, batch):
         batch["owners"], batch["own"], candidates.item_rows, n_queries=len(queries)
     )
     hits[torch.arange(len(queries)), targets] = False
-    return sampled_softmax_loss(
+    return softmax_loss(
         queries @ candidates.embeddings.T, targets, log_q=candidates.log_q, hits=hits
     )
 
