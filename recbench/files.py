@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and their checksums."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["sha256_of", "sync_directory", "whole_file", "write_json"]
+__all__ = ["one_at_a_time", "sha256_of", "sync_directory", "whole_file", "write_json"]
 
 
 @contextmanager
@@ -28,6 +29,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """One process at a time is within; the others wait. Creates the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def sync_directory(folder: Path) -> None:

@@ -1,14 +1,11 @@
 """Any data set, file or table as an `EventLog`, read from the workspace's lake."""
 
 import difflib
-import fcntl
 import hashlib
 import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +16,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.datasets.catalogue import CATALOGUE
 from recbench.errors import InputError
-from recbench.files import sha256_of, write_json
+from recbench.files import one_at_a_time, sha256_of, write_json
 from recbench.tables.lake import LakeTable
 from recbench.tables.log import EventLog, Protocol, as_protocol
 from recbench.tables.schema import Checked, check_events, check_items
@@ -66,7 +63,7 @@ def load(
     source = _resolve(str(data), items=items, protocol=protocol)
     folder = workspace / "lake" / source.name
     state = folder / "source.json"  # which content of the source the table holds, as of a version
-    with _alone(folder):
+    with one_at_a_time(folder):
         held = json.loads(state.read_text()) if state.exists() else {}
         if held.get("source") != source.content:
             now = now or datetime.now(UTC)
@@ -79,15 +76,6 @@ def load(
             }
             write_json(state, held)
     return _read(source, folder, held)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time looks at the source and appends; the others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:

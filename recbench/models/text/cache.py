@@ -1,9 +1,7 @@
 """Vectors of texts that were encoded before, in one file an encoder."""
 
-import fcntl
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from recbench.errors import InputError
-from recbench.files import whole_file
+from recbench.files import one_at_a_time, whole_file
 from recbench.models.text.encoder import TextEncoder
 
 __all__ = ["cached_embeddings"]
@@ -38,7 +36,7 @@ def cached_embeddings(
     if missing:
         fresh = encoder.embed(list(missing.values()), label=label)
         found = dict(zip(missing, fresh, strict=True))
-        with _alone(folder):
+        with one_at_a_time(folder):
             known = _read(path) | found  # what others wrote meanwhile, too
             _write(path, known)
     vectors = [known[h] for h in hashes]
@@ -79,12 +77,3 @@ def _checksum(*arrays: npt.NDArray[np.generic]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time writes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
