@@ -1,7 +1,7 @@
 """From settings to a trained two-tower: the one place where dials become arguments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class FittedTwoTower:
     at: int  # microseconds since the epoch: features and histories are as of here
     steps: int
     curve: list[tuple[int, float]]  # (step, measure)
+    balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
 
 
 def microseconds(instant: datetime) -> int:
@@ -260,4 +261,6 @@ def fit_two_tower(
     )
     prior = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s)
     model = frozen(fitted.towers)
-    return FittedTwoTower(model, fitted.towers, prior, log, cut.at, fitted.steps, fitted.curve)
+    return FittedTwoTower(
+        model, fitted.towers, prior, log, cut.at, fitted.steps, fitted.curve, fitted.balance
+    )

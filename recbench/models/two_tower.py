@@ -110,6 +110,11 @@ class TwoTower(nn.Module):
         encoder: Any = getattr(self.queries, "encoder", None)
         return encoder.auxiliary_loss() if hasattr(encoder, "auxiliary_loss") else None
 
+    def balance_figures(self) -> dict[str, float]:
+        """How evenly the encoder's experts were used in the last pass; empty without experts."""
+        encoder: Any = getattr(self.queries, "encoder", None)
+        return encoder.balance_figures() if hasattr(encoder, "balance_figures") else {}
+
     def after_step(self) -> None:
         """What the encoder of histories does after an optimiser's step; mostly nothing."""
         encoder: Any = getattr(self.queries, "encoder", None)

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ class Fitted:
     towers: TwoTower
     steps: int
     curve: list[tuple[int, float]]  # (step, value of the measure); empty where none was given
+    balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
 
 
 def fit(
@@ -122,11 +123,12 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(module, data, ckpt_path=resume)
+    balance = towers.balance_figures()
     best = module.averaged().cpu().eval()
     if watch is None:
-        return Fitted(best, trainer.global_step, [])
+        return Fitted(best, trainer.global_step, [], balance)
     best.load_state_dict(watch.best_state)
-    return Fitted(best, watch.best_step, watch.curve)
+    return Fitted(best, watch.best_step, watch.curve, balance)
 
 
 def _trainer(

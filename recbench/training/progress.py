@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 __all__ = ["EvaluateEvery", "TrainingProgress"]
 
+BALANCE_EVERY = 20  # steps between two looks at the experts
+
 
 class TrainingProgress(lightning.Callback):
     """One tqdm bar over the steps; reads well in a terminal, a notebook and a file."""
@@ -33,10 +35,17 @@ class TrainingProgress(lightning.Callback):
             ncols=80,
         )
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
-        """One step on."""
-        if self.bar is not None:
-            self.bar.update(1)
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
+    ) -> None:
+        """One step on; now and then how evenly experts are used, 1 being even."""
+        if self.bar is None:
+            return
+        self.bar.update(1)
+        if trainer.global_step % BALANCE_EVERY == 0:
+            figures = pl_module.towers.balance_figures().items()
+            told = {name.removesuffix("_balance"): f"{value:.2f}" for name, value in figures}
+            self.bar.set_postfix(told, refresh=False)
 
     def on_train_end(self, *_: Any) -> None:
         """Close the bar."""

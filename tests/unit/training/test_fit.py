@@ -268,6 +268,16 @@ def test_experts_are_kept_in_balance_while_training(made):
     assert all(bias.abs().max() > 0 for bias in biases)
 
 
+def test_the_balance_of_experts_is_told(made, capsys):
+    towers, batches = made("deepseek")
+    fitted = fit(towers(), batches, max_steps=20)
+    assert fitted.balance["expert_balance"] >= 1
+    assert fitted.balance["sequence_balance"] >= fitted.balance["expert_balance"]
+    assert 0 < fitted.balance["experts_used_frac"] <= 1
+    assert f"expert={fitted.balance['expert_balance']:.2f}" in capsys.readouterr().out
+    assert fit(made()[0](), made()[1], max_steps=1).balance == {}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so nothing is refused")
 def test_a_gpu_that_is_not_there_is_refused(tiny_towers, tiny_batches):
     with pytest.raises(InputError, match="accelerator='gpu'"):
