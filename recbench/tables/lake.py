@@ -14,6 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from recbench import columns as c
 from recbench.errors import InputError
+from recbench.files import one_at_a_time
 
 __all__ = ["LakeTable"]
 
@@ -156,14 +157,18 @@ class LakeTable:
             self._write(frame, to=table, mode=mode, marks=marks)
             return self.version
 
-        return _until_first(attempt)
+        if self.exists:
+            return _until_first(attempt)
+        # two that create a Delta table at once may both succeed, each without seeing the other's
+        # transactions
+        with one_at_a_time(self.path):
+            return _until_first(attempt)
 
     def _write(
         self, frame: pl.DataFrame, *, to: DeltaTable | None, mode: Mode, marks: list[Transaction]
     ) -> None:
         if self.by_day:
             frame = frame.with_columns(pl.col(c.TS).dt.date().alias(c.DAY))
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
             write_deltalake(
                 self.path if to is None else to,

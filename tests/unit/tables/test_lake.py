@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
+from threading import Barrier
 
 import polars as pl
 import pytest
@@ -231,6 +232,26 @@ def test_rows_that_depend_on_what_is_committed_are_decided_anew_after_a_lost_rac
     assert seen == [{}, {"loader": 5}]
     assert minutes_of(table.read()) == [5, 6]
     assert table.transaction("loader") == 6
+
+
+def test_writers_that_create_the_table_at_once_see_each_other(tmp_path):
+    """Each adds its row only if nobody's is there: with each other's commits in sight, one does."""
+
+    def if_first(done):
+        return None if "one row" in done else (rows(1), {"one row": 1})
+
+    for trial in range(20):
+        table = LakeTable(tmp_path / str(trial))
+        barrier = Barrier(3)
+
+        def write(_, table=table, barrier=barrier):
+            barrier.wait()
+            return table.append_decided(["one row"], if_first)
+
+        with ThreadPoolExecutor(3) as pool:
+            versions = list(pool.map(write, range(3)))
+        assert sorted(versions, key=str) == [0, None, None]
+        assert minutes_of(table.read()) == [1]
 
 
 def test_a_decision_for_no_commit_leaves_no_version(table):
