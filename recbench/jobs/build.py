@@ -29,6 +29,7 @@ from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
 from recbench.training.fit import Accelerator, fit
+from recbench.training.moments import Moments
 from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
 
@@ -60,6 +61,7 @@ class FittedTwoTower:
     steps: int
     curve: list[tuple[int, float]]  # (step, measure)
     balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
+    moments: Moments = field(default_factory=dict)  # of the optimisers, after the last step
 
 
 def microseconds(instant: datetime) -> int:
@@ -262,5 +264,13 @@ def fit_two_tower(
     prior = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s)
     model = frozen(fitted.towers)
     return FittedTwoTower(
-        model, fitted.towers, prior, log, cut.at, fitted.steps, fitted.curve, fitted.balance
+        model,
+        fitted.towers,
+        prior,
+        log,
+        cut.at,
+        fitted.steps,
+        fitted.curve,
+        fitted.balance,
+        fitted.moments,
     )

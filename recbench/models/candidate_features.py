@@ -1,15 +1,17 @@
 """Time-dependent features of candidates, as known at an instant."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from recbench.errors import InputError
 from recbench.features.item_timeline import ItemTimeline
+from recbench.features.running_popularity import RunningPopularity
 from recbench.tables.queries import InteractionLog
 
-__all__ = ["CandidateFeatures", "CandidateHistory"]
+__all__ = ["CandidateFeatures", "CandidateHistory", "CandidateSnapshots", "CandidatesAt"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -27,8 +29,15 @@ class CandidateFeatures(NamedTuple):
     popularity: Floats  # (C,) the recency popularity itself
 
 
+class CandidatesAt(Protocol):
+    """Whatever knows candidates as of an instant."""
+
+    def at(self, instant: int, item_rows: Ints) -> CandidateFeatures:
+        """The features of (C,) items from the clicks strictly before ``instant``, microseconds."""
+
+
 class CandidateHistory:
-    """What of a log decides the features of any candidate at any instant."""
+    """Candidates at any instant of a log."""
 
     def __init__(
         self, log: InteractionLog, *, half_lives_s: Sequence[float], prior_half_life_s: float
@@ -45,17 +54,40 @@ class CandidateHistory:
     def at(self, instant: int, item_rows: Ints) -> CandidateFeatures:
         """The features of (C,) items from the clicks strictly before ``instant``, microseconds."""
         popularity = self.timeline.popularity(item_rows, instant)
-        age_us = self.timeline.age_us(item_rows, instant)
-        features = np.column_stack(
-            [
-                np.log(popularity[:, :-1] + FLOOR) / SCALE,
-                np.log1p(np.maximum(age_us, 0) / MICROSECONDS_PER_DAY) / SCALE,
-                age_us < 0,
-            ]
-        )
-        prior = popularity[:, -1]
-        return CandidateFeatures(
-            features.astype(np.float32),
-            np.log(prior + FLOOR).astype(np.float32),
-            prior.astype(np.float32),
-        )
+        return _features(popularity, self.timeline.age_us(item_rows, instant))
+
+
+class CandidateSnapshots:
+    """Candidates at the instants that popularity was kept of; the log is not needed."""
+
+    def __init__(self, kept: Iterable[RunningPopularity]) -> None:
+        """``kept``: the last half-life of each is the recency prior's."""
+        self.kept = {popularity.at: popularity for popularity in kept}
+
+    def at(self, instant: int, item_rows: Ints) -> CandidateFeatures:
+        """The features of (C,) items from the clicks strictly before ``instant``, microseconds.
+
+        Raises:
+            InputError: nothing was kept of this instant.
+        """
+        if instant not in self.kept:
+            raise InputError(f"Popularity was kept as of {sorted(self.kept)}, not of {instant}")
+        found = self.kept[instant]
+        return _features(found.popularity(item_rows, instant), found.age_us(item_rows, instant))
+
+
+def _features(popularity: npt.NDArray[np.float64], age_us: Ints) -> CandidateFeatures:
+    """From (C, H) popularity, the prior last, and (C,) ages, -1 where there was no click."""
+    features = np.column_stack(
+        [
+            np.log(popularity[:, :-1] + FLOOR) / SCALE,
+            np.log1p(np.maximum(age_us, 0) / MICROSECONDS_PER_DAY) / SCALE,
+            age_us < 0,
+        ]
+    )
+    prior = popularity[:, -1]
+    return CandidateFeatures(
+        features.astype(np.float32),
+        np.log(prior + FLOOR).astype(np.float32),
+        prior.astype(np.float32),
+    )

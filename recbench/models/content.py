@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -37,13 +37,17 @@ class TokenField:
         """
         counts = Counter(word for words in texts for word in set(words))
         tokens = tuple(sorted(word for word, count in counts.items() if count >= at_least))
-        row = {word: number for number, word in enumerate(tokens, start=1)}
-        known = [[row[w] for w in dict.fromkeys(words) if w in row][:width] for words in texts]
-        longest = max(map(len, known), default=0)
-        token_rows = np.zeros((len(texts), max(longest, 1)), dtype=np.int64)
-        for at, of_item in enumerate(known):
-            token_rows[at, : len(of_item)] = of_item
-        return cls(tokens, token_rows)
+        return cls(tokens, _rows_of(tokens, texts, width=width))
+
+    def grown(self, texts: list[list[str]]) -> Self:
+        """The same tokens with the words of further items; other words stay unknown.
+
+        Words beyond the width of this rectangle are left out.
+        """
+        width = self.token_rows.shape[1]
+        new = _rows_of(self.tokens, texts, width=width)
+        padded = np.pad(new, ((0, 0), (0, width - new.shape[1])))
+        return replace(self, token_rows=np.concatenate([self.token_rows, padded]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,17 +81,63 @@ class ItemContent:
                 f"`text` must have one row an item: expected ({len(vocabulary)}, E), got "
                 f"{text.shape}"
             )
-        frame = pl.DataFrame({c.ITEM_ID: vocabulary.ids}).join(
-            items, on=c.ITEM_ID, how="left", maintain_order="left"
-        )
-        categories, titles = (
-            frame[name].fill_null("").to_list() if name in frame.columns else [""] * len(frame)
-            for name in (c.CATEGORY, c.TITLE)
-        )
+        categories, titles = _words(items, vocabulary.ids)
         return cls(
-            TokenField.of(
-                [text.split("|") if text else [] for text in categories], at_least=2, width=8
-            ),
-            TokenField.of([WORD.findall(text.lower()) for text in titles], at_least=5, width=12),
+            TokenField.of(categories, at_least=2, width=8),
+            TokenField.of(titles, at_least=5, width=12),
             text,
         )
+
+    def grown(
+        self,
+        items: pl.DataFrame,
+        new_ids: npt.NDArray[np.int64],
+        *,
+        text: npt.NDArray[np.float32] | None = None,
+    ) -> Self:
+        """This content followed by that of further items, in tokens that are known.
+
+        Args:
+            items: canonical; absent columns and items give no tokens.
+            new_ids: (M,) the further items.
+            text: (M, E) their vectors, where items have any; default: zeros.
+        """
+        categories, titles = _words(items, new_ids)
+        if self.text is not None:
+            new = np.zeros((len(new_ids), self.text.shape[1]), np.float32) if text is None else text
+            text = np.concatenate([self.text, new])
+        return replace(
+            self,
+            category=self.category.grown(categories),
+            title=self.title.grown(titles),
+            text=text,
+        )
+
+
+def _words(
+    items: pl.DataFrame, ids: npt.NDArray[np.int64]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """The categories of each item, and the words of its title."""
+    frame = pl.DataFrame({c.ITEM_ID: ids}).join(
+        items, on=c.ITEM_ID, how="left", maintain_order="left"
+    )
+    categories, titles = (
+        frame[name].fill_null("").to_list() if name in frame.columns else [""] * len(frame)
+        for name in (c.CATEGORY, c.TITLE)
+    )
+    return (
+        [text.split("|") if text else [] for text in categories],
+        [WORD.findall(text.lower()) for text in titles],
+    )
+
+
+def _rows_of(
+    tokens: tuple[str, ...], texts: list[list[str]], *, width: int
+) -> npt.NDArray[np.int64]:
+    """(n_items, at most ``width``) rows of the known words, 0 where there are no more."""
+    row = {word: number for number, word in enumerate(tokens, start=1)}
+    known = [[row[w] for w in dict.fromkeys(words) if w in row][:width] for words in texts]
+    token_rows = np.zeros((len(texts), max([1, *map(len, known)])), dtype=np.int64)
+    for at, of_item in enumerate(known):
+        token_rows[at, : len(of_item)] = of_item
+    return token_rows

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from recbench.models.candidate_features import CandidateHistory
+from recbench.models.candidate_features import CandidatesAt
 from recbench.models.encoders.layout import Packed
 from recbench.training.batch import Batch, Points
 from recbench.training.examples import Examples, ranges
@@ -32,7 +32,7 @@ class Batches:
     """
 
     examples: Examples
-    candidates: CandidateHistory
+    candidates: CandidatesAt
     request_windows: Floats  # (E, W) as of each example's request; (0, W) with `every_position`
     click_windows: Floats  # (N, W) as of each click of the log; (0, W) where not needed
     shares: TargetShares

@@ -134,11 +134,20 @@ class Examples:
             every_position=False,
         )
 
+    @property
+    def user_ids(self) -> Ints:
+        """(E,) whose examples they are."""
+        return self.log.users.ids[self.log.user_rows[self.target_starts]]
+
+    def take(self, which: Ints | npt.NDArray[np.bool_]) -> Self:
+        """The chosen examples, over the same instants."""
+        per_example = ("cut_of", "query_ts", "starts", "ends", "target_starts", "target_ends")
+        return replace(self, **{name: getattr(self, name)[which] for name in per_example})
+
     def queries(self, which: Ints) -> Queries:
         """The chosen examples' requests."""
-        log = self.log
-        user_ids = log.users.ids[log.user_rows[self.target_starts[which]]]
-        return Queries(user_ids, self.query_ts[which], log, self.starts[which], self.ends[which])
+        own = self.user_ids[which]
+        return Queries(own, self.query_ts[which], self.log, self.starts[which], self.ends[which])
 
 
 def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

@@ -16,6 +16,7 @@ from recbench.training.batch import Batch
 from recbench.training.batches import Batches, EndlessBatches
 from recbench.training.checkpoints import CheckpointEvery, WholeFileCheckpointIO
 from recbench.training.module import TwoTowerModule
+from recbench.training.moments import Moments
 from recbench.training.objective import Objective
 from recbench.training.progress import EvaluateEvery, TrainingProgress
 
@@ -33,6 +34,7 @@ class Fitted:
     steps: int
     curve: list[tuple[int, float]]  # (step, value of the measure); empty where none was given
     balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
+    moments: Moments = field(default_factory=dict)  # of the optimisers, after the last step
 
 
 def fit(
@@ -123,12 +125,12 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(module, data, ckpt_path=resume)
-    balance = towers.balance_figures()
+    balance, moments = towers.balance_figures(), module.moments()
     best = module.averaged().cpu().eval()
     if watch is None:
-        return Fitted(best, trainer.global_step, [], balance)
+        return Fitted(best, trainer.global_step, [], balance, moments)
     best.load_state_dict(watch.best_state)
-    return Fitted(best, watch.best_step, watch.curve, balance)
+    return Fitted(best, watch.best_step, watch.curve, balance, moments)
 
 
 def _trainer(

@@ -7,6 +7,7 @@ from torch.nn import functional
 __all__ = [
     "binary_cross_entropy_loss",
     "bpr_loss",
+    "distillation_loss",
     "log_q_corrected",
     "sampled_softmax_loss",
     "watch_loss",
@@ -117,3 +118,23 @@ def _mean_of_negatives(losses: Tensor, hits: Tensor) -> Tensor:
     """(P, C) -> (P,)."""
     kept = ~hits
     return (losses * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+
+
+def distillation_loss(logits: Tensor, parent_logits: Tensor) -> Tensor:
+    """Mean divergence of P rankings from those of a model that is held still.
+
+    Args:
+        logits: (P, C) of the model that learns, over the temperature.
+        parent_logits: (P, C) of the other one, over its own temperature, without gradient.
+
+    Returns:
+        The Kullback-Leibler divergence KL(parent, own) of the softmax over candidates, in nats.
+
+    Source: Hinton et al., "Distilling the knowledge in a neural network", 2015.
+    """
+    return functional.kl_div(
+        logits.log_softmax(dim=1),
+        parent_logits.log_softmax(dim=1),
+        log_target=True,
+        reduction="batchmean",
+    )

@@ -9,6 +9,7 @@ from torch import Tensor
 from recbench.models.two_tower import TwoTower
 from recbench.training.average import WeightAverage
 from recbench.training.batch import Batch
+from recbench.training.moments import Moments, moments_of
 from recbench.training.negative_cache import NegativeCache
 from recbench.training.objective import Objective
 from recbench.training.row_adam import RowAdam
@@ -67,6 +68,11 @@ class TwoTowerModule(lightning.LightningModule):
         """A copy of the towers with averaged weights."""
         tables = {n: self._rows.averaged(t) for n, t in self._tables.items()} if self._rows else {}
         return cast("TwoTower", self.average.of(self.towers, tables))
+
+    def moments(self) -> Moments:
+        """What the optimisers know of the towers' parameters."""
+        own = self.trainer.optimizers
+        return moments_of(self.towers, own if self._rows is None else [*own, self._rows])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The batch's loss, balance losses of experts included; a NaN stops the run."""

@@ -1,7 +1,7 @@
 """What a training step minimises."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, distributed
@@ -16,6 +16,7 @@ from recbench.training.gathered import gathered_candidates, mean_over_ranks
 from recbench.training.losses import (
     binary_cross_entropy_loss,
     bpr_loss,
+    distillation_loss,
     sampled_softmax_loss,
     watch_loss,
 )
@@ -32,9 +33,15 @@ class Objective:
     loss: Loss = "softmax"
     inner_weight: float = 1.0  # of next events within histories, where batches have them
     watch_weight: float = 0.0  # of the watched share, where it is known
+    parent_weight: float = 0.0  # of agreeing with the towers that these come from
 
     def __call__(
-        self, towers: TwoTower, batch: Batch, *, cached: Candidates | None = None
+        self,
+        towers: TwoTower,
+        batch: Batch,
+        *,
+        cached: Candidates | None = None,
+        parent: TwoTower | None = None,
     ) -> tuple[Tensor, Candidates]:
         """The loss, and this rank's own candidates, to be cached.
 
@@ -45,21 +52,21 @@ class Objective:
             towers: as they are.
             batch: of this rank; with several ranks its candidates are everybody's.
             cached: candidates of earlier batches, further negatives of the requests.
+            parent: what these towers were before, held still: its rankings are to be kept.
         """
-        encoded = towers.items(batch.item_rows, batch.id_kept)  # (N, D)
-        candidates = towers.candidates(
-            encoded[batch.candidate_at], batch.candidate_features, batch.candidate_log_prior
-        )
-        targets = towers.candidates(
-            encoded[batch.points.target_at], batch.target_features, batch.target_log_prior
-        )
-        queries = _queries(towers, batch, encoded)  # (P or P + I, D + 1)
+        encoded, candidates, targets, queries = _embedded(towers, batch)
         asked = queries[: len(targets)]
         loss = self._of_points(
             asked, targets, _of_all_ranks(candidates, batch), batch.points, batch, cached
         )
         if _has_ranks():  # some may have more requests than others
             loss = mean_over_ranks(loss, n_queries=len(asked))
+        if parent is not None and self.parent_weight:
+            with torch.no_grad():
+                before = _embedded(parent, batch)
+            loss = loss + self.parent_weight * distillation_loss(
+                asked @ candidates.T, before.queries[: len(targets)] @ before.candidates.T
+            )
         if self.watch_weight:
             predicted = towers.watched(asked[:, :-1] * targets[:, :-1])
             loss = loss + self.watch_weight * watch_loss(predicted, batch.target_watch_ratio)
@@ -103,6 +110,24 @@ class Objective:
         return sampled_softmax_loss(
             positive, negatives, positive_log_q=points.target_log_q, log_q=log_q, hits=hits
         )
+
+
+class _Embedded(NamedTuple):
+    encoded: Tensor  # (N, D)
+    candidates: Tensor  # (C, D + 1)
+    targets: Tensor  # (P, D + 1)
+    queries: Tensor  # (P or P + I, D + 1)
+
+
+def _embedded(towers: TwoTower, batch: Batch) -> _Embedded:
+    encoded = towers.items(batch.item_rows, batch.id_kept)
+    candidates = towers.candidates(
+        encoded[batch.candidate_at], batch.candidate_features, batch.candidate_log_prior
+    )
+    targets = towers.candidates(
+        encoded[batch.points.target_at], batch.target_features, batch.target_log_prior
+    )
+    return _Embedded(encoded, candidates, targets, _queries(towers, batch, encoded))
 
 
 def _queries(towers: TwoTower, batch: Batch, encoded: Tensor) -> Tensor:

@@ -77,6 +77,19 @@ class RowAdam(torch.optim.Optimizer):
                     _move(table, table.grad.coalesce(), state, group)
         return loss
 
+    def resume(
+        self, table: torch.nn.Parameter, *, mean: Tensor, square: Tensor, count: Tensor
+    ) -> None:
+        """Go on from moments (rows, D) and steps, a number for all rows or one for each.
+
+        No row has slept, and the average starts at the weights.
+        """
+        group = next(g for g in self.param_groups if any(p is table for p in g["params"]))
+        state = self._state_of(table, group)
+        state["mean"].copy_(mean)
+        state["square"].copy_(square)
+        state["count"].copy_(count.to(state["count"].dtype))  # a number goes to every row
+
     @torch.no_grad()
     def averaged(self, table: torch.nn.Parameter) -> Tensor:
         """(rows, D) the moving average of a table's weights as of the last step; a copy."""

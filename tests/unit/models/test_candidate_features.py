@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recbench.models.candidate_features import CandidateHistory
+from recbench.errors import InputError
+from recbench.features.running_popularity import RunningPopularity
+from recbench.models.candidate_features import CandidateHistory, CandidateSnapshots
 from recbench.tables.queries import InteractionLog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,3 +48,22 @@ def test_candidates_are_answered_in_the_order_asked(log):
     at = int(START.timestamp()) * 1_000_000 + 3 * DAY_US
     both, backwards = history.at(at, np.array([0, 1])), history.at(at, np.array([1, 0, 1]))
     assert np.array_equal(backwards.features, both.features[[1, 0, 1]])
+
+
+def test_what_was_kept_of_an_instant_gives_the_features_of_the_log(log):
+    at = int(START.timestamp()) * 1_000_000 + 2 * DAY_US
+    rows = np.array([1, 0])
+    dials = {"half_lives_s": [86_400.0, 3 * 86_400.0], "prior_half_life_s": 2 * 86_400.0}
+    whole = CandidateHistory(log, **dials).at(at, rows)
+    kept = RunningPopularity.of(
+        log, at=at, half_lives_s=[*dials["half_lives_s"], dials["prior_half_life_s"]]
+    )
+    found = CandidateSnapshots([kept]).at(at, rows)
+    for ours, theirs in zip(found, whole, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_an_instant_of_which_nothing_was_kept_is_refused(log):
+    kept = RunningPopularity.of(log, at=5, half_lives_s=[86_400.0])
+    with pytest.raises(InputError, match=r"kept as of \[5\], not of 6"):
+        CandidateSnapshots([kept]).at(6, np.array([0]))

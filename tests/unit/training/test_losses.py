@@ -6,6 +6,7 @@ import torch
 from recbench.training.losses import (
     binary_cross_entropy_loss,
     bpr_loss,
+    distillation_loss,
     log_q_corrected,
     sampled_softmax_loss,
     watch_loss,
@@ -101,3 +102,14 @@ def test_with_log_q_a_sample_estimates_the_full_softmax():
     ratio = (scores.exp() / q)[drawn]
     standard_error = ratio.std() / math.sqrt(len(drawn))
     assert abs(estimate - scores.exp().sum()) < 4 * standard_error
+
+
+def test_distillation_matches_naive_loop():
+    torch.manual_seed(3)
+    own, parent = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, 6, dtype=torch.float64)
+    expected = 0.0
+    for row, other in zip(own, parent, strict=True):
+        p, q = other.exp() / other.exp().sum(), row.exp() / row.exp().sum()
+        expected += sum(float(a * (a / b).log()) for a, b in zip(p, q, strict=True)) / 4
+    assert distillation_loss(own, parent).item() == pytest.approx(expected)
+    assert distillation_loss(parent, parent + 3.0).item() == pytest.approx(0.0, abs=1e-12)

@@ -1,0 +1,59 @@
+"""What a refresh starts from: all that was learned, and the little it needs of the past."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import polars as pl
+
+from recbench.features.running_popularity import RunningPopularity
+from recbench.models.content import ItemContent
+from recbench.models.two_tower import TwoTower
+from recbench.refresh.grow import grown_towers
+from recbench.refresh.replay import Exemplars
+from recbench.tables.vocabulary import Vocabulary
+from recbench.training.moments import Moments
+
+__all__ = ["LearnedState"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedState:
+    """Towers, their optimiser and the popularity of their items as of one instant."""
+
+    towers: TwoTower
+    moments: Moments
+    items: Vocabulary
+    content: ItemContent
+    popularity: RunningPopularity  # as of `at`; the last half-life is the recency prior's
+    pool: Exemplars  # of the past: who may be trained on again
+    kept: tuple[RunningPopularity, ...]  # as of the pool's instants, the oldest first
+    number: int = 0  # refreshes since the last full fit
+
+    @property
+    def at(self) -> int:
+        """Microseconds since the epoch: every event before is known, none at it or later."""
+        return self.popularity.at
+
+    def grown(self, items: pl.DataFrame, new_ids: pl.Series) -> Self:
+        """The same with rows for items that it lacks; see ``grown_towers``.
+
+        Args:
+            items: canonical; what is known of the new ones.
+            new_ids: may hold known ones, too.
+        """
+        vocabulary = self.items.grow(new_ids)
+        if len(vocabulary) == len(self.items):
+            return self
+        content = self.content.grown(items, vocabulary.ids[len(self.items) :])
+        towers, moments = grown_towers(self.towers, self.moments, content)
+        n = len(vocabulary)
+        return type(self)(
+            towers,
+            moments,
+            vocabulary,
+            content,
+            self.popularity.grown(n),
+            self.pool,
+            tuple(popularity.grown(n) for popularity in self.kept),
+            self.number,
+        )
