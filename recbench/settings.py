@@ -3,13 +3,14 @@
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from recbench.errors import InputError
 
 __all__ = [
     "Encoder",
     "Experiment",
+    "RefreshSettings",
     "notebooks_path",
     "registry_path",
     "runs_path",
@@ -100,6 +101,42 @@ class Experiment:
             for dial in fields(part):
                 if not isinstance(getattr(part, dial.name), str | bool):
                     _check(dial.name, getattr(part, dial.name))
+
+    @classmethod
+    def from_json(cls, held: dict[str, Any]) -> Self:
+        """What ``dataclasses.asdict`` gave, through JSON; other keys are not looked at."""
+        features: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in held["features"].items()
+        }
+        return cls(
+            features=FeatureSettings(**features),
+            towers=TowerSettings(**held["towers"]),
+            training=TrainingSettings(**held["training"]),
+            seed=held["seed"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshSettings:
+    """How much a refresh learns, and when it is not worth it."""
+
+    steps: int = 20  # of the update, at most
+    seconds: float = 20.0  # of the update, at most
+    rate: float = 1e-3  # learning rate of item and token rows
+    dense_rate: float = 3e-4  # of perceptrons and encoder
+    router_rate: float = 1e-4  # of experts' routers
+    parent_weight: float = 0.5  # of agreeing with the parent
+    n_replay: int = 1_024  # exemplars of earlier windows
+    least_gain: float = -1.0  # relative NDCG; below this at best, a refresh is skipped
+    most_cpu_s: float | None = None  # a refresh that is expected to take more is skipped
+
+    def __post_init__(self) -> None:
+        """Counts and rates cannot be negative."""
+        for dial in fields(self):
+            value = getattr(self, dial.name)
+            if dial.name != "least_gain" and value is not None and value < 0:
+                raise InputError(f"`{dial.name}` must not be negative, got {value}")
 
 
 def _check_word(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -15,12 +15,12 @@ from torch import nn
 
 from recbench import columns as c
 from recbench.errors import InputError, JobError
+from recbench.evaluation.exam import Exam
 from recbench.evaluation.ranking import evaluate
 from recbench.evaluation.recommender import as_frame
 from recbench.features.batch import window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import Cut, batches_for, catalogue, microseconds, new_towers
-from recbench.jobs.compare import Exam
 from recbench.jobs.study import Study, TunedPrior, open_log
 from recbench.models.candidate_features import CandidateFeatures, CandidateHistory
 from recbench.models.content import ItemContent

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import polars as pl
 
@@ -18,11 +18,11 @@ from recbench.datasets.catalogue import CATALOGUE
 from recbench.errors import InputError
 from recbench.files import one_at_a_time, sha256_of, write_json
 from recbench.tables.lake import LakeTable
+from recbench.tables.lake_log import LakeLog
 from recbench.tables.log import EventLog, Protocol, as_protocol
 from recbench.tables.schema import Checked, check_events, check_items
-from recbench.tables.watched import with_watch_ratio
 
-__all__ = ["load"]
+__all__ = ["in_lake", "load"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,23 @@ def load(
     protocol: str | None = None,
     now: datetime | None = None,
 ) -> EventLog:
-    """The events and items of ``data``, appended to the lake first and read back from there.
+    """The events and items of ``data``, all of them in memory; arguments as for ``in_lake``."""
+    return in_lake(data, workspace=workspace, items=items, protocol=protocol, now=now).whole()
+
+
+def in_lake(
+    data: str | Path,
+    *,
+    workspace: Path,
+    items: Path | None = None,
+    protocol: str | None = None,
+    now: datetime | None = None,
+) -> LakeLog:
+    """The log ``data``, brought into the lake first, to be read from there.
 
     What is read is exactly what the source holds now: rows that a file gained are appended, a
-    file that changed otherwise becomes a new version of the table.
+    file that changed otherwise becomes a new version of the table. A table of the workspace's own
+    lake, such as ``recbench ingest`` fills, is read where it is.
 
     Args:
         data: a name of the catalogue, a Parquet file or a Delta table.
@@ -61,6 +74,8 @@ def load(
         DownloadError: it is not here and cannot be fetched.
     """
     source = _resolve(str(data), items=items, protocol=protocol)
+    if source.events is not None and _is_ours(source.events, workspace):
+        return _in_place(source)
     folder = workspace / "lake" / source.name
     state = folder / "source.json"  # which content of the source the table holds, as of a version
     with one_at_a_time(folder):
@@ -75,7 +90,31 @@ def load(
                 "rejected": rejected,
             }
             write_json(state, held)
-    return _read(source, folder, held)
+    described = LakeTable(folder / "items").read(held["items_version"]).collect()
+    return LakeLog(
+        source.name,
+        source.protocol,
+        LakeTable(folder / "events"),
+        held["version"],
+        described.sort(c.ITEM_ID),
+        held["rejected"],
+    )
+
+
+def _is_ours(path: Path, workspace: Path) -> bool:
+    """Whether the table lies in the workspace's lake."""
+    return path.is_dir() and path.resolve().is_relative_to((workspace / "lake").resolve())
+
+
+def _in_place(source: _Source) -> LakeLog:
+    """The table as it is now: its rows were checked when they came in."""
+    table = LakeTable(cast("Path", source.events))
+    described = pl.DataFrame(schema={c.ITEM_ID: pl.Int64()})
+    if source.items is not None:
+        described = check_items(_table(source.items), source=str(source.items)).accepted
+    name = table.path.parent.name if table.path.name == "events" else table.path.name
+    version = table.version
+    return LakeLog(name, source.protocol, table, version, described.sort(c.ITEM_ID))
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
@@ -180,23 +219,3 @@ def _set_aside(folder: Path, checked: Checked, item_check: Checked | None) -> No
             continue
         logger.warning("%s: %s rows set aside: %s", folder.name, len(part.rejected), part.reasons())
         LakeTable(folder / name).overwrite(part.rejected)
-
-
-def _read(source: _Source, folder: Path, held: dict[str, Any]) -> EventLog:
-    """The versions that ``held`` names; a null category is the item's."""
-    events = LakeTable(folder / "events").read(held["version"]).collect()
-    events = events.sort(c.TS, c.SOURCE_ROW)
-    items = LakeTable(folder / "items").read(held["items_version"]).collect().sort(c.ITEM_ID)
-    if c.CATEGORY in items.columns:
-        own = pl.col(c.CATEGORY) if c.CATEGORY in events.columns else pl.lit(None, pl.String)
-        joined = events.join(
-            items.select(c.ITEM_ID, pl.col(c.CATEGORY).alias("_of_item")),
-            on=c.ITEM_ID,
-            how="left",
-            maintain_order="left",
-        )
-        events = joined.with_columns(own.fill_null(pl.col("_of_item")).alias(c.CATEGORY)).drop(
-            "_of_item"
-        )
-    events = with_watch_ratio(events, items)
-    return EventLog(source.name, source.protocol, events, items, held["version"], held["rejected"])

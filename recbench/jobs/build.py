@@ -33,7 +33,7 @@ from recbench.training.moments import Moments
 from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
 
-__all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds"]
+__all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds", "towers_for"]
 
 FEWEST_STEPS = 20  # between two measures
 LEFT_TO_PREDICT = 0.1  # of the horizon, after the last pseudo-cut
@@ -141,16 +141,20 @@ def pseudo_cuts(log: InteractionLog, cut: Cut, training: TrainingSettings) -> np
 
 def new_towers(data: EventLog, experiment: Experiment) -> TwoTower:
     """Untrained towers for the data's catalogue; a seed gives one set of weights."""
-    catalogued, dials = catalogue(data), experiment.towers
+    catalogued = catalogue(data)
+    text = _text(data, catalogued, experiment.towers.text_model)
+    return towers_for(ItemContent.from_items(data.items, catalogued, text=text), experiment)
+
+
+def towers_for(content: ItemContent, experiment: Experiment) -> TwoTower:
+    """Untrained towers for the items of ``content``; a seed gives one set of weights."""
+    dials = experiment.towers
     sizes = {"embedding_dim": dials.embedding_dim, "hidden_dim": dials.hidden_dim}
     n_features = len(experiment.features.popularity_half_lives_s) + 2
     n_window = len(DEFAULT_WINDOW_FEATURES)
-    content = ItemContent.from_items(
-        data.items, catalogued, text=_text(data, catalogued, dials.text_model)
-    )
     torch.manual_seed(experiment.seed)
     items = ItemEncoder(
-        len(catalogued),
+        len(content.category.token_rows),
         content,
         embedding_dim=dials.embedding_dim,
         sparse=experiment.training.table_updates == "rows",

@@ -1,15 +1,12 @@
-"""One test, many models: requests by the data's protocol, baselines, the result table."""
+"""One test, many models: the baselines, their dials by the validation, the result table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
-from recbench import columns as c
-from recbench.errors import InputError
-from recbench.evaluation.ranking import RankingResult, evaluate, paired_difference
-from recbench.evaluation.recommender import Recommender, recommend
+from recbench.evaluation.exam import Exam
+from recbench.evaluation.ranking import RankingResult, paired_difference
+from recbench.evaluation.recommender import Recommender
 from recbench.models.baselines import (
     ALS,
     EASE,
@@ -19,97 +16,13 @@ from recbench.models.baselines import (
     WithFallback,
     WithRecencyPrior,
 )
-from recbench.tables.log import EventLog
-from recbench.tables.queries import InteractionLog, Queries
-from recbench.tables.vocabulary import Vocabulary
+from recbench.tables.queries import InteractionLog
 
-__all__ = ["Exam", "baselines", "best_half_life", "best_priors", "result_table"]
+__all__ = ["baselines", "best_half_life", "best_priors", "result_table"]
 
 RESULT_GROUPS = ("all", "known")
 PRIOR_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 EASE_ITEMS = 6_000  # above this its dense matrix takes minutes and gigabytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exam:
-    """The requests of one test and what was clicked after them.
-
-    A request is a user as of the cut; under ``next_in_session`` it is each event of the test that
-    has a past in its session, with everything before it visible.
-    """
-
-    queries: Queries
-    train: pl.DataFrame  # what makes a request known, in the requests' ids
-    test: pl.DataFrame  # what was clicked, in the requests' ids
-    repeats: bool
-    k: int = 20
-
-    @classmethod
-    def of(
-        cls,
-        data: EventLog,
-        *,
-        past: pl.DataFrame,
-        test: pl.DataFrame,
-        at: int,
-        items: Vocabulary,
-        k: int = 20,
-    ) -> "Exam":
-        """The exam that ``test`` sets to a model that has seen ``past``.
-
-        Args:
-            data: its protocol.
-            past: events before the cut.
-            test: events after it.
-            at: the cut, microseconds.
-            items: the catalogue.
-            k: list length.
-        """
-        test = test.filter(pl.col(c.CLICKED))
-        if data.protocol == "next_in_session":
-            return cls._of_next_events(past, test, items=items, k=k)
-        log = InteractionLog.from_events(past, items=items)
-        queries = log.queries(test[c.USER_ID].unique().sort(), at)
-        return cls(queries, past, test, data.repeats, k)
-
-    @classmethod
-    def _of_next_events(
-        cls, past: pl.DataFrame, test: pl.DataFrame, *, items: Vocabulary, k: int
-    ) -> "Exam":
-        log = InteractionLog.from_events(pl.concat([past, test], how="diagonal"), items=items)
-        queries = log.queries(test[c.USER_ID], test[c.TS].dt.epoch("us").to_numpy())
-        asked = np.flatnonzero(queries.is_known)
-        if not len(asked):
-            raise InputError("No session of the test has a second event after an earlier one")
-        chosen = queries.take(asked)
-        numbered = pl.Series(c.USER_ID, np.arange(len(asked)))
-        renamed = replace(chosen, user_ids=numbered.to_numpy())
-        targets = test[asked].with_columns(numbered)
-        known = pl.DataFrame({c.USER_ID: numbered, c.ITEM_ID: targets[c.ITEM_ID]})
-        return cls(renamed, known, targets, True, k)
-
-    def known_only(self) -> "Exam":
-        """The same exam for requests with a history."""
-        queries = self.queries.take(self.queries.is_known)
-        kept = pl.col(c.USER_ID).is_in(pl.Series(queries.user_ids).implode())
-        return Exam(queries, self.train, self.test.filter(kept), self.repeats, self.k)
-
-    def grade(self, model: Recommender, *, resamples: int = 2_000) -> RankingResult:
-        """How the model does."""
-        lists = recommend(model, self.queries, k=self.k, repeats=self.repeats)
-        return evaluate(
-            lists,
-            train=self.train,
-            test=self.test,
-            repeats=self.repeats,
-            k=self.k,
-            resamples=resamples,
-        )
-
-    def score(self, model: Recommender, *, group: str = "known") -> float:
-        """The model's mean NDCG over a group of requests."""
-        values = self.grade(model, resamples=0).values(f"ndcg@{self.k}", group).to_numpy()
-        return float(values.mean()) if len(values) else 0.0
 
 
 def best_half_life(

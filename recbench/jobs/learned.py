@@ -1,18 +1,20 @@
-"""A full fit as the state that refreshes start from, and a state as something that answers."""
+"""A full fit as the state that refreshes start from."""
 
 import numpy as np
+import polars as pl
 
+from recbench import columns as c
 from recbench.features.running_popularity import RunningPopularity
 from recbench.jobs.build import FittedTwoTower
-from recbench.models.candidate_features import CandidateSnapshots
 from recbench.models.content import ItemContent
-from recbench.models.frozen import TwoTowerRecommender, WindowLookup
 from recbench.refresh.advance import past_exemplars
+from recbench.refresh.facts import WindowFacts, window_facts
 from recbench.refresh.state import LearnedState
 from recbench.settings import Experiment
 from recbench.tables.log import EventLog
+from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["answering", "learned_state"]
+__all__ = ["learned_state", "recent_facts"]
 
 WINDOW_FRAC = 0.01  # of the log: what a refresh sees
 
@@ -45,18 +47,25 @@ def learned_state(
     )
 
 
-def answering(
-    state: LearnedState, window_features: WindowLookup, *, history_length: int
-) -> TwoTowerRecommender:
-    """The state's towers with every candidate as of the state's instant."""
-    snapshot = CandidateSnapshots([state.popularity]).at(state.at, np.arange(len(state.items)))
-    return TwoTowerRecommender.freeze(
-        state.towers,
-        state.items,
-        snapshot,
-        history_length=history_length,
-        window_features=window_features,
-    )
+def recent_facts(events: pl.DataFrame, *, end: int, n_windows: int = 10) -> list[WindowFacts]:
+    """What the log's last windows looked like, the oldest first.
+
+    Args:
+        events: canonical, in order of time, all before ``end``.
+        end: microseconds since the epoch.
+        n_windows: of a hundredth of the log each.
+    """
+    n = max(1, int(WINDOW_FRAC * len(events)))
+    facts = []
+    for number in range(min(n_windows, len(events) // n - 1), 0, -1):
+        before = events[: len(events) - number * n]
+        window = events[len(before) : len(before) + n]
+        after = events[len(before) + n :]
+        start = int(before[c.TS].dt.epoch("us")[-1]) + 1
+        stop = int(after[c.TS].dt.epoch("us")[0]) if len(after) else end
+        known = Vocabulary.of(before[c.ITEM_ID])
+        facts.append(window_facts(window, start=start, end=stop, items=known))
+    return facts
 
 
 def _text(fitted: FittedTwoTower) -> np.ndarray | None:

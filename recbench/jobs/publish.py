@@ -3,24 +3,36 @@
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from recbench import __version__
 from recbench import columns as c
-from recbench.features.popularity import popularity_snapshots
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
+from recbench.jobs.learned import learned_state, recent_facts
+from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents
-from recbench.runtime.export import export_query_tower, onnx_parity, save_towers
+from recbench.refresh.notes import Notes
+from recbench.refresh.state import LearnedState
+from recbench.refresh.stored import write_state
+from recbench.runtime.export import (
+    export_query_tower,
+    onnx_parity,
+    patched_query_tower,
+    save_towers,
+)
 from recbench.settings import Experiment
 from recbench.tables.log import EventLog
+from recbench.tables.queries import Queries
 
-__all__ = ["Released", "make_release"]
+__all__ = ["GRAPH", "PARITY_QUERIES", "Released", "bind", "make_release"]
 
 PARITY_QUERIES = 1_000
+GRAPH = "query_tower.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ def make_release(
     experiment: Experiment,
     metrics: dict[str, Any],
     commit: str | None = None,
+    gate: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Release:
     """Export, check against torch on real requests, and seal; publishing is a step of its own.
 
@@ -72,31 +86,29 @@ def make_release(
         experiment: the dials it was made with.
         metrics: from the fit before any refit, labelled so.
         commit: of the code.
+        gate: a verdict as JSON; default: that there was nothing to compare it with.
+        settings: what else the manifest is to say of how it was made.
 
     Raises:
         ReleaseError: the exported tower differs from torch.
     """
-    half_lives = experiment.features.popularity_half_lives_s
-    popularity = popularity_snapshots(
-        fitted.log, _array(fitted.at), half_lives_s=[*half_lives, fitted.prior.half_life_s]
-    )[0]
-    names = [f"half_life_{s:.0f}_s" for s in half_lives] + ["prior"]
+    state = learned_state(fitted, data, experiment=experiment)
+    notes = Notes(
+        facts=recent_facts(events, end=fitted.at),
+        n_known=len(events),
+        n_items_full=len(state.items),
+    )
+    users = fitted.log.users.ids
     with registry.draft() as draft:
-        save_towers(fitted.towers, draft)
-        export_query_tower(fitted.model, draft / "query_tower.onnx")
-        users = fitted.log.users.ids
-        asked = fitted.log.queries(users[:: max(1, len(users) // PARITY_QUERIES)], fitted.at)
-        difference = onnx_parity(fitted.model, draft / "query_tower.onnx", asked)
-        write_contents(
+        difference = bind(
             draft,
-            items=fitted.model.items,
+            state,
+            fitted.model,
             item_features=data.items,
             events=events,
-            candidate_embeddings=fitted.model.candidate_embeddings,
-            popularity={name: popularity[:, at] for at, name in enumerate(names)},
-            window_features=DEFAULT_WINDOW_FEATURES,
-            history_length=fitted.model.history_length,
+            notes=notes,
             metrics=metrics,
+            asked=fitted.log.queries(users[:: max(1, len(users) // PARITY_QUERIES)], fitted.at),
         )
         manifest = Manifest(
             release="",
@@ -106,16 +118,62 @@ def make_release(
             watermark=str(events[c.TS].max()),
             lake_version=data.version,
             parent=registry.current(),
-            gate={"verdict": "not gated", "reasons": ["there is no gate yet"]},
+            gate=gate or {"verdict": "not gated", "reasons": ["a full fit: nothing to compare"]},
             metrics=metrics,
-            settings=dataclasses.asdict(experiment) | {"steps": fitted.steps},
-            parity={"largest_difference": difference, "n_queries": len(asked)},
+            settings=dataclasses.asdict(experiment) | {"steps": fitted.steps} | settings,
+            parity=difference,
             code={"version": __version__, "commit": commit},
         )
         return registry.seal(draft, manifest)
 
 
-def _array(at: int) -> Any:
-    import numpy as np
+def bind(
+    draft: Path,
+    state: LearnedState,
+    model: TwoTowerRecommender,
+    *,
+    item_features: pl.DataFrame,
+    events: pl.DataFrame,
+    notes: Notes,
+    metrics: dict[str, Any],
+    asked: Queries,
+    earlier: pl.DataFrame | None = None,
+    previous: Path | None = None,
+) -> dict[str, float]:
+    """Write all files of a release but its manifest; returns the exported tower's parity.
 
-    return np.array([at])
+    Args:
+        draft: of the registry.
+        state: as of the release's instant.
+        model: its towers, frozen.
+        item_features: canonical items.
+        events: what is to be remembered of the log, from where ``earlier`` ends.
+        notes: for the next refresh.
+        metrics: as in the manifest.
+        asked: real requests to compare ONNX and torch on.
+        earlier: interactions of the release before.
+        previous: its exported tower, to be given the new weights; default: a new export.
+
+    Raises:
+        ReleaseError: the exported tower differs from torch.
+    """
+    save_towers(state.towers, draft)
+    if previous is None or not patched_query_tower(previous, model, draft / GRAPH):
+        export_query_tower(model, draft / GRAPH)
+    difference = onnx_parity(model, draft / GRAPH, asked)
+    popularity = state.popularity
+    names = [f"half_life_{s:.0f}_s" for s in popularity.half_lives_s[:-1]] + ["prior"]
+    write_contents(
+        draft,
+        items=state.items,
+        item_features=item_features,
+        events=events,
+        candidate_embeddings=model.candidate_embeddings,
+        popularity={name: popularity.values[:, at] for at, name in enumerate(names)},
+        window_features=DEFAULT_WINDOW_FEATURES,
+        history_length=model.history_length,
+        metrics=metrics,
+        earlier=earlier,
+    )
+    write_state(draft, state, notes=notes.to_json())
+    return {"largest_difference": difference, "n_queries": len(asked)}

@@ -15,11 +15,12 @@ import polars as pl
 from recbench import columns as c
 from recbench.datasets import load
 from recbench.errors import InputError
+from recbench.evaluation.exam import Exam
 from recbench.evaluation.ranking import RankingResult, paired_difference
 from recbench.features.batch import Engine, collect, window_features
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import Cut, FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
-from recbench.jobs.compare import Exam, baselines, best_half_life, best_priors, result_table
+from recbench.jobs.compare import baselines, best_half_life, best_priors, result_table
 from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
@@ -287,7 +288,14 @@ class Study:
         return microseconds(self.split.test_ts)
 
     def _exam(self, past: pl.DataFrame, test: pl.DataFrame, *, at: int) -> Exam:
-        return Exam.of(self.data, past=past, test=test, at=at, items=catalogue(self.data), k=self.k)
+        return Exam.of(
+            protocol=self.data.protocol,
+            past=past,
+            test=test,
+            at=at,
+            items=catalogue(self.data),
+            k=self.k,
+        )
 
     def _fit(
         self,

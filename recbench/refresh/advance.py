@@ -63,9 +63,10 @@ class Advanced:
     """A state as of a later instant, and what was done to get there."""
 
     state: LearnedState
+    before: LearnedState  # the parent with the catalogue of now, as of its own instant
     update: Updated
+    replayed: Exemplars
     n_examples: int
-    n_replayed: int
     n_new_items: int
 
 
@@ -122,7 +123,7 @@ def advance(
     )
     n_new = len(grown.items) - len(state.items)
     n_examples = 0 if examples is None else len(examples)
-    return Advanced(after, update, n_examples, len(replayed.at), n_new)
+    return Advanced(after, grown, update, replayed, n_examples, n_new)
 
 
 def past_exemplars(log: InteractionLog, cuts: Sequence[int], *, end: int) -> Exemplars:
@@ -178,9 +179,10 @@ def _replayed(state: LearnedState, plan: UpdatePlan) -> Exemplars:
     last = pool.at == pool.at.max()
     owed = last & is_held_back(pool.user_ids, number=state.number - 1)
     owed &= plan.hold_back and state.number > 0
+    free = Exemplars(*(column[~owed] for column in pool))
     chosen = choose_exemplars(
-        Exemplars(*(column[~owed] for column in pool)),
-        n=plan.n_replay,
+        free,
+        n=min(plan.n_replay, len(free.at) // 2),  # the others tell what is forgotten
         half_life_us=plan.replay_half_life_s * 1e6,
         rng=np.random.default_rng([plan.seed, state.number]),
     )

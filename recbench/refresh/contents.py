@@ -70,6 +70,7 @@ def write_contents(
     window_features: Sequence[Feature],
     history_length: int,
     metrics: dict[str, Any],
+    earlier: pl.DataFrame | None = None,
 ) -> None:
     """Vocabularies, index, feature definitions, popularity, histories and metrics into ``folder``.
 
@@ -85,6 +86,7 @@ def write_contents(
         window_features: what the query tower takes, in its order.
         history_length: L of the query tower.
         metrics: from the fit before any refit.
+        earlier: interactions of the release before, which those of ``events`` follow.
 
     Raises:
         InputError: ``candidate_embeddings`` has another number of rows, or holds NaN or infinity.
@@ -100,8 +102,11 @@ def write_contents(
     by_row = pl.DataFrame({c.ITEM_ID: items.ids})
     item_features = by_row.join(item_features, on=c.ITEM_ID, how="left", maintain_order="left")
     item_features.write_parquet(folder / "items.parquet")
-    _interactions(events, window_features).write_parquet(folder / "interactions.parquet")
-    users = Vocabulary.of(events.filter(pl.col(c.CLICKED))[c.USER_ID])
+    interactions = _interactions(events, window_features)
+    if earlier is not None:
+        interactions = pl.concat([earlier, interactions], how="diagonal")
+    interactions.write_parquet(folder / "interactions.parquet")
+    users = Vocabulary.of(interactions.filter(pl.col(c.CLICKED))[c.USER_ID])
     users.write(folder / "users.parquet", column=c.USER_ID)
     by_row.with_columns(**popularity).write_parquet(folder / "popularity.parquet")
     save_file({EMBEDDINGS: np.ascontiguousarray(candidate_embeddings)}, folder / INDEX)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import polars as pl
 
+from recbench.errors import InputError
 from recbench.features.running_popularity import RunningPopularity
 from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
@@ -41,10 +43,20 @@ class LearnedState:
             items: canonical; what is known of the new ones.
             new_ids: may hold known ones, too.
         """
-        vocabulary = self.items.grow(new_ids)
-        if len(vocabulary) == len(self.items):
+        return self.grown_to(items, self.items.grow(new_ids))
+
+    def grown_to(self, items: pl.DataFrame, vocabulary: Vocabulary) -> Self:
+        """The same with a row for every item of ``vocabulary``, which begins with its own.
+
+        Raises:
+            InputError: the vocabulary does not begin with the items of this state.
+        """
+        n_old = len(self.items)
+        if not np.array_equal(vocabulary.ids[:n_old], self.items.ids):
+            raise InputError(f"A vocabulary grows without renumbering; the first {n_old} differ")
+        if len(vocabulary) == n_old:
             return self
-        content = self.content.grown(items, vocabulary.ids[len(self.items) :])
+        content = self.content.grown(items, vocabulary.ids[n_old:])
         towers, moments = grown_towers(self.towers, self.moments, content)
         n = len(vocabulary)
         return type(self)(

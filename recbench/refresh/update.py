@@ -37,6 +37,7 @@ class Updated:
     moments: Moments
     losses: list[float] = field(default_factory=list)  # a step each
     seconds: float = 0.0
+    balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
 
 
 def update_towers(
@@ -91,7 +92,8 @@ def update_towers(
             optimizer.zero_grad()
         towers.after_step()
     learned = {**moments, **moments_of(towers, [dense, rows])} if losses else dict(moments)
-    return Updated(towers.eval(), learned, losses, time.perf_counter() - begun)
+    figures = towers.balance_figures() if losses else {}
+    return Updated(towers.eval(), learned, losses, time.perf_counter() - begun, figures)
 
 
 def _tables(towers: TwoTower) -> dict[str, nn.Embedding]:

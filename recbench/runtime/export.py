@@ -3,9 +3,12 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import torch
+from onnxscript.optimizer import optimize_ir
 from safetensors.torch import save_file
 
 from recbench.errors import ReleaseError
@@ -14,10 +17,17 @@ from recbench.models.two_tower import TwoTower
 from recbench.runtime.onnx import INPUTS, OnnxQueryTower
 from recbench.tables.queries import Queries
 
-__all__ = ["LARGEST_DIFFERENCE", "export_query_tower", "onnx_parity", "save_towers"]
+__all__ = [
+    "LARGEST_DIFFERENCE",
+    "export_query_tower",
+    "onnx_parity",
+    "patched_query_tower",
+    "save_towers",
+]
 
 LARGEST_DIFFERENCE = 1e-4  # of one embedding value; values reach about 20
 OPSET = 20
+ITEMS = "encoded_items"
 
 
 def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
@@ -35,18 +45,55 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
+        program = torch.onnx.export(
             model.query_tower,
             example,
-            path,
             input_names=INPUTS,
             output_names=["query_embeddings"],
             dynamic_shapes=(*[{0: batch, 1: long}] * 3, {0: batch}),
             opset_version=OPSET,
             dynamo=True,
-            external_data=False,
+            optimize=False,
             verbose=False,
         )
+        if program is None:  # never with `dynamo`
+            raise ReleaseError("torch gave no ONNX program")
+        optimize_ir(program.model, should_fold=_without_weights)
+    program.save(path)
+
+
+def _without_weights(node: Any) -> bool | None:
+    """No weight is folded into another constant: a refresh finds each under its name."""
+    held = (value for value in node.inputs if value is not None)
+    return False if any(value.is_initializer() for value in held) else None
+
+
+def patched_query_tower(previous: Path, model: TwoTowerRecommender, path: Path) -> bool:
+    """Write the query tower as ``previous`` with the weights of ``model``: what a refresh needs.
+
+    A thousandth of the work of an export. Returns whether the file could serve: it has every
+    weight of the model by name, and all but the number of items as large as before. Otherwise
+    nothing is written.
+
+    Args:
+        previous: an ONNX file of ``export_query_tower``, of the same architecture.
+        model: as of now.
+        path: what is written.
+    """
+    graph = onnx.load(previous)
+    weights = model.query_tower.state_dict()
+    held = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for name, weight in weights.items():
+        width = None if name not in held else tuple(held[name].dims)
+        same = width == tuple(weight.shape)
+        if name == ITEMS and width is not None:
+            same = width[1:] == tuple(weight.shape)[1:]
+        if not same:
+            return False
+        held[name].CopyFrom(onnx.numpy_helper.from_array(weight.numpy(), name))
+    del graph.graph.value_info[:]  # says how many items there were
+    onnx.save(graph, path)
+    return True
 
 
 def onnx_parity(model: TwoTowerRecommender, path: Path, queries: Queries) -> float:

@@ -101,19 +101,24 @@ class LakeTable:
             raise InputError(f"{self.path} has versions 0 to {latest}, not {version}")
         return pl.scan_delta(str(self.path), version=version).drop(c.DAY, strict=False)
 
-    def files_since(self, watermark: datetime) -> list[Path]:
+    def files_since(self, watermark: datetime, *, version: int | None = None) -> list[Path]:
         """The data files that may hold rows later than ``watermark``, by their statistics."""
-        actions = pl.DataFrame(self._open().get_add_actions(flatten=True))
+        actions = pl.DataFrame(self._open(version).get_add_actions(flatten=True))
         latest = pl.col(f"max.{c.TS}") + STATISTICS_STEP
         kept = actions.filter((latest > watermark).fill_null(True))
         return [self.path / name for name in kept["path"]]
 
-    def read_since(self, watermark: datetime) -> pl.LazyFrame:
-        """The rows later than ``watermark``; files that end before it are not opened."""
-        files = self.files_since(watermark)
+    def read_since(self, watermark: datetime, *, version: int | None = None) -> pl.LazyFrame:
+        """The rows later than ``watermark``; files that end before it are not opened.
+
+        Args:
+            watermark: the last instant that is known already.
+            version: as of this version of the table; default: the latest.
+        """
+        files = self.files_since(watermark, version=version)
         if not files:
-            return self.read().head(0)
-        schema = self.read().collect_schema()
+            return self.read(version).head(0)
+        schema = self.read(version).collect_schema()
         scan = pl.scan_parquet(
             files, schema=schema, missing_columns="insert", extra_columns="raise"
         )

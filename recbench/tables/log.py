@@ -9,7 +9,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import InputError
 
-__all__ = ["EventLog", "Protocol", "as_protocol"]
+__all__ = ["EventLog", "Protocol", "as_protocol", "repeats"]
 
 Protocol = Literal["masked", "next_in_session", "next_basket", "impressions"]
 
@@ -33,7 +33,12 @@ class EventLog:
     @property
     def repeats(self) -> bool:
         """Whether an item of the history may be recommended again under the protocol."""
-        return self.protocol in {"next_in_session", "next_basket", "impressions"}
+        return repeats(self.protocol)
+
+
+def repeats(protocol: Protocol) -> bool:
+    """Whether an item of the history may be recommended again."""
+    return protocol in {"next_in_session", "next_basket", "impressions"}
 
 
 def as_protocol(name: str) -> Protocol:

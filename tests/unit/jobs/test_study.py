@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 
 from recbench.errors import InputError
+from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import recommend
-from recbench.jobs.compare import Exam, baselines, best_half_life, result_table
+from recbench.jobs.compare import baselines, best_half_life, result_table
 from recbench.jobs.study import MODEL, REFERENCE, Study, experiment
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
@@ -110,7 +111,14 @@ def test_sessions_are_examined_event_by_event_with_their_prefix(tiny_data):
     sessions = replace(tiny_data, protocol="next_in_session")
     study = Study.of(sessions, experiment(seed=0, embedding_dim=8, max_steps=4), k=5)
     items = Vocabulary.of(tiny_data.items["item_id"])
-    exam = Exam.of(sessions, past=study.split.past, test=study.split.test, at=0, items=items, k=5)
+    exam = Exam.of(
+        protocol=sessions.protocol,
+        past=study.split.past,
+        test=study.split.test,
+        at=0,
+        items=items,
+        k=5,
+    )
     assert len(exam.queries) == exam.test["user_id"].n_unique() == len(exam.test)
     last = exam.queries.ends - 1
     assert (exam.queries.log.ts[last] < exam.queries.ts).all()

@@ -1,0 +1,122 @@
+"""What a refresh will gain and cost, said before anything is spent; pure functions of the past."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+__all__ = ["Done", "Forecast", "calibration", "forecast", "is_worth_it"]
+
+PRIOR_GAIN, PRIOR_SPREAD = 0.005, 0.02  # of NDCG for each hundredth of the log, before any refresh
+NOISE = 0.02  # spread of the gain from window to window that no figure explains
+Z90 = 1.6449  # an interval that should hold nine of ten outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A refresh of the past: how much came, what was said, what came of it."""
+
+    n_events: int
+    share: float  # of the log, the events that came
+    gain: float | None  # relative NDCG over the parent as it was served; None: nobody to judge
+    gain_error: float | None  # its standard error
+    cpu_s: float
+    predicted: "Forecast | None" = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the refresh's record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, held: dict[str, Any]) -> Self:
+        """What ``to_json`` gave."""
+        predicted = held["predicted"] and Forecast(**held["predicted"])
+        return cls(**(held | {"predicted": predicted}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A gain in relative NDCG with the bounds of nine outcomes in ten, and a cost."""
+
+    gain: float
+    low: float
+    high: float
+    cpu_s: float | None  # None before the first refresh
+    n_past: int  # refreshes that it rests on
+
+
+def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
+    """The gain grows with the share of the log that came; how fast is learned from the past.
+
+    A normal prior for the gain by a hundredth of the log, updated by each measured gain with its
+    own standard error; the cost is a constant and a price by event, the median of both.
+
+    Args:
+        past: earlier refreshes of this log, any order.
+        n_events: that have come.
+        share: of the log that they are.
+    """
+    told = [(d.share, d.gain, d.gain_error) for d in past if d.gain is not None]
+    precision, weighted = PRIOR_SPREAD**-2, PRIOR_GAIN * PRIOR_SPREAD**-2
+    for came, gain, error in told:
+        weight = 1 / (NOISE**2 + (error or 0.0) ** 2)
+        precision += weight * (100 * came) ** 2
+        weighted += weight * 100 * came * gain
+    slope, slope_variance = weighted / precision, 1 / precision
+    mean = slope * 100 * share
+    # what will be measured has the error of such measurements, too
+    errors = [error for _, _, error in told if error is not None]
+    measured = float(np.median(errors)) if errors else NOISE
+    spread = np.sqrt(slope_variance * (100 * share) ** 2 + NOISE**2 + measured**2)
+    return Forecast(
+        gain=mean,
+        low=mean - Z90 * float(spread),
+        high=mean + Z90 * float(spread),
+        cpu_s=_cost(past, n_events),
+        n_past=len(past),
+    )
+
+
+def is_worth_it(said: Forecast, *, least_gain: float, most_cpu_s: float | None) -> tuple[bool, str]:
+    """Whether to refresh, and why.
+
+    Args:
+        said: the forecast.
+        least_gain: relative NDCG; a refresh that will hardly reach it is left for the next time.
+        most_cpu_s: None: any cost.
+    """
+    if said.high < least_gain:
+        return False, f"a gain of {said.high:+.2%} at best is less than {least_gain:.2%}"
+    if most_cpu_s is not None and said.cpu_s is not None and said.cpu_s > most_cpu_s:
+        return False, f"it would take {said.cpu_s:.0f} CPU seconds, more than {most_cpu_s:.0f}"
+    return True, f"a gain of {said.gain:+.2%} [{said.low:+.2%}, {said.high:+.2%}] is expected"
+
+
+def calibration(past: Sequence[Done]) -> dict[str, float]:
+    """How well forecasts held: share within the interval (0.9 is right), mean error, their number.
+
+    Refreshes without a forecast or without anybody to judge are left out.
+    """
+    told = [(d.predicted, d.gain) for d in past if d.predicted is not None and d.gain is not None]
+    if not told:
+        return {"n": 0.0}
+    inside = [said.low <= gain <= said.high for said, gain in told]
+    errors = [said.gain - gain for said, gain in told]
+    return {
+        "n": float(len(told)),
+        "within_90": float(np.mean(inside)),
+        "mean_error": float(np.mean(errors)),
+        "mean_absolute_error": float(np.mean(np.abs(errors))),
+    }
+
+
+def _cost(past: Sequence[Done], n_events: int) -> float | None:
+    if not past:
+        return None
+    events = np.array([d.n_events for d in past], dtype=np.float64)
+    cpu_s = np.array([d.cpu_s for d in past])
+    if len(past) < 3 or events.std() < 0.1 * events.mean():  # no slope can be told
+        return float(np.median(cpu_s))
+    slope = max(0.0, float(np.cov(events, cpu_s)[0, 1] / events.var(ddof=1)))
+    return float(np.median(cpu_s - slope * events)) + slope * n_events
