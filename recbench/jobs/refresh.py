@@ -272,7 +272,7 @@ class Refresh:
                 facts |= {
                     "losses": done.update.losses,
                     "n_examples": done.n_examples,
-                    "n_replayed": len(done.replayed.at),
+                    "n_earlier": len(done.trained.at),
                     "n_new_items": done.n_new_items,
                     "balance": done.update.balance,
                 }
@@ -341,7 +341,7 @@ class Refresh:
         pool = self._past_of(pl.Series(c.USER_ID, before.pool.user_ids))
         n_old = len(self.state.items)
         cold = [judge.hits_of_new(model, exam, n_old=n_old) for model in (own, other)]
-        older = judge.older([after.towers, before.towers], before, pool, done.replayed, most=JUDGED)
+        older = judge.older([after.towers, before.towers], before, pool, done.trained, most=JUDGED)
         promised = [judge.promised_over_seen(model, exam) for model in (own, other)]
         return Measured(
             facts=self.facts(),

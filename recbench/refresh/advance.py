@@ -65,7 +65,7 @@ class Advanced:
     state: LearnedState
     before: LearnedState  # the parent with the catalogue of now, as of its own instant
     update: Updated
-    replayed: Exemplars
+    trained: Exemplars  # whom it learned from as of earlier windows' instants
     n_examples: int
     n_new_items: int
 
@@ -123,7 +123,8 @@ def advance(
     )
     n_new = len(grown.items) - len(state.items)
     n_examples = 0 if examples is None else len(examples)
-    return Advanced(after, grown, update, replayed, n_examples, n_new)
+    trained = _earlier(examples, before=state.at)
+    return Advanced(after, grown, update, trained, n_examples, n_new)
 
 
 def past_exemplars(log: InteractionLog, cuts: Sequence[int], *, end: int) -> Exemplars:
@@ -206,7 +207,7 @@ def _examples(
     instants = np.concatenate([earlier, cuts])
     try:
         if plan.protocol != "next_in_session":
-            horizon_us = to - int(cuts[0])
+            horizon_us = to - int(instants[0])
             found = Examples.at_pseudo_cuts(log, cuts=instants, horizon_us=horizon_us)
         elif state.towers.queries.every_position:
             found = Examples.of_sequences(log, cuts=instants, length=plan.history_length)
@@ -215,10 +216,22 @@ def _examples(
     except InputError:  # nobody came a second time
         return None
     asked = found.cuts[found.cut_of]
-    kept = asked >= cuts[0]
+    # who clicked in the window is asked as of every instant that popularity was kept of
+    kept = log.ts[found.target_ends - 1] >= cuts[0]
     for at in np.unique(replayed.at):
         kept |= (asked == at) & np.isin(found.user_ids, replayed.user_ids[replayed.at == at])
     return found.take(kept) if kept.any() else None
+
+
+def _earlier(examples: Examples | None, *, before: int) -> Exemplars:
+    """The examples as of instants before the window."""
+    if examples is None:
+        nobody = np.empty(0, dtype=np.int64)
+        return Exemplars(nobody, nobody, nobody)
+    asked = examples.cuts[examples.cut_of]
+    old = asked < before
+    items = examples.log.items.ids[examples.log.item_rows[examples.target_starts[old]]]
+    return Exemplars(examples.user_ids[old], asked[old], items)
 
 
 def _batches(

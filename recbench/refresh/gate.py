@@ -73,7 +73,7 @@ class Limits:
 
     margin: float = 0.01  # share of NDCG that users who are held back may lose by an update
     older_margin: float = 0.02  # share of it that earlier windows may lose
-    z: float = 2.0  # standard errors beyond the margin that are taken for a loss
+    z: float = 2.3  # standard errors beyond the margin that are taken for a loss
     fewest_decided: int = 10  # users with another value, below which a slice says nothing
     level: float = 0.05  # chance of ever finding a loss across refreshes where there is none
     drift: float = 0.10  # 1 - mean cosine of old items' vectors, parent to candidate

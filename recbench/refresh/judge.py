@@ -116,27 +116,28 @@ class Judge:
         towers: Sequence[TwoTower],
         state: LearnedState,
         past: pl.DataFrame,
-        replayed: Exemplars,
+        trained: Exemplars,
         *,
         most: int = 2_000,
     ) -> list[Floats]:
         """NDCG of users of earlier windows under each towers, as of their windows' starts.
 
-        Those who were trained on again in this refresh are left out.
+        Those whom this refresh has learned from are left out.
 
         Args:
             towers: of one catalogue, that of ``state``.
             state: its pool and kept popularity.
             past: events of the pool's users before ``state.at``.
-            replayed: the pool's part that was trained on.
+            trained: whom this refresh has learned from, and as of when.
             most: users at most.
         """
         found: list[list[Floats]] = [[] for _ in towers]
         ends = [popularity.at for popularity in state.kept[1:]] + [state.popularity.at]
         for popularity, end in zip(state.kept, ends, strict=True):
             own = state.pool.user_ids[state.pool.at == popularity.at]
-            trained = replayed.user_ids[replayed.at == popularity.at]
-            users = np.setdiff1d(own, trained)[: most // len(state.kept)]
+            users = np.setdiff1d(own, trained.user_ids[trained.at == popularity.at])[
+                : most // len(state.kept)
+            ]
             theirs = past.filter(pl.col(c.USER_ID).is_in(pl.Series(users).implode()))
             ts = theirs[c.TS].dt.epoch("us")
             known = theirs.filter(ts < popularity.at)

@@ -117,14 +117,26 @@ def test_users_who_are_held_back_are_not_trained_on(parts, monkeypatch):
 
 
 def test_who_was_held_back_is_trained_on_one_refresh_later(parts, monkeypatch):
-    state, first, second, third, _to = parts
+    state, first, second, third, _ = parts
     after = run(parts).state
     end = int(epoch(third).max()) + 1
     past = pl.concat([first, second])
-    _, users, at = trained_on((after, past, third, None, end), monkeypatch, n_replay=0, n_cuts=1)
-    again = np.unique(users[at == state.at])
-    assert len(again)
-    assert is_held_back(again, number=state.number).all()
+    arguments = (after, past, third, None, end)
+    _, users, at = trained_on(arguments, monkeypatch, n_replay=0, n_cuts=1)
+    owed = np.unique(second[c.USER_ID].to_numpy())
+    owed = owed[is_held_back(owed, number=state.number)]
+    assert len(owed)
+    assert set(owed) <= set(users[at == state.at])
+
+
+def test_fresh_clicks_are_targets_as_of_earlier_windows_too(parts, monkeypatch):
+    state, _, _, _, _ = parts
+    done, users, at = trained_on(parts, monkeypatch, n_replay=0)
+    earlier = at < state.at
+    assert set(at[earlier]) == {kept.at for kept in state.kept}
+    assert not is_held_back(users, number=state.number).any()
+    np.testing.assert_array_equal(done.trained.user_ids, users[earlier])
+    np.testing.assert_array_equal(done.trained.at, at[earlier])
 
 
 def test_nothing_of_the_window_is_seen_before_its_instant(parts, monkeypatch):
