@@ -42,7 +42,7 @@ class UpdatePlan:
     batch_size: int = 256
     n_uniform: int = 1_024
     id_dropout: float = 0.3
-    n_cuts: int = 2  # instants of the window that candidates are taken as of
+    n_cuts: int = 4  # instants of the window that candidates are taken as of
     n_replay: int = 1_024  # exemplars of earlier windows
     replay_half_life_s: float = 14 * 86_400.0
     n_kept: int = 4  # earlier windows that exemplars come from
