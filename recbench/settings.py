@@ -121,11 +121,11 @@ class Experiment:
 class RefreshSettings:
     """How much a refresh learns, and when it is not worth it."""
 
-    steps: int = 20  # of the update, at most
+    steps: int = 30  # of the update, at most
     seconds: float = 20.0  # of the update, at most
     rate: float = 1e-3  # learning rate of item and token rows
-    dense_rate: float = 3e-4  # of perceptrons and encoder
-    router_rate: float = 1e-4  # of experts' routers
+    dense_rate: float = 1e-3  # of perceptrons and encoder
+    router_rate: float = 3e-4  # of experts' routers
     parent_weight: float = 0.5  # of agreeing with the parent
     n_replay: int = 1_024  # exemplars of earlier windows
     least_gain: float = -1.0  # relative NDCG; below this at best, a refresh is skipped

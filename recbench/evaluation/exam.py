@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
@@ -29,6 +30,7 @@ class Exam:
     test: pl.DataFrame  # what was clicked, in the requests' ids
     repeats: bool
     k: int = 20
+    owners: npt.NDArray[np.int64] | None = None  # (Q,) whose requests they are, where renamed
 
     @classmethod
     def of(
@@ -40,6 +42,7 @@ class Exam:
         at: int,
         items: Vocabulary,
         k: int = 20,
+        every_item: Vocabulary | None = None,
     ) -> "Exam":
         """The exam that ``test`` sets to a model that has seen ``past``.
 
@@ -50,21 +53,33 @@ class Exam:
             at: the cut, microseconds.
             items: the catalogue.
             k: list length.
+            every_item: what counts as a session's past, where models of several catalogues are to
+                be asked the same; default: ``items``.
         """
         test = test.filter(pl.col(c.CLICKED))
         if protocol == "next_in_session":
-            return cls._of_next_events(past, test, items=items, k=k)
+            wider = items if every_item is None else every_item
+            return cls._of_next_events(past, test, items=items, every_item=wider, k=k)
         log = InteractionLog.from_events(past, items=items)
         queries = log.queries(test[c.USER_ID].unique().sort(), at)
         return cls(queries, past, test, repeats(protocol), k)
 
     @classmethod
     def _of_next_events(
-        cls, past: pl.DataFrame, test: pl.DataFrame, *, items: Vocabulary, k: int
+        cls,
+        past: pl.DataFrame,
+        test: pl.DataFrame,
+        *,
+        items: Vocabulary,
+        every_item: Vocabulary,
+        k: int,
     ) -> "Exam":
-        log = InteractionLog.from_events(pl.concat([past, test], how="diagonal"), items=items)
-        queries = log.queries(test[c.USER_ID], test[c.TS].dt.epoch("us").to_numpy())
-        asked = np.flatnonzero(queries.is_known)
+        events, ts = pl.concat([past, test], how="diagonal"), test[c.TS].dt.epoch("us").to_numpy()
+        queries, wider = (
+            InteractionLog.from_events(events, items=catalogue).queries(test[c.USER_ID], ts)
+            for catalogue in (items, every_item)
+        )
+        asked = np.flatnonzero(wider.is_known)
         if not len(asked):
             raise InputError("No session of the test has a second event after an earlier one")
         chosen = queries.take(asked)
@@ -72,7 +87,7 @@ class Exam:
         renamed = replace(chosen, user_ids=numbered.to_numpy())
         targets = test[asked].with_columns(numbered)
         known = pl.DataFrame({c.USER_ID: numbered, c.ITEM_ID: targets[c.ITEM_ID]})
-        return cls(renamed, known, targets, True, k)
+        return cls(renamed, known, targets, True, k, owners=chosen.user_ids)
 
     def known_only(self) -> "Exam":
         """The same exam for requests with a history."""
@@ -91,6 +106,14 @@ class Exam:
             k=self.k,
             resamples=resamples,
         )
+
+    def by_user(self, model: Recommender) -> pl.DataFrame:
+        """``user_id``, ``known`` and NDCG as ``value``, a row a request with something to find."""
+        graded = self.grade(model, resamples=0)
+        frame = graded.by_user.select(c.USER_ID, "known", pl.col(f"ndcg@{self.k}").alias("value"))
+        if self.owners is None:
+            return frame
+        return frame.with_columns(pl.Series(c.USER_ID, self.owners[frame[c.USER_ID].to_numpy()]))
 
     def score(self, model: Recommender, *, group: str = "known") -> float:
         """The model's mean NDCG over a group of requests."""

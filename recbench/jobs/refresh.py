@@ -46,10 +46,11 @@ from recbench.refresh.verify import broken_parts
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.settings import Experiment, RefreshSettings
 from recbench.tables.lake_log import LakeLog
+from recbench.tables.log import Protocol
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.training.objective import Objective
 
-__all__ = ["Outcome", "Refresh", "instant_of", "past_refreshes"]
+__all__ = ["Outcome", "Refresh", "code_digest", "instant_of", "past_refreshes", "plan_of"]
 
 FOLDER = "refreshes"
 OUTCOME = "outcome.json"
@@ -76,6 +77,29 @@ class Outcome:
         """What ``to_json`` gave."""
         done, reasons = Done.from_json(held["done"]), tuple(held["reasons"])
         return cls(**(held | {"done": done, "reasons": reasons}))
+
+
+def plan_of(experiment: Experiment, settings: RefreshSettings, *, protocol: Protocol) -> UpdatePlan:
+    """How much a refresh learns, by the dials of the full fit and its own."""
+    training = experiment.training
+    return UpdatePlan(
+        protocol=protocol,
+        window_features=DEFAULT_WINDOW_FEATURES,
+        history_length=experiment.features.history_length,
+        steps=settings.steps,
+        seconds=settings.seconds,
+        batch_size=training.batch_size,
+        n_uniform=training.n_uniform,
+        id_dropout=training.id_dropout,
+        n_replay=settings.n_replay,
+        rates=Rates(dense=settings.dense_rate, tables=settings.rate, router=settings.router_rate),
+        objective=Objective(
+            loss=training.loss,
+            watch_weight=training.watch_weight,
+            parent_weight=settings.parent_weight,
+        ),
+        seed=experiment.seed,
+    )
 
 
 def instant_of(log: LakeLog, text: str) -> int | None:
@@ -296,25 +320,7 @@ class Refresh:
     @property
     def plan(self) -> UpdatePlan:
         """How much is learned, by the parent's dials and the refresh's own."""
-        training, own = self.experiment.training, self.settings
-        return UpdatePlan(
-            protocol=self.log.protocol,
-            window_features=DEFAULT_WINDOW_FEATURES,
-            history_length=self.experiment.features.history_length,
-            steps=own.steps,
-            seconds=own.seconds,
-            batch_size=training.batch_size,
-            n_uniform=training.n_uniform,
-            id_dropout=training.id_dropout,
-            n_replay=own.n_replay,
-            rates=Rates(dense=own.dense_rate, tables=own.rate, router=own.router_rate),
-            objective=Objective(
-                loss=training.loss,
-                watch_weight=training.watch_weight,
-                parent_weight=own.parent_weight,
-            ),
-            seed=self.experiment.seed,
-        )
+        return plan_of(self.experiment, self.settings, protocol=self.log.protocol)
 
     def judge(self) -> Measured:
         """Everything that is measured before there are files."""
@@ -325,7 +331,7 @@ class Refresh:
         return Measured.from_json(self._read("judge"), self.notes.facts)
 
     def _judged(self) -> Measured:
-        done, judge = self._advanced, self._judge
+        done, judge = self._advanced, self.judge_of_window()
         before, after = done.before, done.state
         held = is_held_back(self.events[c.USER_ID].to_numpy(), number=self.state.number)
         tested, rest = self.events.filter(pl.Series(held)), self.events.filter(~pl.Series(held))
@@ -362,7 +368,7 @@ class Refresh:
         anchor = self._state_of(self.notes.anchor)
         if anchor is None:
             return None
-        judge, state = self._judge, self.state
+        judge, state = self.judge_of_window(), self.state
         users = self.events[c.USER_ID].unique(maintain_order=True)[:JUDGED]
         window = self.events.filter(pl.col(c.USER_ID).is_in(users.implode()))
         past = self._past_of(users)
@@ -553,14 +559,14 @@ class Refresh:
             reasons=tuple(str(reason) for reason in verdict.reasons),
             release=own,
             current=str(self.registry.current()),
-            done=self._done(),
+            done=self.done(),
         )
 
     def skip(self, reason: str) -> Outcome:
         """Leave the parent in place, and say why."""
         parent = self.parent.manifest.release
         return Outcome(
-            decision="skip", reasons=(reason,), release=None, current=parent, done=self._done()
+            decision="skip", reasons=(reason,), release=None, current=parent, done=self.done()
         )
 
     def run(self) -> Outcome:
@@ -580,7 +586,8 @@ class Refresh:
 
     # Parts
 
-    def _done(self) -> Done:
+    def done(self) -> Done:
+        """What came and what was spent, for later forecasts."""
         facts = self.facts()
         gain = self.measured().gain if self._has("seal") else None
         gain = None if gain is None or not gain.other else gain
@@ -599,8 +606,8 @@ class Refresh:
         n = self.facts().n_events
         return n / max(1, n + self.n_before)
 
-    @cached_property
-    def _judge(self) -> Judge:
+    def judge_of_window(self) -> Judge:
+        """What sets exams to models of this log."""
         return Judge(
             self.log.protocol, DEFAULT_WINDOW_FEATURES, self.experiment.features.history_length
         )

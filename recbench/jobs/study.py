@@ -216,6 +216,11 @@ class Study:
         at = microseconds(self.data.watermark) + 1
         return self._fit(self.data.events, prior, at=at, steps=steps, label="all events")
 
+    def fit(self, *, at: int, steps: int, half_life_s: float) -> FittedTwoTower:
+        """The two-tower on every event with dials that are known, as of ``at`` in microseconds."""
+        prior = TunedPrior(half_life_s, float("nan"), pl.DataFrame(), {})
+        return self._fit(self.data.events, prior, at=at, steps=steps, label="full rebuild")
+
     def results(self, final: FittedTwoTower, prior: TunedPrior) -> dict[str, RankingResult]:
         """The two-tower and every baseline on the test."""
         exam = self.test_exam()
@@ -284,6 +289,11 @@ class Study:
         return microseconds(self.split.validation_ts)
 
     @property
+    def horizon_us(self) -> int:
+        """How long after a pseudo-cut a click is a target: as long as the validation lasts."""
+        return self._test_us - self.validation_us
+
+    @property
     def _test_us(self) -> int:
         return microseconds(self.split.test_ts)
 
@@ -311,7 +321,7 @@ class Study:
     ) -> FittedTwoTower:
         cut = Cut(
             at=at,
-            horizon_us=self._test_us - self.validation_us,
+            horizon_us=self.horizon_us,
             half_life_s=prior.half_life_s,
         )
         return fit_two_tower(

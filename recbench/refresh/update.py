@@ -23,9 +23,9 @@ __all__ = ["Rates", "Updated", "update_towers"]
 class Rates:
     """Learning rates of one update, of its first step; they fall to zero on a line."""
 
-    dense: float = 3e-4  # perceptrons, encoder, temperature
+    dense: float = 1e-3  # perceptrons, encoder, temperature
     tables: float = 1e-3  # rows of items, categories and words
-    router: float = 1e-4  # of experts
+    router: float = 3e-4  # of experts
     weight_decay: float = 1e-4
 
 

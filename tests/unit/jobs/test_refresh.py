@@ -110,7 +110,9 @@ def test_the_released_state_is_that_of_memory(place, registry):
     for name, value in made.towers.state_dict().items():
         assert (held.towers.state_dict()[name] == value).all()
     assert held.moments.keys() == made.moments.keys()
-    for ours, theirs in zip([*held.kept, held.popularity], [*made.kept, made.popularity], strict=False):
+    for ours, theirs in zip(
+        [*held.kept, held.popularity], [*made.kept, made.popularity], strict=False
+    ):
         assert ours.at == theirs.at
         np.testing.assert_array_equal(ours.values, theirs.values)
         np.testing.assert_array_equal(ours.first_ts, theirs.first_ts)

@@ -1,0 +1,151 @@
+"""A full fit as a job: the first release of a log, and another where small steps fail."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recbench import __version__
+from recbench import columns as c
+from recbench.features.batch import window_lookup
+from recbench.features.running_popularity import RunningPopularity
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
+from recbench.jobs.learned import learned_state, recent_facts
+from recbench.jobs.publish import PARITY_QUERIES, bind
+from recbench.jobs.refresh import Outcome, Refresh
+from recbench.jobs.study import Study
+from recbench.refresh import Manifest, Registry, Release
+from recbench.refresh.gate import Measured, gate
+from recbench.refresh.held_back import is_held_back
+from recbench.refresh.judge import paired, recommender_of
+from recbench.refresh.notes import Notes
+from recbench.settings import Experiment
+from recbench.tables.lake_log import LakeLog
+from recbench.tables.queries import InteractionLog
+
+__all__ = ["first_release", "rebuild"]
+
+
+def first_release(
+    log: LakeLog,
+    *,
+    workspace: Path,
+    share: float,
+    experiment: Experiment | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Release:
+    """The current release; where there is none, one of the first ``share`` of the log is made.
+
+    Args:
+        log: as of one version of the lake.
+        workspace: holds ``registry/``.
+        share: of the log's events.
+        experiment: dials of a first release.
+        say: told what goes on.
+    """
+    registry = Registry(workspace / "registry")
+    if registry.current() is not None:
+        return registry.open()
+    say(f"There is no release yet: one is made of the first {share:.0%} of the log")
+    lab = Study.of(log.until(log.instant_at(share)), experiment or Experiment())
+    prior = lab.tune_prior()
+    measured = lab.fit_on_train(prior)
+    final = lab.fit_on_past(prior, steps=measured.steps)
+    last = lab.fit_on_all(prior, steps=measured.steps)
+    return lab.release(last, lab.results(final, prior), workspace=workspace).release
+
+
+def rebuild(refresh: Refresh) -> Outcome:
+    """A full fit on everything up to the refresh's end, published unless it is worse.
+
+    The users that the refresh holds back judge it, too: what they did in the window is not
+    trained on.
+
+    Args:
+        refresh: whose outcome was a full rebuild.
+    """
+    data = refresh.log.until(refresh.to)
+    start = refresh.state.at
+    held = is_held_back(data.events[c.USER_ID].to_numpy(), number=refresh.state.number)
+    fresh = data.events[c.TS].dt.epoch("us").to_numpy() >= start
+    tested = data.events.filter(pl.Series(held & fresh))
+    kept = replace(data, events=data.events.filter(pl.Series(~(held & fresh))))
+    experiment = refresh.experiment
+    lab = Study.of(kept, experiment)
+    fitted = lab.fit(
+        at=refresh.to,
+        steps=int(refresh.parent.manifest.settings["steps"]),
+        half_life_s=refresh.state.popularity.half_lives_s[-1],
+    )
+    state = learned_state(fitted, kept, experiment=experiment)
+    window = window_lookup(data.events, DEFAULT_WINDOW_FEATURES)
+    length = experiment.features.history_length
+
+    # both models with popularity of their own: what is served now, and what would be
+    judge, before = refresh.judge_of_window(), refresh.state
+    past = data.events.filter(pl.Series(~fresh))
+    values = []
+    for towers, items, popularity in (
+        (state.towers, state.items, state.popularity),
+        (before.towers, before.items, before.popularity),
+    ):
+        exam = judge.exam(past, tested, at=start, items=items)
+        model = recommender_of(towers, items, popularity, window, history_length=length)
+        values.append(judge.values(model, exam))
+    pair = paired(*values) if len(values[0]) == len(values[1]) else None
+    measured = Measured(facts=refresh.facts(), usual=refresh.notes.facts, held_back=pair, gain=pair)
+    verdict = gate(measured, refresh.limits, accept=refresh.accept)
+
+    everything = InteractionLog.from_events(data.events, items=state.items)
+    popularity = RunningPopularity.of(
+        everything, at=refresh.to, half_lives_s=state.popularity.half_lives_s
+    )
+    state = replace(state, popularity=popularity)
+    model = recommender_of(state.towers, state.items, popularity, window, history_length=length)
+    users = everything.users.ids
+    asked = everything.queries(users[:: max(1, len(users) // PARITY_QUERIES)], refresh.to)
+    metrics = {"measured": "at the rebuild", "refresh": measured.to_json()}
+    with refresh.registry.draft() as draft:
+        parity = bind(
+            draft,
+            state,
+            model,
+            item_features=data.items,
+            events=data.events,
+            notes=Notes(
+                facts=recent_facts(data.events, end=refresh.to),
+                n_known=len(data.events),
+                n_items_full=len(state.items),
+            ),
+            metrics=metrics,
+            asked=asked,
+        )
+        settings: dict[str, Any] = dataclasses.asdict(experiment) | {"steps": fitted.steps}
+        manifest = Manifest(
+            release="",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            data=data.name,
+            protocol=data.protocol,
+            watermark=str(data.events[c.TS].max()),
+            lake_version=data.version,
+            parent=refresh.registry.current(),
+            gate=verdict.to_json(),
+            metrics=metrics,
+            settings=settings | {"rebuilt_after": refresh.parent.manifest.release},
+            parity=parity,
+            code={"version": __version__},
+        )
+        sealed = refresh.registry.seal(draft, manifest).manifest.release
+    if verdict.decision == "publish":
+        refresh.registry.publish(sealed)
+    return Outcome(
+        decision=verdict.decision,
+        reasons=tuple(str(reason) for reason in verdict.reasons),
+        release=sealed,
+        current=str(refresh.registry.current()),
+        done=refresh.done(),
+    )
