@@ -40,7 +40,7 @@ def load(
     data: str | Path,
     *,
     workspace: Path,
-    items: Path | None = None,
+    items: str | Path | None = None,
     protocol: str | None = None,
     now: datetime | None = None,
 ) -> EventLog:
@@ -52,7 +52,7 @@ def in_lake(
     data: str | Path,
     *,
     workspace: Path,
-    items: Path | None = None,
+    items: str | Path | None = None,
     protocol: str | None = None,
     now: datetime | None = None,
 ) -> LakeLog:
@@ -73,7 +73,8 @@ def in_lake(
         InputError: no such data set, or a file that cannot be used.
         DownloadError: it is not here and cannot be fetched.
     """
-    source = _resolve(str(data), items=items, protocol=protocol)
+    described = None if items is None else Path(items)
+    source = _resolve(str(data), items=described, protocol=protocol)
     if source.events is not None and _is_ours(source.events, workspace):
         return _in_place(source)
     folder = workspace / "lake" / source.name
@@ -90,13 +91,13 @@ def in_lake(
                 "rejected": rejected,
             }
             write_json(state, held)
-    described = LakeTable(folder / "items").read(held["items_version"]).collect()
+    table = LakeTable(folder / "items").read(held["items_version"]).collect()
     return LakeLog(
         source.name,
         source.protocol,
         LakeTable(folder / "events"),
         held["version"],
-        described.sort(c.ITEM_ID),
+        table.sort(c.ITEM_ID),
         held["rejected"],
     )
 

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.advance import Advanced, UpdatePlan, advance
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts, window_facts
-from recbench.refresh.forecast import Done, Forecast, forecast, is_worth_it
+from recbench.refresh.forecast import Done, Forecast, calibration, forecast, is_worth_it
 from recbench.refresh.gate import Limits, Measured, Verdict, gate
 from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import Judge, drift_between, paired, recommender_of
@@ -50,11 +50,21 @@ from recbench.tables.log import Protocol
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.training.objective import Objective
 
-__all__ = ["Outcome", "Refresh", "code_digest", "instant_of", "past_refreshes", "plan_of"]
+__all__ = [
+    "Outcome",
+    "Refresh",
+    "asked",
+    "code_digest",
+    "instant_of",
+    "past_refreshes",
+    "plan_of",
+    "summary",
+]
 
 FOLDER = "refreshes"
 OUTCOME = "outcome.json"
 LATENCY_REQUESTS = 50
+NOTHING_NEW = "no event has come since the parent's watermark"
 JUDGED = 2_000  # users at most in one comparison
 
 
@@ -127,6 +137,52 @@ def instant_of(log: LakeLog, text: str) -> int | None:
     if not 0 < share <= 1:
         raise InputError(f"`until` must be a share in (0, 1] or a time, got {text!r}")
     return log.instant_at(share) if share < 1 else None
+
+
+def asked(
+    log: LakeLog,
+    *,
+    workspace: Path,
+    until: str = "",
+    margin: float = 0.01,
+    accept: Sequence[str] = (),
+    **dials: Any,
+) -> "Refresh":
+    """The refresh that a notebook's parameters name.
+
+    Args:
+        log: as of one version of the lake.
+        workspace: holds ``registry/`` and ``refreshes/``.
+        until: a share of the log, or a time in ISO 8601; empty: all that has come.
+        margin: share of NDCG that users who were held back may lose.
+        accept: findings of the gate that somebody has looked at.
+        dials: of ``RefreshSettings``.
+    """
+    return Refresh.of(
+        log,
+        workspace=workspace,
+        settings=RefreshSettings(**dials),
+        limits=Limits(margin=margin),
+        until=instant_of(log, until),
+        accept=tuple(accept),
+    )
+
+
+def summary(outcome: "Outcome", past: Sequence["Outcome"]) -> dict[str, Any]:
+    """What a run is remembered by."""
+    done = outcome.done
+    held = {
+        f"forecast/{name}": value for name, value in calibration([o.done for o in past]).items()
+    }
+    return {
+        "decision": outcome.decision,
+        "release": outcome.release,
+        "current": outcome.current,
+        "n_events": done.n_events,
+        "cpu_s": done.cpu_s,
+        **({} if done.gain is None else {"gain": done.gain}),
+        **held,
+    }
 
 
 def past_refreshes(workspace: Path, *, data: str) -> list[Outcome]:
@@ -428,7 +484,9 @@ class Refresh:
         return None if release is None else self.registry.open(release)
 
     def measured(self) -> Measured:
-        """All that the verdict rests on; after ``seal``."""
+        """All that the verdict rests on; before ``seal`` that is the window's facts."""
+        if not self._has("seal"):
+            return Measured(facts=self.facts(), usual=self.notes.facts)
         return Measured.from_json(self._read("seal")["measured"], self.notes.facts)
 
     def _sealed(self, measured: Measured) -> tuple[Verdict, str, Measured]:
@@ -575,16 +633,26 @@ class Refresh:
             if self._has("outcome"):
                 return self.publish()
             if self.is_empty:
-                return self.skip("no event has come since the parent's watermark")
-            worth, why = is_worth_it(
-                self.forecast(),
-                least_gain=self.settings.least_gain,
-                most_cpu_s=self.settings.most_cpu_s,
-            )
+                return self.skip(NOTHING_NEW)
+            worth, why = self._is_worth_it()
             self.say(why)
             return self.publish() if worth else self.skip(why)
 
+    def why(self) -> str:
+        """What is expected of this refresh, in words."""
+        if self.is_empty:
+            return NOTHING_NEW
+        return self._is_worth_it()[1]
+
+    def losses(self) -> list[float]:
+        """Of the update's steps; empty where there was none."""
+        return list(self._read("update")["losses"]) if self._has("update") else []
+
     # Parts
+
+    def _is_worth_it(self) -> tuple[bool, str]:
+        least, most = self.settings.least_gain, self.settings.most_cpu_s
+        return is_worth_it(self.forecast(), least_gain=least, most_cpu_s=most)
 
     def done(self) -> Done:
         """What came and what was spent, for later forecasts."""

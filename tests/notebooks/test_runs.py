@@ -8,7 +8,15 @@ import pytest
 from recbench.jobs.run import notebook_parameters, run_notebook
 
 # What makes each notebook quick; all of them read the tiny log.
-SMALL = {"max_steps": 4, "batch_size": 32, "embedding_dim": 8, "k": 5, "n_trials": 2}
+SMALL = {
+    "max_steps": 4,
+    "n_windows": 2,
+    "share": 0.05,
+    "batch_size": 32,
+    "embedding_dim": 8,
+    "k": 5,
+    "n_trials": 2,
+}
 
 
 @pytest.mark.notebook
