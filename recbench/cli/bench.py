@@ -16,6 +16,7 @@ __all__ = ["bench"]
 BENCHES = {
     "features": "Window features, beside DuckDB's RANGE windows and one sort.",
     "ingest": "Kafka to the lake, beside a consumer that only counts.",
+    "refresh": "A refresh, beside full fits of the same log.",
     "train": "Training, beside a bare torch loop over the same batches.",
 }
 

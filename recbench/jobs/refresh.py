@@ -644,6 +644,11 @@ class Refresh:
             return NOTHING_NEW
         return self._is_worth_it()[1]
 
+    def costs(self) -> dict[str, float]:
+        """CPU seconds of each step that was done."""
+        steps = ("read", "update", "judge", "seal")
+        return {step: self._read(step)["cpu_s"] for step in steps if self._has(step)}
+
     def losses(self) -> list[float]:
         """Of the update's steps; empty where there was none."""
         return list(self._read("update")["losses"]) if self._has("update") else []
@@ -659,13 +664,12 @@ class Refresh:
         facts = self.facts()
         gain = self.measured().gain if self._has("seal") else None
         gain = None if gain is None or not gain.other else gain
-        steps = ("update", "judge", "seal")
         return Done(
             n_events=facts.n_events,
             share=self._share,
             gain=None if gain is None else gain.relative,
             gain_error=gain.relative_error if gain is not None else None,
-            cpu_s=sum(self._read(step)["cpu_s"] for step in steps if self._has(step)),
+            cpu_s=sum(self.costs().values()),
             predicted=self.forecast() if self._has("forecast") else None,
         )
 
@@ -747,8 +751,11 @@ class Refresh:
     def _once(self, step: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The step's result, made only if it is not there."""
         if not self._has(step):
-            begun = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(self.folder / f"{step}.json", {"begun": begun, "result": make()})
+            begun, cpu = datetime.now(UTC).isoformat(timespec="seconds"), time.process_time()
+            result = make()
+            spent = time.process_time() - cpu
+            payload = {"begun": begun, "cpu_s": spent, "result": result}
+            write_json(self.folder / f"{step}.json", payload)
         held: dict[str, Any] = self._read(step)["result"]
         return held
 
