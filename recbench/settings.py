@@ -128,6 +128,8 @@ class RefreshSettings:
     router_rate: float = 3e-4  # of experts' routers
     parent_weight: float = 0.5  # of agreeing with the parent
     n_replay: int = 1_024  # exemplars of earlier windows
+    idle_days: float = 180.0  # an item is not recommended after so many days without a click
+    keep: int = 20  # releases that can be rolled back to
     least_gain: float = -1.0  # relative NDCG; below this at best, a refresh is skipped
     most_cpu_s: float | None = None  # a refresh that is expected to take more is skipped
 
@@ -137,6 +139,8 @@ class RefreshSettings:
             value = getattr(self, dial.name)
             if dial.name != "least_gain" and value is not None and value < 0:
                 raise InputError(f"`{dial.name}` must not be negative, got {value}")
+        if not self.idle_days:
+            raise InputError("`idle_days` must be positive: by 0 no item would be recommended")
 
 
 def _check_word(name: str, value: str, allowed: tuple[str, ...]) -> None:

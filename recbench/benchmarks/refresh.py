@@ -78,7 +78,7 @@ def run(*, runs: int = 1, events: int = 5_000_000, seed: int = 0) -> BenchResult
     log = EventLog("generated", "masked", before, items, version=0)
     start, end = (int(part[c.TS].dt.epoch("us")[0]) for part in (fresh, after))
 
-    lab = Study.of(_of_known(log), experiment)
+    lab = Study.of(log.until(start), experiment)
     prior = TunedPrior(HALF_LIFE_S, float("nan"), pl.DataFrame(), {})
     curve = lab.fit_on_train(prior).curve
     best = max(value for _, value in curve)
@@ -86,23 +86,20 @@ def run(*, runs: int = 1, events: int = 5_000_000, seed: int = 0) -> BenchResult
     fitted, full_fit_cpu_s = _timed(
         lambda: lab.fit(at=start, steps=max(1, steps), half_life_s=HALF_LIFE_S)
     )
-    retrained = Study.of(
-        _of_known(replace(log, events=pl.concat([before, fresh]))), experiment
-    ).fit(at=end, steps=max(1, steps), half_life_s=HALF_LIFE_S)
+    later = replace(log, events=pl.concat([before, fresh])).until(end)
+    retrained = Study.of(later, experiment).fit(
+        at=end, steps=max(1, steps), half_life_s=HALF_LIFE_S
+    )
 
     measured = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder:
             workspace = Path(folder)
             figures, states = _refreshed(
-                workspace, _of_known(log), fresh, items, fitted, experiment, start=start
+                workspace, log.until(start), fresh, items, fitted, experiment, start=start
             )
-        late = learned_state(
-            retrained,
-            _of_known(replace(log, events=pl.concat([before, fresh]))),
-            experiment=experiment,
-        )
-        quality = _quality([*states, late], pl.concat([before, fresh]), after, experiment, at=end)
+        late = learned_state(retrained, later, experiment=experiment)
+        quality = _quality([*states, late], later.events, after, experiment, at=end)
         measured.append(
             figures
             | quality
@@ -194,12 +191,6 @@ def _quality(
         "refresh_frac_of_retrain": refreshed / retrained,
         "gain_recovered": (refreshed - stale) / (retrained - stale),
     }
-
-
-def _of_known(log: EventLog) -> EventLog:
-    """The log with the items that somebody has met."""
-    met = pl.col(c.ITEM_ID).is_in(log.events[c.ITEM_ID].unique().implode())
-    return replace(log, items=log.items.filter(met))
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:

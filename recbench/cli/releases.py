@@ -74,6 +74,25 @@ def publish(release: str) -> None:
 
 
 @releases.command()
+@click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True)
+def prune(keep: int) -> None:
+    """Remove old releases but those that refreshes still go back to.
+
+    The current release stays, and KEEP of those that were current before it.
+    """
+    from recbench.jobs.refresh import needed_by
+    from recbench.refresh import Registry
+    from recbench.settings import registry_path
+
+    registry = Registry(registry_path())
+    gone = registry.prune(keep=keep, protect=needed_by(registry))
+    for release in gone:
+        click.echo(f"{release} is removed")
+    if not gone:
+        click.echo("Nothing to remove")
+
+
+@releases.command()
 def rollback() -> None:
     """Make the release current that was so before."""
     from recbench.refresh import Registry

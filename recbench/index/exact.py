@@ -1,6 +1,6 @@
 """Exact top-k by inner product or from given scores; ties go to the lower row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ __all__ = ["ExactIndex", "top_k"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +19,7 @@ class ExactIndex:
     """Candidate embeddings, searched by one matrix product."""
 
     candidate_embeddings: Floats  # (C, D), by item row
+    hidden: Ints = field(default_factory=lambda: NOTHING)  # rows never to be returned
 
     def __len__(self) -> int:
         """The number of candidates."""
@@ -39,6 +41,7 @@ class ExactIndex:
                 f"candidates {self.candidate_embeddings.shape[1:]}"
             )
         scores = query_embeddings @ self.candidate_embeddings.T
+        scores[:, self.hidden] = -np.inf
         return top_k(scores, k=k, excluded=excluded)
 
 

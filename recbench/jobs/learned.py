@@ -7,7 +7,7 @@ from recbench import columns as c
 from recbench.features.running_popularity import RunningPopularity
 from recbench.jobs.build import FittedTwoTower
 from recbench.models.content import ItemContent
-from recbench.refresh.advance import past_exemplars
+from recbench.refresh.advance import last_clicks, past_exemplars
 from recbench.refresh.facts import WindowFacts, window_facts
 from recbench.refresh.state import LearnedState
 from recbench.settings import Experiment
@@ -34,6 +34,7 @@ def learned_state(
     ts = np.sort(log.ts[log.ts < at])
     places = len(ts) - (1 + np.arange(n_kept)) * max(1, int(WINDOW_FRAC * len(ts)))
     cuts = np.unique(ts[np.maximum(places, 0)]).tolist()
+    last_ts = last_clicks(log, np.full(len(log.items), -1), until=at)
     half_lives_s = (*experiment.features.popularity_half_lives_s, fitted.prior.half_life_s)
     kept = [RunningPopularity.of(log, at=cut, half_lives_s=half_lives_s) for cut in [*cuts, at]]
     return LearnedState(
@@ -44,6 +45,7 @@ def learned_state(
         popularity=kept[-1],
         pool=past_exemplars(log, cuts, end=at),
         kept=tuple(kept[:-1]),
+        last_ts=np.where(last_ts < 0, at, last_ts),
     )
 
 

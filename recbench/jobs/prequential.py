@@ -99,9 +99,7 @@ class Prequential:
             folder: where results are kept.
         """
         edges = window_edges(log, n_windows=n_windows, share=share)
-        before = log.events.filter(pl.col(c.TS).dt.epoch("us") < edges[0])
-        met = pl.col(c.ITEM_ID).is_in(before[c.ITEM_ID].unique().implode())
-        lab = Study.of(replace(log, events=before, items=log.items.filter(met)), experiment)
+        lab = Study.of(log.until(edges[0]), experiment)
         prior = lab.tune_prior()
         measured = lab.fit_on_train(prior)
         return cls(
@@ -225,9 +223,8 @@ class Prequential:
     def _fitted(self, at: int) -> LearnedState:
         """A full fit on everything before ``at``; items that nobody has met are unknown."""
         if at not in self._states:
-            events = self._between(None, at)
-            met = pl.col(c.ITEM_ID).is_in(events[c.ITEM_ID].unique().implode())
-            log = replace(self.log, events=events, items=self.log.items.filter(met))
+            log = self.log.until(at)
+            events = log.events
             cut = Cut(at=at, horizon_us=self.horizon_us, half_life_s=self.half_life_s)
             # as many times over the data as the first fit went
             steps = round(self.steps * len(events) / len(self._between(None, self.edges[0])))
@@ -247,6 +244,7 @@ class Prequential:
             state.popularity,
             self._window_features,
             history_length=self.experiment.features.history_length,
+            hidden=state.tombstones(idle_us=self.settings.idle_days * 86_400e6),
         )
 
     def _between(self, start: int | None, end: int) -> pl.DataFrame:

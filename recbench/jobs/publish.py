@@ -173,6 +173,7 @@ def bind(
         window_features=DEFAULT_WINDOW_FEATURES,
         history_length=model.history_length,
         metrics=metrics,
+        tombstones=model.hidden,
         earlier=earlier,
     )
     write_state(draft, state, notes=notes.to_json())

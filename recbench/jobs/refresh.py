@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from safetensors.torch import load_file, save_file
 
@@ -31,7 +32,7 @@ from recbench.jobs.publish import GRAPH, PARITY_QUERIES, bind
 from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
 from recbench.refresh import Manifest, Registry, Release
-from recbench.refresh.advance import Advanced, UpdatePlan, advance
+from recbench.refresh.advance import Advanced, UpdatePlan, advance, last_clicks
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts, window_facts
 from recbench.refresh.forecast import Done, Forecast, calibration, forecast, is_worth_it
@@ -40,12 +41,12 @@ from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import Judge, drift_between, paired, recommender_of
 from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
-from recbench.refresh.stored import read_state
+from recbench.refresh.stored import STATE, read_state
 from recbench.refresh.update import Rates
 from recbench.refresh.verify import broken_parts
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.settings import Experiment, RefreshSettings
-from recbench.tables.lake_log import LakeLog
+from recbench.tables.lake_log import LakeLog, as_instant
 from recbench.tables.log import Protocol
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.training.objective import Objective
@@ -56,6 +57,7 @@ __all__ = [
     "asked",
     "code_digest",
     "instant_of",
+    "needed_by",
     "past_refreshes",
     "plan_of",
     "summary",
@@ -63,6 +65,7 @@ __all__ = [
 
 FOLDER = "refreshes"
 OUTCOME = "outcome.json"
+UPDATED = "updated.safetensors"
 LATENCY_REQUESTS = 50
 NOTHING_NEW = "no event has come since the parent's watermark"
 JUDGED = 2_000  # users at most in one comparison
@@ -193,6 +196,16 @@ def past_refreshes(workspace: Path, *, data: str) -> list[Outcome]:
         if held["data"] == data:
             found.append((held["finished"], Outcome.from_json(held["outcome"])))
     return [outcome for _, outcome in sorted(found, key=lambda each: each[0])]
+
+
+def needed_by(registry: Registry) -> set[str]:
+    """The releases that the current one is compared with, and rolled back to."""
+    current = registry.open(verify=False)
+    if STATE not in current.manifest.files:  # made by hand: nothing refreshes it
+        return set()
+    held = json.loads(current.path(STATE).read_text(encoding="utf-8"))
+    notes = Notes.from_json(held["notes"])
+    return {release for release in (notes.full, notes.anchor) if release is not None}
 
 
 @dataclass(eq=False)
@@ -335,7 +348,7 @@ class Refresh:
 
     @cached_property
     def _advanced(self) -> Advanced:
-        place = self.folder / "updated.safetensors"
+        place = self.folder / UPDATED
         if not self._has("update"):
             with self._timed("update") as facts:
                 done = self._advance(self.plan)
@@ -397,8 +410,14 @@ class Refresh:
         clicks = InteractionLog.from_events(rest, items=after.items)
         popularity = before.popularity.advanced(clicks, to=after.at)
         known = pl.concat([past, tested], how="diagonal")
-        own, other = judge.models([after.towers, before.towers], after.items, popularity, known)
-        (served,) = judge.models([before.towers], after.items, before.popularity, known)
+        last_ts = last_clicks(clicks, before.last_ts, until=after.at)
+        hides = [self._tombstones(replace(after, last_ts=last_ts)), self._tombstones(before)]
+        own, other = judge.models(
+            [after.towers, before.towers], after.items, popularity, known, hidden=hides
+        )
+        (served,) = judge.models(
+            [before.towers], after.items, before.popularity, known, hidden=hides[1:]
+        )
         values = [judge.values(model, exam) for model in (own, other, served)]
         pool = self._past_of(pl.Series(c.USER_ID, before.pool.user_ids))
         n_old = len(self.state.items)
@@ -430,7 +449,13 @@ class Refresh:
         past = self._past_of(users)
         exam = judge.exam(past, window, at=state.at, items=state.items)
         known = pl.concat([past, window], how="diagonal")
-        models = judge.models([state.towers, anchor.towers], state.items, state.popularity, known)
+        models = judge.models(
+            [state.towers, anchor.towers],
+            state.items,
+            state.popularity,
+            known,
+            hidden=[self._tombstones(state), self._tombstones(anchor)],
+        )
         values = [judge.values(model, exam) for model in models]
         evidence = self.notes.evidence or Evidence(self.limits.margin)
         return evidence.after(*values) if len(values[0]) else evidence
@@ -505,25 +530,38 @@ class Refresh:
         state = self._advanced.state
         asked, events = self._asked
         window = window_lookup(events, DEFAULT_WINDOW_FEATURES)
+        earlier, since = self._remembered()
         model = recommender_of(
             state.towers,
             state.items,
             state.popularity,
             window,
             history_length=self.experiment.features.history_length,
+            hidden=self._tombstones(state),
         )
         return bind(
             draft,
             state,
             model,
             item_features=self.log.items,
-            events=self.events,
+            events=since,
             notes=self._next_notes(),
             metrics=self.parent.manifest.metrics,
             asked=asked,
-            earlier=pl.read_parquet(self.parent.path("interactions.parquet")),
+            earlier=earlier,
             previous=self.parent.path(GRAPH),
         )
+
+    def _remembered(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The parent's, without users long gone; the window, with the past of who is back."""
+        held = pl.read_parquet(self.parent.path("interactions.parquet"))
+        here = self.events[c.USER_ID].unique()
+        oldest = as_instant(self.to) - timedelta(days=self.settings.idle_days)
+        stays = (pl.col(c.TS).max().over(c.USER_ID) >= oldest) | pl.col(c.USER_ID).is_in(
+            here.implode()
+        )
+        back = here.filter(~here.is_in(held[c.USER_ID].unique().implode()))
+        return held.filter(stays), pl.concat([self._past_of(back), self.events], how="diagonal")
 
     def _of_files(self, draft: Path) -> dict[str, Any]:
         """What can only be measured of files."""
@@ -597,6 +635,7 @@ class Refresh:
                 "outcome": outcome.to_json(),
             }
             write_json(self.folder / OUTCOME, payload)
+            self._tidy()
         return Outcome.from_json(self._read("outcome")["outcome"])
 
     def _published(self) -> Outcome:
@@ -619,6 +658,13 @@ class Refresh:
             current=str(self.registry.current()),
             done=self.done(),
         )
+
+    def _tidy(self) -> None:
+        """Old releases go, and weights of refreshes that have ended."""
+        self.registry.prune(keep=self.settings.keep, protect=needed_by(self.registry))
+        for place in self.folder.parent.glob(f"*/{UPDATED}"):
+            if place.parent != self.folder and (place.parent / OUTCOME).exists():
+                place.unlink(missing_ok=True)
 
     def skip(self, reason: str) -> Outcome:
         """Leave the parent in place, and say why."""
@@ -683,6 +729,9 @@ class Refresh:
         return Judge(
             self.log.protocol, DEFAULT_WINDOW_FEATURES, self.experiment.features.history_length
         )
+
+    def _tombstones(self, state: LearnedState) -> npt.NDArray[np.int64]:
+        return state.tombstones(idle_us=self.settings.idle_days * 86_400e6)
 
     def _new_towers(self, content: ItemContent) -> TwoTower:
         return towers_for(content, self.experiment)

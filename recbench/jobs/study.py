@@ -211,10 +211,25 @@ class Study:
             self.split.past, prior, at=self._test_us, steps=steps, label="train+validation"
         )
 
-    def fit_on_all(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:
-        """The two-tower on every event, for a release as of the log's end."""
-        at = microseconds(self.data.watermark) + 1
-        return self._fit(self.data.events, prior, at=at, steps=steps, label="all events")
+    def fit_on_all(
+        self, prior: TunedPrior, *, steps: int, but_last: float = 0.0
+    ) -> FittedTwoTower:
+        """The two-tower on every event, for a release as of the log's end.
+
+        Args:
+            prior: the tuned recency prior.
+            steps: of the training.
+            but_last: share of the log, in [0, 0.5], that is left to a refresh.
+
+        Raises:
+            InputError: ``but_last`` lies outside its range.
+        """
+        if not 0 <= but_last <= 0.5:
+            raise InputError(f"The share left to a refresh must lie in [0, 0.5], got {but_last}")
+        n = round(but_last * len(self.data.events))
+        at = microseconds(self.data.events[c.TS][-n] if n else self.data.watermark) + (not n)
+        known = replace(self, data=self.data.until(at))
+        return known._fit(known.data.events, prior, at=at, steps=steps, label="all events")
 
     def fit(self, *, at: int, steps: int, half_life_s: float) -> FittedTwoTower:
         """The two-tower on every event with dials that are known, as of ``at`` in microseconds."""
@@ -268,12 +283,11 @@ class Study:
     ) -> Released:
         """Export, check, bind and, if asked for, publish."""
         registry = Registry(workspace / "registry")
-        events = self.data.events
-        seen = events.filter(pl.col(c.TS).dt.epoch("us") < fitted.at)
+        seen = self.data.until(fitted.at)
         release = make_release(
             fitted,
-            replace(self.data, events=seen),
             seen,
+            seen.events,
             registry=registry,
             experiment=self.experiment,
             metrics={"measured": "before refit", MODEL: results[MODEL].to_json()},

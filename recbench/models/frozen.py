@@ -5,7 +5,7 @@ history points along the last one only, so it gets exactly the recency-popularit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,9 @@ __all__ = ["FrozenQueryTower", "TwoTowerRecommender", "WindowLookup"]
 
 # (user_ids (Q,), ts (Q,) microseconds) -> (Q, W) float32 window features as known then
 WindowLookup = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+
+Rows = npt.NDArray[np.int64]
+NOTHING: Rows = np.empty(0, dtype=np.int64)
 
 
 class FrozenQueryTower(nn.Module):
@@ -73,6 +76,7 @@ class TwoTowerRecommender:
     candidate_embeddings: npt.NDArray[np.float32]  # (n_items, D + 2)
     history_length: int
     window_features: WindowLookup
+    hidden: Rows = field(default_factory=lambda: NOTHING)  # items never to be shown
 
     @classmethod
     @torch.no_grad()
@@ -84,6 +88,7 @@ class TwoTowerRecommender:
         *,
         history_length: int,
         window_features: WindowLookup,
+        hidden: Rows = NOTHING,
     ) -> Self:
         """The towers with the candidates as of ``snapshot``, one row an item."""
         towers = towers.cpu().eval()
@@ -92,7 +97,7 @@ class TwoTowerRecommender:
         embedded = towers.candidates(encoded, features, log_prior).numpy()
         candidates = np.concatenate([embedded, snapshot.popularity[:, None]], axis=1)
         tower = FrozenQueryTower(towers.queries, encoded).eval()
-        return cls(items, tower, candidates, history_length, window_features)
+        return cls(items, tower, candidates, history_length, window_features, hidden)
 
     @torch.no_grad()
     def query_embeddings(self, queries: Queries) -> npt.NDArray[np.float32]:
@@ -108,5 +113,7 @@ class TwoTowerRecommender:
         return histories.item_rows, histories.age_s, histories.watch_ratio, window
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
-        """(Q, n_items)."""
-        return self.query_embeddings(queries) @ self.candidate_embeddings.T
+        """(Q, n_items); -inf for hidden items."""
+        scores = self.query_embeddings(queries) @ self.candidate_embeddings.T
+        scores[:, self.hidden] = -np.inf
+        return scores

@@ -24,7 +24,7 @@ from recbench.training.examples import Examples, first_clicks
 from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
 
-__all__ = ["Advanced", "UpdatePlan", "advance", "past_exemplars"]
+__all__ = ["Advanced", "UpdatePlan", "advance", "last_clicks", "past_exemplars"]
 
 Ints = npt.NDArray[np.int64]
 EventsOf = Callable[[pl.Series], pl.DataFrame]  # users -> all their events before the state's
@@ -118,6 +118,7 @@ def advance(
         moments=update.moments,
         popularity=snapshots[-1],
         kept=tuple(kept),
+        last_ts=last_clicks(clicks, grown.last_ts, until=to),
         pool=_pool(grown.pool, clicks, at=state.at, oldest=kept[0].at),
         number=state.number + 1,
     )
@@ -125,6 +126,13 @@ def advance(
     n_examples = 0 if examples is None else len(examples)
     trained = _earlier(examples, before=state.at)
     return Advanced(after, grown, update, trained, n_examples, n_new)
+
+
+def last_clicks(log: InteractionLog, before: Ints, *, until: int) -> Ints:
+    """(n_items,) the later of ``before`` and an item's last click until then, microseconds."""
+    known, last = log.ts < until, before.copy()
+    np.maximum.at(last, log.item_rows[known], log.ts[known])
+    return last
 
 
 def past_exemplars(log: InteractionLog, cuts: Sequence[int], *, end: int) -> Exemplars:

@@ -29,6 +29,7 @@ __all__ = ["Contents", "write_contents"]
 
 INDEX = "index.safetensors"
 EMBEDDINGS = "candidate_embeddings"
+TOMBSTONES = "tombstones.parquet"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,20 +43,23 @@ class Contents:
     candidate_embeddings: npt.NDArray[np.float32]  # (n_items, D)
     window_features: tuple[Feature, ...]
     history_length: int
+    tombstones: npt.NDArray[np.int64]  # item rows that are not recommended any more
 
     @classmethod
     def read(cls, release: Release) -> Self:
         """The files that ``write_contents`` wrote."""
         item_features = pl.read_parquet(release.path("items.parquet"))
         declared = json.loads(release.path("features.json").read_text(encoding="utf-8"))
+        items = Vocabulary(item_features[c.ITEM_ID])
         return cls(
-            Vocabulary(item_features[c.ITEM_ID]),
+            items,
             item_features,
             pl.read_parquet(release.path("interactions.parquet")),
             release.manifest.watermark_us,
             load_file(release.path(INDEX))[EMBEDDINGS],
             from_json(declared["window_features"]),
             declared["history_length"],
+            items.rows(pl.read_parquet(release.path(TOMBSTONES))[c.ITEM_ID]),
         )
 
 
@@ -70,6 +74,7 @@ def write_contents(
     window_features: Sequence[Feature],
     history_length: int,
     metrics: dict[str, Any],
+    tombstones: npt.NDArray[np.int64],
     earlier: pl.DataFrame | None = None,
 ) -> None:
     """Vocabularies, index, feature definitions, popularity, histories and metrics into ``folder``.
@@ -86,6 +91,7 @@ def write_contents(
         window_features: what the query tower takes, in its order.
         history_length: L of the query tower.
         metrics: from the fit before any refit.
+        tombstones: item rows that are not recommended any more.
         earlier: interactions of the release before, which those of ``events`` follow.
 
     Raises:
@@ -102,6 +108,7 @@ def write_contents(
     by_row = pl.DataFrame({c.ITEM_ID: items.ids})
     item_features = by_row.join(item_features, on=c.ITEM_ID, how="left", maintain_order="left")
     item_features.write_parquet(folder / "items.parquet")
+    by_row[tombstones].write_parquet(folder / TOMBSTONES)
     interactions = _interactions(events, window_features)
     if earlier is not None:
         interactions = pl.concat([earlier, interactions], how="diagonal")

@@ -16,7 +16,7 @@ from recbench.features.definitions import Feature
 from recbench.features.running_popularity import RunningPopularity
 from recbench.index.exact import top_k
 from recbench.models.candidate_features import CandidateSnapshots
-from recbench.models.frozen import TwoTowerRecommender, WindowLookup
+from recbench.models.frozen import NOTHING, Rows, TwoTowerRecommender, WindowLookup
 from recbench.models.two_tower import TwoTower
 from recbench.refresh.gate import Paired
 from recbench.refresh.replay import Exemplars
@@ -37,6 +37,7 @@ def recommender_of(
     window_features: WindowLookup,
     *,
     history_length: int,
+    hidden: Rows = NOTHING,
 ) -> TwoTowerRecommender:
     """The towers with every candidate as of the instant of ``popularity``."""
     snapshot = CandidateSnapshots([popularity]).at(popularity.at, np.arange(len(items)))
@@ -46,6 +47,7 @@ def recommender_of(
         snapshot,
         history_length=history_length,
         window_features=window_features,
+        hidden=hidden,
     )
 
 
@@ -93,12 +95,23 @@ class Judge:
         items: Vocabulary,
         popularity: RunningPopularity,
         events: pl.DataFrame,
+        *,
+        hidden: Sequence[Rows] | None = None,
     ) -> list[TwoTowerRecommender]:
-        """Recommenders that differ by their towers alone; ``events`` give window features."""
+        """Recommenders that differ by their towers, and by what each hides.
+
+        Args:
+            several: one a recommender.
+            items: the catalogue of all.
+            popularity: of their candidates.
+            events: give window features.
+            hidden: item rows that each does not recommend; default: none.
+        """
         window = window_lookup(events, self.window_features, engine=self.engine)
+        length, nothing = self.history_length, [NOTHING] * len(several)
         return [
-            recommender_of(towers, items, popularity, window, history_length=self.history_length)
-            for towers in several
+            recommender_of(towers, items, popularity, window, history_length=length, hidden=rows)
+            for towers, rows in zip(several, hidden or nothing, strict=True)
         ]
 
     def values(self, model: TwoTowerRecommender, exam: Exam | None) -> Floats:

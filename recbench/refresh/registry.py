@@ -9,13 +9,13 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recbench.errors import ReleaseError
-from recbench.files import sync_directory, write_json
+from recbench.errors import InputError, ReleaseError
+from recbench.files import one_at_a_time, sync_directory, write_json
 from recbench.refresh.manifest import Manifest, as_release_id, hashed_files, is_release_id
 
 __all__ = ["Registry", "Release"]
@@ -99,13 +99,14 @@ class Registry:
                 f"{chosen.folder} is not release {chosen.manifest.release} of {self.path}: only a "
                 "release of this registry can be published"
             )
-        try:
-            current, earlier = self._pointer()
-        except ReleaseError:  # a damaged pointer is what publishing again repairs
-            current, earlier = None, []
-        if current != chosen.manifest.release:
-            before = [current, *earlier][:REMEMBERED] if current else earlier
-            self._point(chosen.manifest.release, before)
+        with one_at_a_time(self.path):
+            try:
+                current, earlier = self._pointer()
+            except ReleaseError:  # a damaged pointer is what publishing again repairs
+                current, earlier = None, []
+            if current != chosen.manifest.release:
+                before = [current, *earlier][:REMEMBERED] if current else earlier
+                self._point(chosen.manifest.release, before)
         return chosen
 
     def roll_back(self) -> Release:
@@ -114,14 +115,47 @@ class Registry:
         Raises:
             ReleaseError: there is none.
         """
-        current, earlier = self._pointer()
-        if current is None:
+        if self.current() is None:
             raise self._nothing_yet()
-        if not earlier:
-            raise ReleaseError(f"There is no release before {current} to roll back to")
-        chosen = self.open(earlier[0])
-        self._point(earlier[0], earlier[1:])
+        with one_at_a_time(self.path):
+            current, earlier = self._pointer()
+            if not earlier:
+                raise ReleaseError(f"There is no release before {current} to roll back to")
+            chosen = self.open(earlier[0])
+            self._point(earlier[0], earlier[1:])
         return chosen
+
+    def prune(self, *, keep: int, protect: Iterable[str] = ()) -> list[str]:
+        """Remove releases but the current one and the latest, the oldest first; returns their ids.
+
+        Those that were current last stay, so that there is something to roll back to, and so do
+        the newest that never were.
+
+        Args:
+            keep: how many of either kind stay beside the current one.
+            protect: further ids that stay.
+
+        Raises:
+            InputError: ``keep`` is negative.
+        """
+        if keep < 0:
+            raise InputError(f"`keep` must not be negative, got {keep}")
+        if self.current() is None:
+            return []
+        waste = []
+        with one_at_a_time(self.path):
+            current, earlier = self._pointer()
+            never = [release for release in self._ids() if release not in {current, *earlier}]
+            stay = {current, *protect, *earlier[:keep], *never[:keep]}
+            gone = sorted(release for release in self._ids() if release not in stay)
+            if current is not None and any(release in gone for release in earlier):
+                self._point(current, [release for release in earlier if release not in gone])
+            for release in gone:  # out of sight as a whole
+                waste.append(self.path / f"{DRAFT}{uuid.uuid4().hex[:8]}")
+                (self.path / release).rename(waste[-1])
+        for folder in waste:
+            shutil.rmtree(folder, ignore_errors=True)
+        return gone
 
     def current(self) -> str | None:
         """The id of the current release; None before the first."""

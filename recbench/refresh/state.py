@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recbench.errors import InputError
@@ -17,6 +18,8 @@ from recbench.training.moments import Moments
 
 __all__ = ["LearnedState"]
 
+Ints = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedState:
@@ -29,12 +32,20 @@ class LearnedState:
     popularity: RunningPopularity  # as of `at`; the last half-life is the recency prior's
     pool: Exemplars  # of the past: who may be trained on again
     kept: tuple[RunningPopularity, ...]  # as of the pool's instants, the oldest first
+    last_ts: Ints  # (n_items,) microseconds: the last click, or when the item got its row
     number: int = 0  # refreshes since the last full fit
 
     @property
     def at(self) -> int:
         """Microseconds since the epoch: every event before is known, none at it or later."""
         return self.popularity.at
+
+    def tombstones(self, *, idle_us: float) -> Ints:
+        """Rows of items that nobody has clicked for longer than ``idle_us``; ascending.
+
+        They keep their rows and what was learned, and are not recommended until a click.
+        """
+        return np.flatnonzero(self.at - self.last_ts > idle_us)
 
     def grown(self, items: pl.DataFrame, new_ids: pl.Series) -> Self:
         """The same with rows for items that it lacks; see ``grown_towers``.
@@ -67,5 +78,6 @@ class LearnedState:
             self.popularity.grown(n),
             self.pool,
             tuple(popularity.grown(n) for popularity in self.kept),
+            np.pad(self.last_ts, (0, n - n_old), constant_values=self.at),
             self.number,
         )

@@ -19,14 +19,15 @@ from recbench.refresh.replay import Exemplars
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["read_state", "write_state"]
+__all__ = ["STATE", "read_state", "write_state"]
 
 MOMENTS = "training_state.safetensors"
 KEPT = "popularity_kept.parquet"  # long: one row an instant and item
 POOL = "exemplars.parquet"
+LAST = "last_clicks.parquet"
 STATE = "refresh.json"
 TOWERS = ("query_tower.safetensors", "candidate_tower.safetensors")
-AT, FIRST, ROW = "at", "first_ts", "item_row"
+AT, FIRST, ROW, LAST_TS = "at", "first_ts", "item_row", "last_ts"
 
 
 def write_state(folder: Path, state: LearnedState, *, notes: dict[str, Any] | None = None) -> None:
@@ -42,6 +43,7 @@ def write_state(folder: Path, state: LearnedState, *, notes: dict[str, Any] | No
     pool = state.pool
     columns = {c.USER_ID: pool.user_ids, AT: pool.at, c.ITEM_ID: pool.item_ids}
     pl.DataFrame(columns).write_parquet(folder / POOL)
+    pl.DataFrame({LAST_TS: state.last_ts}).write_parquet(folder / LAST)
     content = state.content
     write_json(
         folder / STATE,
@@ -103,6 +105,7 @@ def read_state(
         popularity=popularity,
         pool=Exemplars(*(pool[name].to_numpy() for name in (c.USER_ID, AT, c.ITEM_ID))),
         kept=tuple(kept),
+        last_ts=pl.read_parquet(folder / LAST)[LAST_TS].to_numpy(),
         number=held["number"],
     )
     return state, held["notes"]

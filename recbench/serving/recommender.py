@@ -35,7 +35,7 @@ class ReleasedRecommender:
         self.contents = contents
         self.tower = tower
         self.repeats = repeats
-        self.index = ExactIndex(contents.candidate_embeddings)
+        self.index = ExactIndex(contents.candidate_embeddings, contents.tombstones)
         self.log = InteractionLog.from_events(contents.interactions, items=contents.items)
         self._window_features = window_lookup(contents.interactions, contents.window_features)
 
@@ -70,8 +70,10 @@ class ReleasedRecommender:
         return self.tower(histories.item_rows, histories.age_s, histories.watch_ratio, window)
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
-        """(Q, n_items), as every `Recommender`."""
-        return self.query_embeddings(queries) @ self.contents.candidate_embeddings.T
+        """(Q, n_items), as every `Recommender`; -inf for tombstoned items."""
+        scores = self.query_embeddings(queries) @ self.contents.candidate_embeddings.T
+        scores[:, self.contents.tombstones] = -np.inf
+        return scores
 
     def recommend(
         self,

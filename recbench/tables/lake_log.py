@@ -1,6 +1,6 @@
 """A log in the lake that is read in parts: what is new, and some users' past."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -37,16 +37,10 @@ class LakeLog:
         return self._as_log(self.table.read(self.version))
 
     def until(self, at: int) -> EventLog:
-        """The log as it was at ``at``, microseconds since the epoch: nothing later is known.
-
-        Items that no event speaks of by then, and that were not published, are left out.
-        """
-        rows = self.table.read(self.version).filter(pl.col(c.TS) < as_instant(at))
-        log = self._as_log(rows)
-        known = pl.col(c.ITEM_ID).is_in(log.events[c.ITEM_ID].unique().implode())
-        if c.PUBLISHED_AT in log.items.columns:
-            known |= pl.col(c.PUBLISHED_AT).fill_null(as_instant(at)) < as_instant(at)
-        return replace(log, items=log.items.filter(known))
+        """The log as it was at an instant; see `EventLog.until`."""
+        rows, early = self.table.read(self.version), pl.col(c.TS) < as_instant(at)
+        later = rows.filter(~early).select(c.ITEM_ID).unique().collect()[c.ITEM_ID]
+        return self._as_log(rows.filter(early)).without(later, at=at)
 
     def since(self, at: int, *, until: int | None = None) -> pl.DataFrame:
         """The events from ``at`` on, before ``until``; files that end before are not opened."""

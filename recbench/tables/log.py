@@ -1,8 +1,8 @@
 """One event log, checked and read from the lake: what every stage works on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, cast, get_args
+from typing import Literal, Self, cast, get_args
 
 import polars as pl
 
@@ -24,6 +24,24 @@ class EventLog:
     items: pl.DataFrame  # one row an item
     version: int  # Delta version of the events table
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> rows set aside
+
+    def until(self, at: int) -> Self:
+        """The log as it was at ``at``, microseconds since the epoch: nothing later is known.
+
+        An item is known that an event speaks of or that was published by then, and one without a
+        date of publication that no later event speaks of.
+        """
+        events = self.events.filter(pl.col(c.TS).dt.epoch("us") < at)
+        later = self.events[len(events) :][c.ITEM_ID].unique()
+        return replace(self, events=events).without(later, at=at)
+
+    def without(self, later: pl.Series, *, at: int) -> Self:
+        """Without items published from ``at`` on, or undated and in ``later``, unless clicked."""
+        known = ~pl.col(c.ITEM_ID).is_in(later.implode())
+        if c.PUBLISHED_AT in self.items.columns:
+            known = (pl.col(c.PUBLISHED_AT).dt.epoch("us") < at).fill_null(known)
+        known |= pl.col(c.ITEM_ID).is_in(self.events[c.ITEM_ID].unique().implode())
+        return replace(self, items=self.items.filter(known))
 
     @property
     def watermark(self) -> datetime:

@@ -124,3 +124,13 @@ def test_publishing_a_changed_release_exits_2(capsys, registry, sealed):
     (registry.path / sealed[0] / "index.txt").write_text("changed")
     assert "its checksum differs. Roll back" in failing(capsys, "publish", sealed[0])
     assert registry.current() is None
+
+
+def test_old_releases_are_removed(capsys, registry, sealed):
+    for release in sealed:
+        registry.publish(release)
+    main(["releases", "prune"])
+    assert capsys.readouterr().out == "Nothing to remove\n"
+    main(["releases", "prune", "--keep", "0"])
+    assert capsys.readouterr().out == f"{sealed[0]} is removed\n"
+    assert [manifest.release for manifest in registry.releases()] == sealed[1:]

@@ -120,6 +120,50 @@ def test_the_released_state_is_that_of_memory(place, registry):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_what_nobody_clicks_any_more_is_not_recommended(place, registry):
+    idle = RefreshSettings(steps=3, idle_days=2.0)
+    refresh = refresh_of(place, settings=idle)
+    refresh.run()
+    gone = refresh.update().state.tombstones(idle_us=2 * 86_400e6)
+    assert 0 < len(gone) < len(refresh.state.items)
+    served = ReleasedRecommender.load(registry.open(refresh.seal().manifest.release))
+    shown = served.recommend(served.users.ids[:20], k=len(served.items))
+    assert not set(shown[c.ITEM_ID].to_list()) & set(served.items.ids[gone].tolist())
+    assert np.isneginf(served.score_items(served.queries(served.users.ids[:2]))[:, gone]).all()
+
+
+def test_users_long_gone_leave_the_release_and_come_back_whole(place, registry, tiny_events):
+    refresh = refresh_of(place, settings=RefreshSettings(steps=3, idle_days=1.0))
+    refresh.run()
+    gone = refresh.seal()
+    stayed = pl.read_parquet(gone.path("interactions.parquet"))[c.USER_ID].unique()
+    before = pl.read_parquet(refresh.parent.path("interactions.parquet"))[c.USER_ID].unique()
+    assert set(refresh.events[c.USER_ID]) <= set(stayed)
+    assert 0 < len(stayed) < len(before)
+    registry.publish(gone.manifest.release)
+    later = refresh_of(place, 1.0, settings=RefreshSettings(steps=3, idle_days=1.0))
+    back = set(later.events[c.USER_ID]) & (set(before) - set(stayed))
+    later.run()
+    held = pl.read_parquet(later.seal().path("interactions.parquet"))
+    for user in back:
+        theirs = tiny_events.filter(pl.col(c.USER_ID) == user)
+        assert len(held.filter(pl.col(c.USER_ID) == user)) == len(theirs)
+    assert back
+
+
+def test_old_releases_go_but_those_that_are_needed(place, registry):
+    keep = RefreshSettings(steps=3, keep=1)
+    first = registry.current()
+    made = [refresh_of(place, share, settings=keep).run() for share in (0.92, 0.94, 0.96, 0.98)]
+    held = {manifest.release for manifest in registry.releases()}
+    assert {registry.current(), first} <= held  # the full fit is what drift is measured from
+    assert made[0].release not in held
+    weights = list((place / "workspace" / "refreshes").glob("*/updated.safetensors"))
+    assert [path.parent for path in weights] == [
+        max(weights, key=lambda path: path.stat().st_mtime).parent
+    ]
+
+
 def test_started_twice_it_does_the_work_once(place, registry):
     first = refresh_of(place)
     outcome = first.run()

@@ -74,6 +74,26 @@ def test_popularity_is_that_of_all_events(parts):
     assert after.number == state.number + 1
 
 
+def test_an_item_ages_out_and_comes_back_with_a_click(parts):
+    _, first, second, _, to = parts
+    after = run(parts, steps=0).state
+    clicked = pl.concat([first, second]).filter(pl.col(c.CLICKED))
+    last = dict(clicked.group_by(c.ITEM_ID).agg(pl.col(c.TS).dt.epoch("us").max()).rows())
+    np.testing.assert_array_equal(after.last_ts, [last[item] for item in after.items.ids.tolist()])
+    oldest = int(np.argmin(after.last_ts))
+    idle_us = to - int(after.last_ts[oldest]) - 1
+    assert oldest in after.tombstones(idle_us=idle_us)
+    assert oldest not in after.tombstones(idle_us=idle_us + 1)
+    asked_for = second.with_columns(
+        pl.when(pl.int_range(pl.len()) == len(second) - 1)
+        .then(pl.lit(int(after.items.ids[oldest])))
+        .otherwise(pl.col(c.ITEM_ID))
+        .alias(c.ITEM_ID),
+        pl.lit(True).alias(c.CLICKED),
+    )
+    assert oldest not in run(parts, asked_for, steps=0).state.tombstones(idle_us=idle_us)
+
+
 def test_new_items_have_rows_after_the_old_ones(parts):
     state, _, second, _, _ = parts
     new = second.with_columns(

@@ -23,10 +23,11 @@ EMBEDDINGS = np.arange(6, dtype=np.float32).reshape(2, 3).T
 def write(registry, a_manifest):
     """Seals a release of three items from four events, one of them not clicked."""
 
-    def seal(events, embeddings=EMBEDDINGS, window_features=DEFAULT_WINDOW_FEATURES):
+    def seal(events, embeddings=EMBEDDINGS, window_features=DEFAULT_WINDOW_FEATURES, tombstones=()):
         with registry.draft() as draft:
             write_contents(
                 draft,
+                tombstones=np.array(tombstones, dtype=np.int64),
                 items=Vocabulary([30, 10, 20]),
                 item_features=pl.DataFrame({"item_id": [10, 30, 99], "title": ["A", "C", "Z"]}),
                 events=events,
@@ -157,5 +158,10 @@ def test_feature_definitions_and_popularity_travel_along(write, events):
         "items.parquet",
         "metrics.json",
         "popularity.parquet",
+        "tombstones.parquet",
         "users.parquet",
     ]
+
+
+def test_tombstones_are_rows_again(write, events):
+    assert Contents.read(write(events, tombstones=[2, 0])).tombstones.tolist() == [2, 0]

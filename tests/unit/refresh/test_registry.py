@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from recbench.errors import ReleaseError
+from recbench.errors import InputError, ReleaseError
 from recbench.refresh import Registry
 from recbench.refresh.manifest import Manifest
 
@@ -65,6 +65,34 @@ def test_publishing_the_current_release_again_changes_nothing(registry, seal):
     for release in (first, second, second):
         registry.publish(release)
     assert registry.roll_back().manifest.release == first
+
+
+def test_old_releases_go_and_the_pointer_forgets_them(registry, seal):
+    *old, fourth, fifth = (seal(t, n).manifest.release for n, t in enumerate("abcde"))
+    for release in (*old, fourth, fifth):
+        registry.publish(release)
+    assert registry.prune(keep=1, protect=[old[1]]) == [old[0], old[2]]
+    assert [m.release for m in registry.releases()] == [fifth, fourth, old[1]]
+    assert registry.roll_back().manifest.release == fourth
+    assert registry.roll_back().manifest.release == old[1]
+    assert registry.prune(keep=9) == []
+
+
+def test_of_releases_that_never_were_current_the_newest_stay(registry, seal):
+    first, *held = (seal(t, n).manifest.release for n, t in enumerate("abcd"))
+    registry.publish(first)
+    assert registry.prune(keep=2) == held[:1]
+    assert registry.prune(keep=0) == held[1:]
+    assert registry.current() == first
+    assert sorted(path.name for path in registry.path.iterdir()) == [".lock", first, "current"]
+
+
+def test_without_a_current_release_nothing_goes(registry, seal):
+    assert registry.prune(keep=0) == []
+    seal()
+    assert registry.prune(keep=0) == []
+    with pytest.raises(InputError, match="`keep` must not be negative, got -1"):
+        registry.prune(keep=-1)
 
 
 def test_nothing_to_roll_back_to_in_an_empty_registry(registry):

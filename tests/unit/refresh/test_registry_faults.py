@@ -17,7 +17,8 @@ UNKNOWN = "20250101T000000Z-00000000"
 
 
 def names(registry):
-    return sorted(path.name for path in registry.path.iterdir())
+    """What readers see; the lock is nobody's business."""
+    return sorted(path.name for path in registry.path.iterdir() if path.name != ".lock")
 
 
 def change(path):

@@ -70,7 +70,7 @@ def seal_toy(tmp_path):
     User 1 clicked 10 at the start and 20 a minute later, user 2 clicked 30 an hour later.
     """
 
-    def seal(protocol="masked"):
+    def seal(protocol="masked", tombstones=()):
         registry = Registry(tmp_path / "registry")
         events = pl.DataFrame(
             {
@@ -88,6 +88,7 @@ def seal_toy(tmp_path):
             toy_tower(draft / "query_tower.onnx")
             write_contents(
                 draft,
+                tombstones=np.array(tombstones, dtype=np.int64),
                 items=ITEMS,
                 item_features=pl.DataFrame({"item_id": [10], "title": ["Ten"]}),
                 events=events,

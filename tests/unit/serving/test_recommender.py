@@ -60,6 +60,15 @@ def test_the_protocol_decides_about_repeats(seal_toy, protocol, first):
     assert model.recommend(users(1), k=1)["item_id"].to_list() == [first]
 
 
+def test_a_tombstoned_item_is_not_shown(seal_toy):
+    model = ReleasedRecommender.load(seal_toy().release)
+    best = model.recommend(np.array([99]), k=1)["item_id"][0]
+    row = model.items.rows(np.array([best]))[0]
+    without = ReleasedRecommender.load(seal_toy(tombstones=[row]).release)
+    assert best not in without.recommend(np.array([99, 1]), k=4)["item_id"].to_list()
+    assert np.isneginf(without.score_items(without.queries(np.array([99])))[0, row])
+
+
 def test_lists_come_in_the_order_of_the_users(model, monkeypatch):
     whole = model.recommend(users(2, 99, 1, 98), k=2)
     assert whole["user_id"].unique(maintain_order=True).to_list() == [2, 99, 1, 98]
