@@ -211,9 +211,7 @@ class Study:
             self.split.past, prior, at=self._test_us, steps=steps, label="train+validation"
         )
 
-    def fit_on_all(
-        self, prior: TunedPrior, *, steps: int, but_last: float = 0.0
-    ) -> FittedTwoTower:
+    def fit_on_all(self, prior: TunedPrior, *, steps: int, but_last: float = 0.0) -> FittedTwoTower:
         """The two-tower on every event, for a release as of the log's end.
 
         Args:

@@ -26,6 +26,7 @@ class Rates:
     dense: float = 1e-3  # perceptrons, encoder, temperature
     tables: float = 1e-3  # rows of items, categories and words
     router: float = 3e-4  # of experts
+    youth: float = 10.0  # how much faster new rows learn; see `RowAdam`
     weight_decay: float = 1e-4
 
 
@@ -115,7 +116,7 @@ def _optimizers(towers: TwoTower, rates: Rates) -> tuple[torch.optim.AdamW, RowA
         [{"params": params, "lr": rate, "initial_lr": rate} for rate, params in groups.items()],
         weight_decay=rates.weight_decay,
     )
-    by_row = RowAdam(rows, lr=rates.tables, weight_decay=rates.weight_decay)
+    by_row = RowAdam(rows, lr=rates.tables, weight_decay=rates.weight_decay, youth=rates.youth)
     by_row.param_groups[0]["initial_lr"] = rates.tables
     return dense, by_row
 

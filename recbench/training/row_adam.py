@@ -20,8 +20,11 @@ class RowAdam(torch.optim.Optimizer):
     average over *all* steps: a sleeping row has one weight, so its average is closed form (the
     decay it has slept through counts from its first step on).
 
-    When every row has a gradient in every step this is `torch.optim.AdamW` and its average that of
-    `torch.optim.swa_utils.AveragedModel` with a decay.
+    ``youth`` y lets rows learn fast while they are new: the rate of a row's n-th step is
+    (1 + y/sqrt(n)) times ``lr``. A row that appears in a short update would otherwise hardly move.
+
+    When every row has a gradient in every step, and without ``youth``, this is
+    `torch.optim.AdamW` and its average that of `torch.optim.swa_utils.AveragedModel` with a decay.
 
     Source: Kingma and Ba, "Adam", ICLR 2015; Loshchilov and Hutter, "Decoupled weight decay
     regularization", ICLR 2019.
@@ -36,22 +39,23 @@ class RowAdam(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-4,
         average_decay: float = 0.0,
+        youth: float = 0.0,
     ) -> None:
         """``average_decay`` per step, in [0, 1); 0: the average is the weights.
 
         Raises:
             InputError: a number outside its range.
         """
-        if lr < 0 or eps <= 0 or weight_decay < 0:
+        if min(lr, weight_decay, youth) < 0 or eps <= 0:
             raise InputError(
-                "`lr` and `weight_decay` must not be negative and `eps` positive, got "
-                f"{lr}, {weight_decay}, {eps}"
+                "`lr`, `weight_decay` and `youth` must not be negative and `eps` positive, got "
+                f"{lr}, {weight_decay}, {youth}, {eps}"
             )
         for name, value in (("betas", max(betas)), ("average_decay", average_decay)):
             if not 0 <= value < 1:
                 raise InputError(f"`{name}` must lie in [0, 1), got {value}")
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(tables, defaults | {"average_decay": average_decay})
+        super().__init__(tables, defaults | {"average_decay": average_decay, "youth": youth})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # as torch's own optimisers
@@ -136,7 +140,8 @@ def _move(table: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[st
     square.mul_(beta2).addcmul_(values, values, value=1 - beta2)
     count = state["count"].index_select(0, rows).add_(1)
     n_steps = count.double()[:, None]  # in float32 the first 1 - beta2 would lose four digits
-    rate = (group["lr"] / (1 - beta1**n_steps)).to(values.dtype)
+    lr = group["lr"] * (1 + group["youth"] / n_steps.sqrt())
+    rate = (lr / (1 - beta1**n_steps)).to(values.dtype)
     root = (1 - beta2**n_steps).sqrt_().to(values.dtype)
     weights.mul_(1 - group["lr"] * group["weight_decay"])
     weights.sub_(rate * mean / (square.sqrt() / root).add_(group["eps"]))

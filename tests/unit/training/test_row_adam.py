@@ -51,6 +51,17 @@ def test_with_every_row_in_every_step_its_average_is_torchs(target):
     torch.testing.assert_close(mine.averaged(ours.weight), average.module.weight)
 
 
+def test_a_young_row_learns_faster_by_the_steps_that_it_has_seen(target):
+    ours, theirs = table_of(), table_of(sparse=False)
+    mine = RowAdam(ours.parameters(), lr=0.05, weight_decay=0, youth=3.0)
+    other = torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=0)
+    for n in range(1, 9):
+        take_step(ours, mine, torch.arange(ROWS), target)
+        other.param_groups[0]["lr"] = 0.05 * (1 + 3 / n**0.5)
+        take_step(theirs, other, torch.arange(ROWS), target)
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
 CHOSEN = [[0, 1], [1, 1, 5], [2], [0], [6, 5], [0, 1, 2], [5]]
 
 
