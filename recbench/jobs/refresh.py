@@ -32,13 +32,13 @@ from recbench.jobs.publish import GRAPH, PARITY_QUERIES, bind
 from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
 from recbench.refresh import Manifest, Registry, Release
-from recbench.refresh.advance import Advanced, UpdatePlan, advance, last_clicks
+from recbench.refresh.advance import Advanced, UpdatePlan, advance
 from recbench.refresh.evidence import Evidence
+from recbench.refresh.examine import examine, further_evidence
 from recbench.refresh.facts import WindowFacts, window_facts
 from recbench.refresh.forecast import Done, Forecast, calibration, forecast, is_worth_it
 from recbench.refresh.gate import Limits, Measured, Verdict, gate
-from recbench.refresh.held_back import is_held_back
-from recbench.refresh.judge import Judge, drift_between, paired, recommender_of
+from recbench.refresh.judge import Judge, drift_between, recommender_of
 from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import STATE, read_state
@@ -68,7 +68,6 @@ OUTCOME = "outcome.json"
 UPDATED = "updated.safetensors"
 LATENCY_REQUESTS = 50
 NOTHING_NEW = "no event has come since the parent's watermark"
-JUDGED = 2_000  # users at most in one comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,42 +399,20 @@ class Refresh:
         return Measured.from_json(self._read("judge"), self.notes.facts)
 
     def _judged(self) -> Measured:
-        done, judge = self._advanced, self.judge_of_window()
-        before, after = done.before, done.state
-        held = is_held_back(self.events[c.USER_ID].to_numpy(), number=self.state.number)
-        tested, rest = self.events.filter(pl.Series(held)), self.events.filter(~pl.Series(held))
-        past = self._past_of(tested[c.USER_ID])
-        exam = judge.exam(past, tested, at=self.state.at, items=after.items)
-        # what the candidate will know of popularity, but for those who judge it
-        clicks = InteractionLog.from_events(rest, items=after.items)
-        popularity = before.popularity.advanced(clicks, to=after.at)
-        known = pl.concat([past, tested], how="diagonal")
-        last_ts = last_clicks(clicks, before.last_ts, until=after.at)
-        hides = [self._tombstones(replace(after, last_ts=last_ts)), self._tombstones(before)]
-        own, other = judge.models(
-            [after.towers, before.towers], after.items, popularity, known, hidden=hides
-        )
-        (served,) = judge.models(
-            [before.towers], after.items, before.popularity, known, hidden=hides[1:]
-        )
-        values = [judge.values(model, exam) for model in (own, other, served)]
-        pool = self._past_of(pl.Series(c.USER_ID, before.pool.user_ids))
-        n_old = len(self.state.items)
-        cold = [judge.hits_of_new(model, exam, n_old=n_old) for model in (own, other)]
-        older = judge.older([after.towers, before.towers], before, pool, done.trained, most=JUDGED)
-        promised = [judge.promised_over_seen(model, exam) for model in (own, other)]
-        return Measured(
+        done = self._advanced
+        measured = examine(
+            done,
+            self.events,
+            past=self._past_of,
+            judge=self.judge_of_window(),
             facts=self.facts(),
-            held_back=paired(values[0], values[1]),
-            gain=paired(values[0], values[2]),
-            cold=paired(*cold),
-            older=paired(*older),
+            hidden=self._tombstones,
+        )
+        return replace(
+            measured,
             evidence=self._evidence(),
-            drift=drift_between(other, own),
-            total_drift=self._total_drift(own),
-            calibration=promised[0] / promised[1] if promised[0] and promised[1] else 1.0,
-            expert_load=done.update.balance.get("expert_balance", 1.0),
-            grown_share=1 - self.notes.n_items_full / len(after.items),
+            total_drift=self._total_drift(),
+            grown_share=1 - self.notes.n_items_full / len(done.state.items),
         )
 
     def _evidence(self) -> Evidence | None:
@@ -443,33 +420,23 @@ class Refresh:
         anchor = self._state_of(self.notes.anchor)
         if anchor is None:
             return None
-        judge, state = self.judge_of_window(), self.state
-        users = self.events[c.USER_ID].unique(maintain_order=True)[:JUDGED]
-        window = self.events.filter(pl.col(c.USER_ID).is_in(users.implode()))
-        past = self._past_of(users)
-        exam = judge.exam(past, window, at=state.at, items=state.items)
-        known = pl.concat([past, window], how="diagonal")
-        models = judge.models(
-            [state.towers, anchor.towers],
-            state.items,
-            state.popularity,
-            known,
-            hidden=[self._tombstones(state), self._tombstones(anchor)],
+        return further_evidence(
+            self.notes.evidence or Evidence(self.limits.margin),
+            parent=self.state,
+            anchor=anchor,
+            events=self.events,
+            past=self._past_of,
+            judge=self.judge_of_window(),
+            hidden=self._tombstones,
         )
-        values = [judge.values(model, exam) for model in models]
-        evidence = self.notes.evidence or Evidence(self.limits.margin)
-        return evidence.after(*values) if len(values[0]) else evidence
 
-    def _total_drift(self, own: Any) -> float:
-        full = self._state_of(self.notes.full)
+    def _total_drift(self) -> float:
+        full, now = self._state_of(self.notes.full), self._advanced.state
         if full is None:
             return 0.0
-        popularity = self._advanced.state.popularity
-        n = len(self._advanced.state.items)
-        full = full.grown_to(self.log.items, self._advanced.state.items)
-        window = window_lookup(self.events, DEFAULT_WINDOW_FEATURES)
-        then = recommender_of(
-            full.towers, full.items, popularity.grown(n), window, history_length=1
+        full = full.grown_to(self.log.items, now.items)
+        then, own = self.judge_of_window().models(
+            [full.towers, now.towers], now.items, now.popularity, self.events.head(0)
         )
         return drift_between(then, own)
 

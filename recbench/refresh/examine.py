@@ -1,0 +1,119 @@
+"""What a window's users say: of a candidate beside its parent, of a parent beside its anchor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from recbench import columns as c
+from recbench.models.frozen import Rows
+from recbench.refresh.advance import Advanced, EventsOf, last_clicks
+from recbench.refresh.evidence import Evidence
+from recbench.refresh.facts import WindowFacts
+from recbench.refresh.gate import Measured
+from recbench.refresh.held_back import is_held_back
+from recbench.refresh.judge import Judge, drift_between, paired
+from recbench.refresh.state import LearnedState
+from recbench.tables.queries import InteractionLog
+
+__all__ = ["MOST_USERS", "examine", "further_evidence"]
+
+MOST_USERS = 2_000  # in one comparison
+HiddenOf = Callable[[LearnedState], Rows]
+
+
+def examine(
+    done: Advanced,
+    events: pl.DataFrame,
+    *,
+    past: EventsOf,
+    judge: Judge,
+    facts: WindowFacts,
+    usual: Sequence[WindowFacts] = (),
+    hidden: HiddenOf,
+) -> Measured:
+    """The candidate beside its parent: fresh clicks, earlier windows, new items, drift, balance.
+
+    Args:
+        done: the candidate, and the parent with the candidate's catalogue.
+        events: the window's; users who are held back judge, with the others' clicks known.
+        past: gives the events of users before the window.
+        judge: sets the exams.
+        facts: of the window.
+        usual: of the windows before.
+        hidden: item rows that a state does not recommend.
+    """
+    before, after = done.before, done.state
+    held = is_held_back(events[c.USER_ID].to_numpy(), number=before.number)
+    tested, rest = events.filter(pl.Series(held)), events.filter(~pl.Series(held))
+    known_before = past(tested[c.USER_ID])
+    exam = judge.exam(known_before, tested, at=before.at, items=after.items)
+    # what the candidate will know of popularity, but for those who judge it
+    clicks = InteractionLog.from_events(rest, items=after.items)
+    popularity = before.popularity.advanced(clicks, to=after.at)
+    last_ts = last_clicks(clicks, before.last_ts, until=after.at)
+    hides = [hidden(replace(after, last_ts=last_ts)), hidden(before)]
+    known = pl.concat([known_before, tested], how="diagonal")
+    own, other = judge.models(
+        [after.towers, before.towers], after.items, popularity, known, hidden=hides
+    )
+    (served,) = judge.models(
+        [before.towers], after.items, before.popularity, known, hidden=hides[1:]
+    )
+    values = [judge.values(model, exam) for model in (own, other, served)]
+    n_old = len(after.items) - done.n_new_items
+    cold = [judge.hits_of_new(model, exam, n_old=n_old) for model in (own, other)]
+    older = judge.older(
+        [after.towers, before.towers],
+        before,
+        past(pl.Series(c.USER_ID, before.pool.user_ids)),
+        done.trained,
+        most=MOST_USERS,
+    )
+    promised = [judge.promised_over_seen(model, exam) for model in (own, other)]
+    return Measured(
+        facts=facts,
+        usual=usual,
+        held_back=paired(values[0], values[1]),
+        gain=paired(values[0], values[2]),
+        cold=paired(*cold),
+        older=paired(*older),
+        drift=drift_between(other, own),
+        calibration=promised[0] / promised[1] if promised[0] and promised[1] else 1.0,
+        expert_load=done.update.balance.get("expert_balance", 1.0),
+    )
+
+
+def further_evidence(
+    evidence: Evidence,
+    *,
+    parent: LearnedState,
+    anchor: LearnedState,
+    events: pl.DataFrame,
+    past: EventsOf,
+    judge: Judge,
+    hidden: HiddenOf,
+) -> Evidence:
+    """The evidence with what a window's users say of the parent against its anchor.
+
+    Args:
+        evidence: of the windows before.
+        parent: as of the window's start.
+        anchor: with the parent's catalogue; its own popularity does not matter.
+        events: the window's.
+        past: gives the events of users before the window.
+        judge: sets the exam.
+        hidden: item rows that a state does not recommend.
+    """
+    users = events[c.USER_ID].unique(maintain_order=True)[:MOST_USERS]
+    window, before = events.filter(pl.col(c.USER_ID).is_in(users.implode())), past(users)
+    exam = judge.exam(before, window, at=parent.at, items=parent.items)
+    own, other = judge.models(
+        [parent.towers, anchor.towers],
+        parent.items,
+        parent.popularity,
+        pl.concat([before, window], how="diagonal"),
+        hidden=[hidden(parent), hidden(anchor)],
+    )
+    values = judge.values(own, exam), judge.values(other, exam)
+    return evidence.after(*values) if len(values[0]) else evidence
