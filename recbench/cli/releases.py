@@ -80,8 +80,8 @@ def prune(keep: int) -> None:
 
     The current release stays, and KEEP of those that were current before it.
     """
-    from recbench.jobs.refresh import needed_by
     from recbench.refresh import Registry
+    from recbench.refresh.stored import needed_by
     from recbench.settings import registry_path
 
     registry = Registry(registry_path())

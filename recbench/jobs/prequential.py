@@ -27,7 +27,7 @@ from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import whole_file
 from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.learned import learned_state
-from recbench.jobs.refresh import code_digest, plan_of
+from recbench.jobs.refresh_plan import code_digest, plan_of
 from recbench.jobs.study import Study
 from recbench.models.frozen import TwoTowerRecommender, WindowLookup
 from recbench.refresh.advance import advance
@@ -181,12 +181,12 @@ class Prequential:
 
     def _graded(self, name: str) -> Iterator[pl.DataFrame]:
         ends = [*zip(self.edges[:-1], self.edges[1:], strict=True)]
-        state = self._fitted(self.edges[0]) if name != "retrain" else None
+        state = self.fitted(self.edges[0]) if name != "retrain" else None
         steps = {"popularity alone": 0, "refresh": self.settings.steps}.get(name)
         for window, (start, end) in enumerate(tqdm(ends, desc=name, unit="window")):
             place = self._place(name, window)
             if not place.exists():
-                model = self._recommender(state or self._fitted(start))
+                model = self._recommender(state or self.fitted(start))
                 graded = self._exam(model, start, end).by_user(model)
                 _write(graded.with_columns(pl.lit(window, pl.Int64).alias("window")), place)
             yield pl.read_parquet(place)
@@ -200,8 +200,8 @@ class Prequential:
     def _exam(self, model: TwoTowerRecommender, start: int, end: int) -> Exam:
         return Exam.of(
             protocol=self.log.protocol,
-            past=self._between(None, start),
-            test=self._between(start, end),
+            past=self.between(None, start),
+            test=self.between(start, end),
             at=start,
             items=model.items,
             every_item=self._every_item,
@@ -209,25 +209,25 @@ class Prequential:
         )
 
     def _refreshed(self, state: LearnedState, start: int, end: int, *, steps: int) -> LearnedState:
-        past = self._between(None, start)
+        past = self.between(None, start)
         plan = plan_of(self.experiment, self.settings, protocol=self.log.protocol)
         return advance(
             state,
-            self._between(start, end),
+            self.between(start, end),
             to=end,
             items=self.log.items,
             past=lambda users: past.filter(pl.col(c.USER_ID).is_in(users.implode())),
             plan=replace(plan, steps=steps),
         ).state
 
-    def _fitted(self, at: int) -> LearnedState:
+    def fitted(self, at: int) -> LearnedState:
         """A full fit on everything before ``at``; items that nobody has met are unknown."""
         if at not in self._states:
             log = self.log.until(at)
             events = log.events
             cut = Cut(at=at, horizon_us=self.horizon_us, half_life_s=self.half_life_s)
             # as many times over the data as the first fit went
-            steps = round(self.steps * len(events) / len(self._between(None, self.edges[0])))
+            steps = round(self.steps * len(events) / len(self.between(None, self.edges[0])))
             fitted = fit_two_tower(
                 log, events, cut, experiment=self.experiment, steps=steps, label="retrain"
             )
@@ -244,10 +244,15 @@ class Prequential:
             state.popularity,
             self._window_features,
             history_length=self.experiment.features.history_length,
-            hidden=state.tombstones(idle_us=self.settings.idle_days * 86_400e6),
+            hidden=self.hidden(state),
         )
 
-    def _between(self, start: int | None, end: int) -> pl.DataFrame:
+    def hidden(self, state: LearnedState) -> npt.NDArray[np.int64]:
+        """Item rows that a state does not recommend."""
+        return state.tombstones(idle_us=self.settings.idle_days * 86_400e6)
+
+    def between(self, start: int | None, end: int) -> pl.DataFrame:
+        """The events in [start, end), microseconds since the epoch; None: from the beginning."""
         low = 0 if start is None else int(np.searchsorted(self._ts, start))
         return self.log.events[low : int(np.searchsorted(self._ts, end))]
 

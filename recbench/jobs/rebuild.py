@@ -15,8 +15,9 @@ from recbench.features.batch import window_lookup
 from recbench.features.running_popularity import RunningPopularity
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.learned import learned_state, recent_facts
+from recbench.jobs.outcomes import Outcome
 from recbench.jobs.publish import PARITY_QUERIES, bind
-from recbench.jobs.refresh import Outcome, Refresh
+from recbench.jobs.refresh import Refresh
 from recbench.jobs.study import Study
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.gate import Measured, gate

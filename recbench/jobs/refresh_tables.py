@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from recbench.jobs.refresh import Outcome, Refresh
+from recbench.jobs.outcomes import Outcome
+from recbench.jobs.refresh import Refresh
 from recbench.refresh.facts import WindowFacts
 from recbench.refresh.forecast import calibration
 from recbench.refresh.gate import Paired

@@ -6,6 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from recbench import columns as c
+from recbench.features.running_popularity import RunningPopularity
 from recbench.models.frozen import Rows
 from recbench.refresh.advance import Advanced, EventsOf, last_clicks
 from recbench.refresh.evidence import Evidence
@@ -16,9 +17,10 @@ from recbench.refresh.judge import Judge, drift_between, paired
 from recbench.refresh.state import LearnedState
 from recbench.tables.queries import InteractionLog
 
-__all__ = ["MOST_USERS", "examine", "further_evidence"]
+__all__ = ["MOST_USERS", "examine", "further_evidence", "total_drift"]
 
 MOST_USERS = 2_000  # in one comparison
+ROUNDING = 1e-9  # of sums of float64
 HiddenOf = Callable[[LearnedState], Rows]
 
 
@@ -81,7 +83,14 @@ def examine(
         drift=drift_between(other, own),
         calibration=promised[0] / promised[1] if promised[0] and promised[1] else 1.0,
         expert_load=done.update.balance.get("expert_balance", 1.0),
+        broken=_lost_clicks(after.popularity, popularity),
     )
+
+
+def _lost_clicks(own: RunningPopularity, least: RunningPopularity) -> tuple[str, ...]:
+    """What is wrong with a popularity that must count all of another one's clicks, and more."""
+    n_less = int((own.values < least.values * (1 - ROUNDING)).any(axis=1).sum())
+    return (f"the popularity of {n_less} items has lost clicks",) if n_less else ()
 
 
 def further_evidence(
@@ -117,3 +126,20 @@ def further_evidence(
     )
     values = judge.values(own, exam), judge.values(other, exam)
     return evidence.after(*values) if len(values[0]) else evidence
+
+
+def total_drift(
+    full: LearnedState, now: LearnedState, *, items: pl.DataFrame, judge: Judge
+) -> float:
+    """1 - mean cosine of item vectors, from an earlier state to this one.
+
+    Args:
+        full: as of the last full fit.
+        now: its catalogue and popularity serve both.
+        items: canonical; what is known of items that came since.
+        judge: makes recommenders.
+    """
+    towers = [full.grown_to(items, now.items).towers, now.towers]
+    nothing = pl.DataFrame()  # of users: none asks
+    then, own = judge.models(towers, now.items, now.popularity, nothing)
+    return drift_between(then, own)

@@ -1,11 +1,12 @@
 """What one refresh leaves for the next: what is usual, and whom the current release answers to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
+from recbench.refresh.gate import Limits
 
 __all__ = ["Notes"]
 
@@ -22,6 +23,37 @@ class Notes:
     full: str | None = None  # the release of the last full fit; None: this one
     anchor: str | None = None  # the last release that was shown to be no worse; None: this one
     evidence: Evidence | None = None  # of this release's line against the anchor
+
+    def after(
+        self,
+        facts: WindowFacts,
+        *,
+        parent: str,
+        n_known: int,
+        evidence: Evidence | None,
+        limits: Limits,
+    ) -> Self:
+        """The notes of a release that a refresh makes of this one.
+
+        Once the parent is shown to be no worse than the anchor it is the anchor itself, and
+        evidence starts anew.
+
+        Args:
+            facts: of the window that was learned from.
+            parent: the release that these notes belong to.
+            n_known: events of the log before the new release's instant.
+            evidence: of the parent against the anchor, the window included; None: it is the anchor.
+            limits: margin and level of the evidence.
+        """
+        shown = evidence is None or evidence.is_not_worse(level=limits.level)
+        return replace(
+            self,
+            facts=[*self.facts, facts],
+            n_known=n_known,
+            full=self.full or parent,
+            anchor=parent if shown else self.anchor,
+            evidence=Evidence(limits.margin) if shown else evidence,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For ``refresh.json``."""

@@ -15,11 +15,13 @@ from recbench.features.running_popularity import NEVER, RunningPopularity
 from recbench.files import write_json
 from recbench.models.content import ItemContent, TokenField
 from recbench.models.two_tower import TwoTower
+from recbench.refresh.notes import Notes
+from recbench.refresh.registry import Registry
 from recbench.refresh.replay import Exemplars
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["STATE", "read_state", "write_state"]
+__all__ = ["needed_by", "read_state", "write_state"]
 
 MOMENTS = "training_state.safetensors"
 KEPT = "popularity_kept.parquet"  # long: one row an instant and item
@@ -109,6 +111,16 @@ def read_state(
         number=held["number"],
     )
     return state, held["notes"]
+
+
+def needed_by(registry: Registry) -> set[str]:
+    """The releases that the current one is compared with, and rolled back to."""
+    current = registry.open(verify=False)
+    if STATE not in current.manifest.files:  # made by hand: nothing refreshes it
+        return set()
+    held = json.loads(current.path(STATE).read_text(encoding="utf-8"))
+    notes = Notes.from_json(held["notes"])
+    return {release for release in (notes.full, notes.anchor) if release is not None}
 
 
 def _long(kept: Sequence[RunningPopularity]) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from pathlib import Path
 import deltalake, lightning, numpy as np, onnx, onnxruntime, scipy.sparse, torch.optim  # once
 
 from recbench.datasets import in_lake
-from recbench.jobs import publish, refresh as jobs
+from recbench.jobs import candidate, publish, refresh as jobs
 from recbench.jobs.rebuild import first_release
 from recbench.refresh import Registry
 from recbench.refresh import advance as advancing
@@ -73,7 +73,7 @@ INSIDE = {
     "seal, towers": lambda: inside(publish, "save_towers"),
     "seal, contents": lambda: inside(publish, "write_contents"),
     "seal, state": lambda: inside(publish, "write_state"),
-    "seal, verified": lambda: inside(jobs, "broken_parts"),
+    "seal, verified": lambda: inside(candidate, "broken_parts"),
     "seal, sealed": lambda: inside(Registry, "seal"),
     "publish": lambda: inside(Registry, "publish"),
 }

@@ -14,10 +14,13 @@ from safetensors.numpy import load_file, save_file
 from recbench import columns as c
 from recbench.datasets import in_lake
 from recbench.errors import InputError, JobError, ReleaseError
+from recbench.jobs import candidate as candidate_module
 from recbench.jobs import refresh as module
 from recbench.jobs.build import Cut, fit_two_tower
+from recbench.jobs.outcomes import past_refreshes
 from recbench.jobs.publish import make_release
-from recbench.jobs.refresh import Refresh, instant_of, past_refreshes
+from recbench.jobs.refresh import Refresh
+from recbench.jobs.refresh_plan import instant_of
 from recbench.refresh import Registry
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.gate import Limits
@@ -335,14 +338,14 @@ def spoil(folder, kind):
 @pytest.mark.parametrize("kind", ["index", "items", "query tower"])
 def test_files_that_do_not_belong_together_are_held(place, registry, monkeypatch, kind):
     parent = registry.current()
-    bind = module.bind
+    bind = candidate_module.bind
 
     def spoiling(draft, *arguments, **options):
         parity = bind(draft, *arguments, **options)
         spoil(draft, kind)
         return parity
 
-    monkeypatch.setattr(module, "bind", spoiling)
+    monkeypatch.setattr(candidate_module, "bind", spoiling)
     outcome = refresh_of(place).run()
     assert outcome.decision == "hold"
     assert all(reason.startswith("broken: ") for reason in outcome.reasons)

@@ -1,0 +1,317 @@
+"""How the gate does on one log: refreshes in memory, healthy ones and such with faults put in.
+
+A fault's strength is set by what it costs in truth: NDCG of everybody who clicks in the windows
+after the refresh, which no gate can know. Every trial is a row, so that any share can be counted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from typing import Self
+
+import polars as pl
+from tqdm.auto import tqdm
+
+from recbench import columns as c
+from recbench.errors import InputError
+from recbench.evaluation.exam import Exam
+from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
+from recbench.jobs.learned import recent_facts
+from recbench.jobs.prequential import Prequential
+from recbench.jobs.refresh_plan import plan_of
+from recbench.refresh.advance import Advanced, EventsOf, advance
+from recbench.refresh.examine import MOST_USERS, examine, further_evidence, total_drift
+from recbench.refresh.facts import window_facts
+from recbench.refresh.faults import FAULTS, Fault
+from recbench.refresh.gate import Limits, Measured, Verdict, gate
+from recbench.refresh.judge import Judge
+from recbench.refresh.notes import Notes
+from recbench.refresh.state import LearnedState
+
+__all__ = ["GateTrials", "Trial", "as_frame"]
+
+AHEAD = 5  # windows after a refresh whose users tell what a fault costs
+NEAR = 0.05  # of the cost that is wanted, how far the real one may lie from it
+HALVINGS = 12
+STRONGEST = 32.0
+WITHIN = 8  # refreshes in which a lasting fault is to be found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One refresh, or a line of them, and what the gate made of it."""
+
+    fault: str  # its kind; empty: none
+    lasting: bool  # whether every candidate from the first on has it
+    wanted: float  # relative NDCG that it was to cost
+    cost: float  # that it does cost
+    window: int  # in which it began
+    seed: int
+    caught: bool
+    reason: str  # what caught it; empty if nothing did
+    published: int  # candidates with the fault, before it was caught or the trial ended
+
+
+def as_frame(trials: Sequence[Trial]) -> pl.DataFrame:
+    """A row a trial."""
+    return pl.DataFrame([asdict(trial) for trial in trials])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Where a line of refreshes stands."""
+
+    parent: LearnedState
+    notes: Notes  # the parent's
+    anchor: LearnedState | None  # None: the parent itself
+
+
+@dataclass(eq=False)
+class GateTrials:
+    """The last windows of a log, refreshed one after another, and what can be tried on them.
+
+    Make it by ``GateTrials.of``.
+    """
+
+    log: Prequential
+    limits: Limits
+    places: list[_Place] = field(default_factory=list)  # before each window
+    done: list[Advanced] = field(default_factory=list)  # by each window
+    measured: list[Measured] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, log: Prequential, *, limits: Limits | None = None) -> Self:
+        """The line without faults; a wrong hold does not stop it.
+
+        Args:
+            log: whose windows are refreshed, from its first fit on.
+            limits: of the gate.
+
+        Raises:
+            InputError: there are too few windows for a lasting fault.
+        """
+        trials = cls(log, limits or Limits())
+        if trials.n_windows <= WITHIN + 1:
+            raise InputError(f"`n_windows` must be above {WITHIN + 1}, got {trials.n_windows}")
+        state, seen = log.fitted(log.edges[0]), log.between(None, log.edges[0])
+        facts = recent_facts(seen, end=state.at)
+        notes = Notes(facts=facts, n_known=len(seen), n_items_full=len(state.items))
+        place = _Place(state, notes, None)
+        for window in tqdm(range(trials.n_windows), desc="refreshes", unit="window"):
+            done = trials._advanced(window, place.parent)
+            measured = trials._measured(window, place, done)
+            trials.places.append(place)
+            trials.done.append(done)
+            trials.measured.append(measured)
+            place = trials._after(window, place, done, measured)
+        return trials
+
+    @property
+    def n_windows(self) -> int:
+        """How many refreshes the line has."""
+        return len(self.log.edges) - 1
+
+    def healthy(self, *, turns: int) -> list[Trial]:
+        """Every refresh of the line without a fault: whatever is caught is a false alarm.
+
+        Args:
+            turns: how many parts of the users are held back in turn, of ten that there are.
+        """
+        found = []
+        rounds = [*product(range(self.n_windows), range(turns))]
+        for window, turn in tqdm(rounds, desc="no fault", unit="refresh"):
+            measured = self.measured[window]
+            if turn:  # the line itself is the first
+                place = self.places[window]
+                parent = replace(place.parent, number=place.parent.number + turn)
+                done = self._advanced(window, parent)
+                measured = self._measured(window, replace(place, parent=parent), done)
+            verdict = gate(measured, self.limits)
+            found.append(_trial(None, verdict, cost=0.0, wanted=0.0, window=window, seed=turn))
+        return found
+
+    def one_shot(self, *, cost: float, n: int) -> list[Trial]:
+        """One candidate with a fault; caught unless it is published.
+
+        Args:
+            cost: relative NDCG, in (0, 1).
+            n: trials of each kind of fault, spread over the windows. Where no strength of it costs
+                that much the trial is left out.
+        """
+        found = []
+        for fault, real, window in self._faults(cost, n, label=f"once, {cost:.0%}"):
+            verdict = gate(self._with(fault, window, self.places[window]), self.limits)
+            found.append(
+                _trial(fault, verdict, cost=real, wanted=cost, window=window, seed=fault.seed)
+            )
+        return found
+
+    def lasting(self, *, cost: float, n: int) -> list[Trial]:
+        """Every candidate has the fault; caught once one is held, or the line rolled back.
+
+        Arguments as for ``one_shot``.
+        """
+        found = []
+        for fault, real, window in self._faults(cost, n, label=f"lasting, {cost:.0%}"):
+            verdict, published = self._line_with(fault, window)
+            trial = _trial(fault, verdict, cost=real, wanted=cost, window=window, seed=fault.seed)
+            found.append(replace(trial, lasting=True, published=published))
+        return found
+
+    def _line_with(self, fault: Fault, start: int) -> tuple[Verdict, int]:
+        """The verdict that ended the line, or the last; and how many with the fault went out."""
+        place = self.places[start]
+        for published in range(WITHIN + 1):
+            window = start + published
+            measured = self._with(fault, window, place, faulty_parent=published > 0)
+            verdict = gate(measured, self.limits)
+            if verdict.decision != "publish":
+                break
+            place = self._after(window, place, self.done[window], measured)
+            place = replace(place, parent=fault.spoiled(place.parent))
+        return verdict, published
+
+    # One refresh
+
+    def _with(
+        self, fault: Fault, window: int, place: _Place, *, faulty_parent: bool = False
+    ) -> Measured:
+        """What is measured where the candidate has the fault, and perhaps the parent, too."""
+        done = self.done[window]
+        before = fault.spoiled(done.before) if faulty_parent else done.before
+        spoiled = replace(done, state=fault.spoiled(done.state), before=before)
+        return self._measured(window, place, spoiled)
+
+    def _advanced(self, window: int, parent: LearnedState) -> Advanced:
+        start, end = self.log.edges[window : window + 2]
+        return advance(
+            parent,
+            self.log.between(start, end),
+            to=end,
+            items=self.log.log.items,
+            past=self._past(start),
+            plan=plan_of(self.log.experiment, self.log.settings, protocol=self.log.log.protocol),
+        )
+
+    def _measured(self, window: int, place: _Place, done: Advanced) -> Measured:
+        """What the job measures before there are files."""
+        start, end = self.log.edges[window : window + 2]
+        events, past = self.log.between(start, end), self._past(start)
+        facts = window_facts(events, start=start, end=end, items=place.parent.items)
+        measured = examine(
+            done, events, past=past, judge=self._judge, facts=facts, hidden=self.log.hidden
+        )
+        evidence, items = place.notes.evidence, self.log.log.items
+        if place.anchor is not None and evidence is not None:
+            evidence = further_evidence(
+                evidence,
+                parent=place.parent,
+                anchor=place.anchor.grown_to(items, place.parent.items),
+                events=events,
+                past=past,
+                judge=self._judge,
+                hidden=self.log.hidden,
+            )
+        first = self.log.fitted(self.log.edges[0])
+        return replace(
+            measured,
+            usual=place.notes.facts,
+            evidence=evidence,
+            total_drift=total_drift(first, done.state, items=items, judge=self._judge),
+            grown_share=1 - len(first.items) / len(done.state.items),
+        )
+
+    def _after(self, window: int, place: _Place, done: Advanced, measured: Measured) -> _Place:
+        """Where the line stands once the candidate is published."""
+        name = str(window)
+        notes = place.notes.after(
+            measured.facts,
+            parent=name,
+            n_known=place.notes.n_known + measured.facts.n_events,
+            evidence=measured.evidence,
+            limits=self.limits,
+        )
+        anchor = place.parent if notes.anchor == name else place.anchor
+        return _Place(done.state, notes, anchor)
+
+    def _past(self, start: int) -> EventsOf:
+        past = self.log.between(None, start)
+        return lambda users: past.filter(pl.col(c.USER_ID).is_in(users.unique().implode()))
+
+    @property
+    def _judge(self) -> Judge:
+        length = self.log.experiment.features.history_length
+        return Judge(self.log.log.protocol, DEFAULT_WINDOW_FEATURES, length, k=self.log.k)
+
+    # What a fault costs
+
+    def _faults(self, cost: float, n: int, *, label: str) -> Iterator[tuple[Fault, float, int]]:
+        """Faults of this cost with their real cost and the window that each begins in."""
+        last = self.n_windows - max(AHEAD, WITHIN) - 1
+        rounds = [*product(FAULTS, range(n))]
+        for kind, seed in tqdm(rounds, desc=label, unit="trial"):
+            window = round(seed * last / max(1, n - 1))
+            n_items = len(self.done[window].state.items)
+            weak = Fault(kind=kind, strength=0.0, n_items=n_items, seed=seed)
+            fault, real = self._of_cost(weak, window, cost)
+            if fault is not None:
+                yield fault, real, window
+
+    def _of_cost(self, fault: Fault, window: int, cost: float) -> tuple[Fault | None, float]:
+        """The fault in the strength that costs so much; None where none does."""
+        state, exam = self.done[window].state, self._exam(window)
+        healthy = self._value(state, exam)
+
+        def costs(strength: float) -> float:
+            return 1 - self._value(fault.of(strength).spoiled(state), exam) / healthy
+
+        low, high = 0.0, 1.0
+        while costs(high) < cost:
+            low, high = high, 2 * high
+            if high > STRONGEST:
+                return None, 0.0
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            real = costs(middle)
+            if abs(real - cost) <= NEAR * cost:
+                return fault.of(middle), real
+            low, high = (low, middle) if real > cost else (middle, high)
+        return None, 0.0
+
+    def _exam(self, window: int) -> Exam:
+        end, until = self.log.edges[window + 1], self.log.edges[window + 1 + AHEAD]
+        test, past = self.log.between(end, until), self.log.between(None, end)
+        users = test[c.USER_ID].unique(maintain_order=True)[:MOST_USERS].implode()
+        exam = self._judge.exam(
+            past.filter(pl.col(c.USER_ID).is_in(users)),
+            test.filter(pl.col(c.USER_ID).is_in(users)),
+            at=end,
+            items=self.done[window].state.items,
+        )
+        if exam is None:
+            raise InputError(f"Nobody clicks in the {AHEAD} windows after window {window}")
+        return exam
+
+    def _value(self, state: LearnedState, exam: Exam) -> float:
+        (model,) = self._judge.models(
+            [state.towers], state.items, state.popularity, self.log.log.events
+        )
+        values = self._judge.values(model, exam)
+        return float(values.mean())
+
+
+def _trial(
+    fault: Fault | None, verdict: Verdict, *, cost: float, wanted: float, window: int, seed: int
+) -> Trial:
+    caught = verdict.decision == "hold" or verdict.roll_back
+    return Trial(
+        fault="" if fault is None else fault.kind,
+        lasting=False,
+        wanted=wanted,
+        cost=cost,
+        window=window,
+        seed=seed,
+        caught=caught,
+        reason=verdict.reasons[0].name if caught else "",
+        published=int(not caught),
+    )
