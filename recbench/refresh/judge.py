@@ -52,11 +52,17 @@ def recommender_of(
 
 
 def drift_between(before: TwoTowerRecommender, after: TwoTowerRecommender) -> float:
-    """1 - mean cosine of the taste vectors of the items that both have."""
+    """1 - mean cosine of the taste vectors of the items that both have, after the best rotation.
+
+    Both towers may turn together without any score changing, so that is not counted.
+
+    Source: Schönemann, "A generalized solution of the orthogonal Procrustes problem", 1966.
+    """
     n = min(len(before.items), len(after.items))
     width = before.candidate_embeddings.shape[1] - 2  # unit vectors, then prior and popularity
     ours, theirs = (m.candidate_embeddings[:n, :width] for m in (before, after))
-    return float(1.0 - np.einsum("id,id->i", ours, theirs).mean())
+    alike = np.linalg.svd(ours.T @ theirs, compute_uv=False).sum()
+    return float(max(0.0, 1.0 - alike / n))
 
 
 @dataclass(frozen=True, slots=True)
