@@ -4,6 +4,7 @@ A fault's strength is set by what it costs in truth: NDCG of everybody who click
 after the refresh, which no gate can know. Every trial is a row, so that any share can be counted.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
@@ -15,10 +16,13 @@ from tqdm.auto import tqdm
 from recbench import columns as c
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
+from recbench.features.running_popularity import RunningPopularity
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.learned import recent_facts
 from recbench.jobs.prequential import Prequential
 from recbench.jobs.refresh_plan import plan_of
+from recbench.models.frozen import Rows, TwoTowerRecommender
+from recbench.models.two_tower import TwoTower
 from recbench.refresh.advance import Advanced, EventsOf, advance
 from recbench.refresh.examine import MOST_USERS, examine, further_evidence, total_drift
 from recbench.refresh.facts import window_facts
@@ -27,6 +31,7 @@ from recbench.refresh.gate import Limits, Measured, Verdict, gate
 from recbench.refresh.judge import Judge
 from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
+from recbench.tables.vocabulary import Vocabulary
 
 __all__ = ["GateTrials", "Trial", "as_frame"]
 
@@ -34,6 +39,8 @@ AHEAD = 5  # windows after a refresh whose users tell what a fault costs
 NEAR = 0.05  # of the cost that is wanted, how far the real one may lie from it
 HALVINGS = 12
 STRONGEST = 32.0
+STALE = 5  # windows that the vectors of a stale index are behind
+MARK = "fault"  # attribute of towers
 WITHIN = 8  # refreshes in which a lasting fault is to be found
 
 
@@ -64,6 +71,39 @@ class _Place:
     parent: LearnedState
     notes: Notes  # the parent's
     anchor: LearnedState | None  # None: the parent itself
+
+
+class _Judge(Judge):
+    """Makes recommenders of marked towers with their fault."""
+
+    __slots__ = ()
+
+    def models(
+        self,
+        several: Sequence[TwoTower],
+        items: Vocabulary,
+        popularity: RunningPopularity,
+        events: pl.DataFrame,
+        *,
+        hidden: Sequence[Rows] | None = None,
+    ) -> list[TwoTowerRecommender]:
+        made = super().models(several, items, popularity, events, hidden=hidden)
+        faults = [getattr(towers, MARK, None) for towers in several]
+        return [
+            model if fault is None else fault.spoiled(model)
+            for model, fault in zip(made, faults, strict=True)
+        ]
+
+
+def _of_fault(state: LearnedState, fault: Fault) -> LearnedState:
+    """The state with towers of its own that are marked; copies of them stay so."""
+    towers = copy.deepcopy(state.towers)
+    setattr(towers, MARK, fault)
+    return replace(state, towers=towers)
+
+
+def _marked(done: Advanced, fault: Fault) -> Advanced:
+    return replace(done, state=_of_fault(done.state, fault))
 
 
 @dataclass(eq=False)
@@ -167,8 +207,7 @@ class GateTrials:
             verdict = gate(measured, self.limits)
             if verdict.decision != "publish":
                 break
-            place = self._after(window, place, self.done[window], measured)
-            place = replace(place, parent=fault.spoiled(place.parent))
+            place = self._after(window, place, _marked(self.done[window], fault), measured)
         return verdict, published
 
     # One refresh
@@ -177,10 +216,10 @@ class GateTrials:
         self, fault: Fault, window: int, place: _Place, *, faulty_parent: bool = False
     ) -> Measured:
         """What is measured where the candidate has the fault, and perhaps the parent, too."""
-        done = self.done[window]
-        before = fault.spoiled(done.before) if faulty_parent else done.before
-        spoiled = replace(done, state=fault.spoiled(done.state), before=before)
-        return self._measured(window, place, spoiled)
+        done = _marked(self.done[window], fault)
+        if faulty_parent:
+            done = replace(done, before=_of_fault(done.before, fault))
+        return self._measured(window, place, done)
 
     def _advanced(self, window: int, parent: LearnedState) -> Advanced:
         start, end = self.log.edges[window : window + 2]
@@ -241,7 +280,7 @@ class GateTrials:
     @property
     def _judge(self) -> Judge:
         length = self.log.experiment.features.history_length
-        return Judge(self.log.log.protocol, DEFAULT_WINDOW_FEATURES, length, k=self.log.k)
+        return _Judge(self.log.log.protocol, DEFAULT_WINDOW_FEATURES, length, k=self.log.k)
 
     # What a fault costs
 
@@ -252,18 +291,20 @@ class GateTrials:
         for kind, seed in tqdm(rounds, desc=label, unit="trial"):
             window = round(seed * last / max(1, n - 1))
             n_items = len(self.done[window].state.items)
-            weak = Fault(kind=kind, strength=0.0, n_items=n_items, seed=seed)
+            earlier = self._model(self.places[max(0, window - STALE)].parent).candidate_embeddings
+            weak = Fault(kind=kind, strength=0, n_items=n_items, seed=seed, earlier=earlier)
             fault, real = self._of_cost(weak, window, cost)
             if fault is not None:
                 yield fault, real, window
 
     def _of_cost(self, fault: Fault, window: int, cost: float) -> tuple[Fault | None, float]:
         """The fault in the strength that costs so much; None where none does."""
-        state, exam = self.done[window].state, self._exam(window)
-        healthy = self._value(state, exam)
+        model, exam = self._model(self.done[window].state), self._exam(window)
+        healthy = self._judge.values(model, exam).mean()
 
         def costs(strength: float) -> float:
-            return 1 - self._value(fault.of(strength).spoiled(state), exam) / healthy
+            values = self._judge.values(fault.of(strength).spoiled(model), exam)
+            return 1 - float(values.mean() / healthy)
 
         low, high = 0.0, 1.0
         while costs(high) < cost:
@@ -292,12 +333,11 @@ class GateTrials:
             raise InputError(f"Nobody clicks in the {AHEAD} windows after window {window}")
         return exam
 
-    def _value(self, state: LearnedState, exam: Exam) -> float:
+    def _model(self, state: LearnedState) -> TwoTowerRecommender:
         (model,) = self._judge.models(
             [state.towers], state.items, state.popularity, self.log.log.events
         )
-        values = self._judge.values(model, exam)
-        return float(values.mean())
+        return model
 
 
 def _trial(

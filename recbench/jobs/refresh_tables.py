@@ -37,6 +37,7 @@ def measured_table(refresh: Refresh) -> pl.DataFrame:
     measured = refresh.measured()
     rows = [
         _pair("users held back, candidate against parent", measured.held_back),
+        _pair("users it was trained on, candidate against parent", measured.trained),
         _pair("users of earlier windows, candidate against parent", measured.older),
         _pair("clicks on new items, hits", measured.cold),
         _pair("users held back, candidate against what is served", measured.gain),

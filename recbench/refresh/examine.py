@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
@@ -21,6 +23,7 @@ __all__ = ["MOST_USERS", "examine", "further_evidence", "total_drift"]
 
 MOST_USERS = 2_000  # in one comparison
 ROUNDING = 1e-9  # of sums of float64
+Floats = npt.NDArray[np.float64]
 HiddenOf = Callable[[LearnedState], Rows]
 
 
@@ -38,7 +41,8 @@ def examine(
 
     Args:
         done: the candidate, and the parent with the candidate's catalogue.
-        events: the window's; users who are held back judge, with the others' clicks known.
+        events: the window's; users who are held back judge, with the others' clicks known. The
+            others judge, too: a candidate that loses even with them is spoiled.
         past: gives the events of users before the window.
         judge: sets the exams.
         facts: of the window.
@@ -72,12 +76,14 @@ def examine(
         done.trained,
         most=MOST_USERS,
     )
+    trained = _of_trained(done, rest, past=past, judge=judge, hides=[hidden(after), hidden(before)])
     promised = [judge.promised_over_seen(model, exam) for model in (own, other)]
     return Measured(
         facts=facts,
         usual=usual,
         held_back=paired(values[0], values[1]),
         gain=paired(values[0], values[2]),
+        trained=paired(*trained),
         cold=paired(*cold),
         older=paired(*older),
         drift=drift_between(other, own),
@@ -85,6 +91,23 @@ def examine(
         expert_load=done.update.balance.get("expert_balance", 1.0),
         broken=_lost_clicks(after.popularity, popularity),
     )
+
+
+def _of_trained(
+    done: Advanced, events: pl.DataFrame, *, past: EventsOf, judge: Judge, hides: Sequence[Rows]
+) -> list[Floats]:
+    """NDCG of users that the candidate was trained on, under it and under the parent.
+
+    Popularity is that before the window, so that nothing tells what they clicked but the training.
+    """
+    before = done.before
+    users = events[c.USER_ID].unique(maintain_order=True)[:MOST_USERS]
+    window, known = events.filter(pl.col(c.USER_ID).is_in(users.implode())), past(users)
+    exam = judge.exam(known, window, at=before.at, items=before.items)
+    towers = [done.state.towers, before.towers]
+    both = pl.concat([known, window], how="diagonal")
+    models = judge.models(towers, before.items, before.popularity, both, hidden=hides)
+    return [judge.values(model, exam) for model in models]
 
 
 def _lost_clicks(own: RunningPopularity, least: RunningPopularity) -> tuple[str, ...]:

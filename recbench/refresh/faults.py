@@ -1,24 +1,26 @@
-"""What can go wrong with towers on their way to a release, in any strength: to try a gate with.
+"""What can go wrong with a candidate between its training and its requests, to try a gate with.
 
-A fault of one seed does the same to every candidate it is put into, so it may last over refreshes.
+A fault has a strength that can be set, and one seed does the same to every candidate it is put
+into, so it may last over refreshes.
 """
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from recbench.errors import InputError
-from recbench.models.two_tower import TwoTower
-from recbench.refresh.state import LearnedState
+from recbench.models.frozen import TwoTowerRecommender
 
 __all__ = ["FAULTS", "Fault"]
 
+Floats = npt.NDArray[np.float32]
+NOTHING: Floats = np.zeros((0, 0), dtype=np.float32)
+N_POPULARITY = 2  # last columns of candidate embeddings: prior, and recency popularity
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fault:
     """One fault of one strength."""
 
@@ -26,6 +28,7 @@ class Fault:
     strength: float  # 0: none
     n_items: int  # of the catalogue when it began; later items are spared
     seed: int
+    earlier: Floats = field(default_factory=lambda: NOTHING)  # embeddings of "stale index"
 
     def __post_init__(self) -> None:
         """The kind is one of those that there are, the strength no less than nothing."""
@@ -38,53 +41,49 @@ class Fault:
         """The same fault in another strength."""
         return replace(self, strength=strength)
 
-    def spoiled(self, state: LearnedState) -> LearnedState:
-        """The state with the fault; the given one stays as it is."""
-        if not self.strength:
-            return state
-        towers = copy.deepcopy(state.towers)
-        with torch.no_grad():
-            FAULTS[self.kind](towers, self)
-        return replace(state, towers=towers)
+    def spoiled(self, model: TwoTowerRecommender) -> TwoTowerRecommender:
+        """The model with the fault; the given one stays as it is."""
+        embeddings = model.candidate_embeddings.copy()
+        FAULTS[self.kind](embeddings, self)
+        return replace(model, candidate_embeddings=embeddings)
 
     @property
     def rng(self) -> np.random.Generator:
         """A generator that starts anew each time."""
         return np.random.default_rng([self.seed, self.n_items])
 
-
-def _noisy_embeddings(towers: TwoTower, fault: Fault) -> None:
-    """Each id's row moves by ``strength`` times its length in a random direction."""
-    table = towers.items.item.weight
-    old = table[: fault.n_items]
-    noise = fault.rng.standard_normal(tuple(old.shape)).astype(np.float32)
-    moved = torch.from_numpy(noise) * (old.norm(dim=1, keepdim=True) / old.shape[1] ** 0.5)
-    table[: fault.n_items] = old + fault.strength * moved
+    def some(self, n: int) -> npt.NDArray[np.int64]:
+        """A share ``strength`` of ``n`` rows, at most all, in an order of its own."""
+        return self.rng.permutation(n)[: round(min(1.0, self.strength) * n)]
 
 
-def _shuffled_vocabulary(towers: TwoTower, fault: Fault) -> None:
-    """A share ``strength`` of the items get each other's rows: id, categories, title and text."""
-    rng = fault.rng
-    chosen = rng.permutation(fault.n_items)[: round(min(1.0, fault.strength) * fault.n_items)]
-    to, of = torch.from_numpy(chosen), torch.from_numpy(np.roll(chosen, 1))
-    items = towers.items
-    texts = [] if items.text is None else [items.text]
-    for rows in (items.item.weight, items.category_rows, items.title_rows, *texts):
-        rows[to] = rows[of]
+def _noisy_embeddings(embeddings: Floats, fault: Fault) -> None:
+    """Every value moves by ``strength`` times its column's standard deviation."""
+    old = embeddings[: fault.n_items]
+    noise = fault.rng.standard_normal(old.shape).astype(np.float32)
+    old += fault.strength * old.std(axis=0) * noise
 
 
-def _dropped_feature(towers: TwoTower, fault: Fault) -> None:
+def _shuffled_vocabulary(embeddings: Floats, fault: Fault) -> None:
+    """A share ``strength`` of the items answer to each other's ids."""
+    rows = fault.some(fault.n_items)
+    embeddings[rows] = embeddings[np.roll(rows, 1)]
+
+
+def _dropped_feature(embeddings: Floats, fault: Fault) -> None:
     """Recency popularity counts ``strength`` less than it should; at 1 it is not there at all."""
-    queries: Any = towers.queries
-    last = queries.head.prior_weight[-1]
-    kept = 1.0 - min(1.0, fault.strength)
-    last.weight *= kept
-    last.bias *= kept
-    last.bias -= 1.0 - kept  # the weight of the prior is 1 + what is learned
+    embeddings[:, -N_POPULARITY:] *= 1.0 - min(1.0, fault.strength)
 
 
-FAULTS: dict[str, Callable[[TwoTower, Fault], None]] = {
+def _stale_index(embeddings: Floats, fault: Fault) -> None:
+    """A share ``strength`` of the items have the vectors of an earlier release."""
+    rows = fault.some(min(len(fault.earlier), fault.n_items))
+    embeddings[rows] = fault.earlier[rows]
+
+
+FAULTS: dict[str, Callable[[Floats, Fault], None]] = {
     "noise on embeddings": _noisy_embeddings,
     "shuffled vocabulary": _shuffled_vocabulary,
     "dropped feature": _dropped_feature,
+    "stale index": _stale_index,
 }

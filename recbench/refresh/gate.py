@@ -18,6 +18,7 @@ __all__ = ["Limits", "Measured", "Paired", "Reason", "Verdict", "gate"]
 
 JUDGED = {
     "held back": "NDCG for {} users who were held back",
+    "trained on": "NDCG for {} users that it was trained on",
     "forgetting": "NDCG for {} users of earlier windows",
     "new items": "hits for {} clicks on new items",
 }
@@ -99,6 +100,7 @@ class Measured:
     facts: WindowFacts
     usual: Sequence[WindowFacts] = ()
     held_back: Paired | None = None  # candidate, parent with the same popularity; fresh clicks
+    trained: Paired | None = None  # the same for users that it was trained on
     older: Paired | None = None  # the same on earlier windows
     cold: Paired | None = None  # hits of new items, one a click of theirs, as for `held_back`
     gain: Paired | None = None  # candidate against the parent as it is served; for the forecast
@@ -123,7 +125,7 @@ class Measured:
     def from_json(cls, held: dict[str, Any], usual: Sequence[WindowFacts]) -> Self:
         """What ``to_json`` gave, with the usual windows that are kept elsewhere."""
         kept = {one.name: held[one.name] for one in fields(cls) if one.name in held}
-        pairs = ("held_back", "older", "cold", "gain")
+        pairs = ("held_back", "trained", "older", "cold", "gain")
         kept |= {name: Paired(**kept[name]) for name in pairs if kept[name] is not None}
         kept["facts"] = WindowFacts.from_json(kept["facts"])
         kept["evidence"] = kept["evidence"] and Evidence.from_json(kept["evidence"])
@@ -250,6 +252,7 @@ def _of_candidate(m: Measured, limits: Limits) -> Iterator[Reason]:
         yield Reason("broken", text)
     for name, pair, margin in (
         ("held back", m.held_back, limits.margin),
+        ("trained on", m.trained, limits.margin),
         ("forgetting", m.older, limits.older_margin),
         ("new items", m.cold, limits.older_margin),
     ):
