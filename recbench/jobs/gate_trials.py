@@ -11,6 +11,7 @@ from itertools import product
 from typing import Self
 
 import polars as pl
+from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from recbench import columns as c
@@ -33,7 +34,7 @@ from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["GateTrials", "Trial", "as_frame"]
+__all__ = ["GateTrials", "Trial", "as_frame", "shares", "summary"]
 
 AHEAD = 5  # windows after a refresh whose users tell what a fault costs
 NEAR = 0.05  # of the cost that is wanted, how far the real one may lie from it
@@ -62,6 +63,39 @@ class Trial:
 def as_frame(trials: Sequence[Trial]) -> pl.DataFrame:
     """A row a trial."""
     return pl.DataFrame([asdict(trial) for trial in trials])
+
+
+def shares(trials: pl.DataFrame) -> pl.DataFrame:
+    """``fault, lasting, wanted, n, caught, low, high``: how many are caught, by what and of what.
+
+    The bounds are Wilson's, for the share of all such trials. Rows of no ``fault`` but ``all`` hold
+    every kind together; those of ``wanted`` 0 are false alarms.
+    """
+    both = [trials.with_columns(pl.lit("all").alias("fault")), trials.filter(pl.col("wanted") > 0)]
+    grouped = (
+        pl.concat(both)
+        .group_by("fault", "lasting", "wanted")
+        .agg(pl.len().alias("n"), pl.col("caught").sum().alias("k"))
+        .sort("wanted", "lasting", "fault")
+    )
+    bounds = [
+        binomtest(k, n).proportion_ci(method="wilson") for k, n in grouped.select("k", "n").rows()
+    ]
+    return grouped.with_columns(
+        (pl.col("k") / pl.col("n")).alias("caught"),
+        pl.Series("low", [bound.low for bound in bounds]),
+        pl.Series("high", [bound.high for bound in bounds]),
+    ).drop("k")
+
+
+def summary(trials: pl.DataFrame) -> dict[str, float]:
+    """``caught/once/0.2``, ``caught/lasting/0.05``, ``false_alarms`` and the number of each."""
+    figures: dict[str, float] = {}
+    for row in shares(trials).filter(pl.col("fault") == "all").iter_rows(named=True):
+        kind = "lasting" if row["lasting"] else "once"
+        name = f"caught/{kind}/{row['wanted']:g}" if row["wanted"] else "false_alarms"
+        figures |= {name: row["caught"], f"{name}/n": row["n"]}
+    return figures
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -87,6 +87,7 @@ class Prequential:
         experiment: Experiment,
         settings: RefreshSettings,
         folder: Path,
+        k: int = 20,
     ) -> Self:
         """The last windows of a log; dials of the full fit are chosen on what is before them.
 
@@ -97,9 +98,10 @@ class Prequential:
             experiment: of every full fit.
             settings: of every refresh.
             folder: where results are kept.
+            k: length of the lists that are judged.
         """
         edges = window_edges(log, n_windows=n_windows, share=share)
-        lab = Study.of(log.until(edges[0]), experiment)
+        lab = Study.of(log.until(edges[0]), experiment, k=k)
         prior = lab.tune_prior()
         measured = lab.fit_on_train(prior)
         return cls(
@@ -111,6 +113,7 @@ class Prequential:
             horizon_us=lab.horizon_us,
             half_life_s=prior.half_life_s,
             folder=folder,
+            k=k,
         )
 
     def arm(self, name: str) -> pl.DataFrame:

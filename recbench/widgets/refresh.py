@@ -10,7 +10,13 @@ from recbench.widgets.style import COLOURS, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["forecast_figure", "gap_figure", "update_figure", "windows_figure"]
+__all__ = [
+    "forecast_figure",
+    "gap_figure",
+    "operating_figure",
+    "update_figure",
+    "windows_figure",
+]
 
 ARM_COLOURS = {
     "refresh": COLOURS["model"],
@@ -110,5 +116,40 @@ def gap_figure(values: pl.DataFrame, *, slope: float, low: float, high: float) -
     axes.axhline(0, color=COLOURS["other"], linewidth=0.8)
     axes.set_xlabel("window")
     axes.set_ylabel("refresh less retrain, % of retrain")
+    axes.legend(frameon=False)
+    return figure
+
+
+def operating_figure(shares: pl.DataFrame) -> "Figure":
+    """How often the gate catches a loss, by its size, once and where it lasts.
+
+    Args:
+        shares: ``fault, lasting, wanted, n, caught, low, high`` as `jobs.gate_trials.shares` gives.
+    """
+    every = shares.filter(pl.col("fault") == "all")
+    alarms = every.filter(pl.col("wanted") == 0)
+    share = float(alarms["caught"][0]) if len(alarms) else float("nan")
+    figure, axes = new_figure(f"The gate is wrong in {share:.1%} of the refreshes without a fault")
+    for lasting, colour, label in (
+        (False, COLOURS["model"], "once: before it is published"),
+        (True, COLOURS["highlight"], "lasting: within eight refreshes"),
+    ):
+        part = pl.concat([alarms, every.filter(lasting=lasting).filter(pl.col("wanted") > 0)])
+        if len(part) == len(alarms):
+            continue
+        middle = 100 * part["caught"]
+        below, above = middle - 100 * part["low"], 100 * part["high"] - middle
+        axes.errorbar(
+            100 * part["wanted"],
+            middle,
+            yerr=[below.clip(0), above.clip(0)],
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=label,
+        )
+    axes.set_xlabel("what the fault costs, % of NDCG")
+    axes.set_ylabel("caught, % of the trials")
+    axes.set_ylim(-3, 103)
     axes.legend(frameon=False)
     return figure

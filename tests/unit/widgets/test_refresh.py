@@ -5,6 +5,7 @@ import polars as pl
 from recbench.widgets.refresh import (
     forecast_figure,
     gap_figure,
+    operating_figure,
     update_figure,
     windows_figure,
 )
@@ -50,3 +51,24 @@ def test_a_gap_says_whether_it_grows(drawn):
         slope = (low + high) / 2
         title = drawn(gap_figure(VALUES, slope=slope, low=low, high=high)).get_title(loc="left")
         assert title.startswith(f"The gap {word}: ")
+
+
+def test_an_operating_curve_says_how_often_the_gate_is_wrong(drawn):
+    shares = pl.DataFrame(
+        {
+            "fault": ["all", "all", "all", "noise on embeddings"],
+            "lasting": [False, False, True, True],
+            "wanted": [0.0, 0.2, 0.05, 0.05],
+            "n": [100, 50, 50, 25],
+            "caught": [0.02, 1.0, 0.9, 0.8],
+            "low": [0.01, 0.93, 0.8, 0.6],
+            "high": [0.07, 1.0, 0.95, 0.9],
+        }
+    )
+    axes = drawn(operating_figure(shares))
+    title = axes.get_title(loc="left")
+    assert title == "The gate is wrong in 2.0% of the refreshes without a fault"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "once: before it is published",
+        "lasting: within eight refreshes",
+    ]
