@@ -34,7 +34,7 @@ from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["GateTrials", "Trial", "as_frame", "shares", "summary"]
+__all__ = ["GateTrials", "as_frame", "reasons", "shares", "summary"]
 
 AHEAD = 5  # windows after a refresh whose users tell what a fault costs
 NEAR = 0.05  # of the cost that is wanted, how far the real one may lie from it
@@ -86,6 +86,12 @@ def shares(trials: pl.DataFrame) -> pl.DataFrame:
         pl.Series("low", [bound.low for bound in bounds]),
         pl.Series("high", [bound.high for bound in bounds]),
     ).drop("k")
+
+
+def reasons(trials: pl.DataFrame) -> pl.DataFrame:
+    """``fault, lasting, wanted, reason, n``: what caught the trials; an empty reason: nothing."""
+    by = ["fault", "lasting", "wanted", "reason"]
+    return trials.group_by(by).agg(pl.len().alias("n")).sort(by)
 
 
 def summary(trials: pl.DataFrame) -> dict[str, float]:
@@ -204,29 +210,29 @@ class GateTrials:
             found.append(_trial(None, verdict, cost=0.0, wanted=0.0, window=window, seed=turn))
         return found
 
-    def one_shot(self, *, cost: float, n: int) -> list[Trial]:
+    def one_shot(self, *, costs: Sequence[float], n: int) -> list[Trial]:
         """One candidate with a fault; caught unless it is published.
 
         Args:
-            cost: relative NDCG, in (0, 1).
+            costs: relative NDCG, in (0, 1).
             n: trials of each kind of fault, spread over the windows. Where no strength of it costs
                 that much the trial is left out.
         """
         found = []
-        for fault, real, window in self._faults(cost, n, label=f"once, {cost:.0%}"):
+        for cost, fault, real, window in self._faults(costs, n, label="once"):
             verdict = gate(self._with(fault, window, self.places[window]), self.limits)
             found.append(
                 _trial(fault, verdict, cost=real, wanted=cost, window=window, seed=fault.seed)
             )
         return found
 
-    def lasting(self, *, cost: float, n: int) -> list[Trial]:
+    def lasting(self, *, costs: Sequence[float], n: int) -> list[Trial]:
         """Every candidate has the fault; caught once one is held, or the line rolled back.
 
         Arguments as for ``one_shot``.
         """
         found = []
-        for fault, real, window in self._faults(cost, n, label=f"lasting, {cost:.0%}"):
+        for cost, fault, real, window in self._faults(costs, n, label="lasting"):
             verdict, published = self._line_with(fault, window)
             trial = _trial(fault, verdict, cost=real, wanted=cost, window=window, seed=fault.seed)
             found.append(replace(trial, lasting=True, published=published))
@@ -318,18 +324,20 @@ class GateTrials:
 
     # What a fault costs
 
-    def _faults(self, cost: float, n: int, *, label: str) -> Iterator[tuple[Fault, float, int]]:
-        """Faults of this cost with their real cost and the window that each begins in."""
+    def _faults(
+        self, costs: Sequence[float], n: int, *, label: str
+    ) -> Iterator[tuple[float, Fault, float, int]]:
+        """Costs, faults of that cost, their real cost and the window that each begins in."""
         last = self.n_windows - max(AHEAD, WITHIN) - 1
-        rounds = [*product(FAULTS, range(n))]
-        for kind, seed in tqdm(rounds, desc=label, unit="trial"):
+        rounds = [*product(costs, FAULTS, range(n))]
+        for cost, kind, seed in tqdm(rounds, desc=label, unit="trial"):
             window = round(seed * last / max(1, n - 1))
             n_items = len(self.done[window].state.items)
             earlier = self._model(self.places[max(0, window - STALE)].parent).candidate_embeddings
             weak = Fault(kind=kind, strength=0, n_items=n_items, seed=seed, earlier=earlier)
             fault, real = self._of_cost(weak, window, cost)
             if fault is not None:
-                yield fault, real, window
+                yield cost, fault, real, window
 
     def _of_cost(self, fault: Fault, window: int, cost: float) -> tuple[Fault | None, float]:
         """The fault in the strength that costs so much; None where none does."""

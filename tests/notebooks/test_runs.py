@@ -11,12 +11,16 @@ from recbench.jobs.run import notebook_parameters, run_notebook
 SMALL = {
     "max_steps": 4,
     "n_windows": 2,
-    "share": 0.05,
+    "share": 0.04,
     "batch_size": 32,
     "embedding_dim": 8,
     "k": 5,
-    "n_trials": 2,
+    "n_trials": 1,
+    "turns": 1,
+    "costs": [0.3],
+    "lasting": [0.3],
 }
+ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
 
 
 @pytest.mark.notebook
@@ -24,7 +28,7 @@ def test_it_runs_on_tiny_data_and_records_numbers(notebook, tiny_log, tmp_path, 
     monkeypatch.setenv("RECBENCH_TRACKING", "off")
     monkeypatch.chdir(tmp_path)
     declared = notebook_parameters(notebook)
-    wanted = {"data": str(tiny_log), **SMALL}
+    wanted = {"data": str(tiny_log), **SMALL, **ALSO.get(notebook.stem, {})}
     parameters = {name: value for name, value in wanted.items() if name in declared}
 
     result = run_notebook(

@@ -6,7 +6,7 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.jobs import gate_trials
-from recbench.jobs.gate_trials import GateTrials, as_frame, shares, summary
+from recbench.jobs.gate_trials import GateTrials, as_frame, reasons, shares, summary
 from recbench.jobs.prequential import Prequential
 from recbench.refresh.gate import Limits
 from recbench.settings import RefreshSettings
@@ -45,7 +45,7 @@ def test_without_a_fault_every_turn_is_judged_by_other_users(line):
 
 
 def test_a_fault_costs_what_it_is_to_cost(line):
-    trials = line.one_shot(cost=0.3, n=1)
+    trials = line.one_shot(costs=[0.3], n=1)
     assert trials
     for trial in trials:
         assert trial.cost == pytest.approx(0.3, abs=0.015)
@@ -54,7 +54,7 @@ def test_a_fault_costs_what_it_is_to_cost(line):
 
 
 def test_a_lasting_fault_is_followed_until_it_is_caught(line):
-    trials = line.lasting(cost=0.3, n=1)
+    trials = line.lasting(costs=[0.3], n=1)
     assert trials
     assert all(trial.lasting and 0 <= trial.published <= 8 for trial in trials)
     missed = [trial for trial in trials if not trial.caught]
@@ -64,7 +64,7 @@ def test_a_lasting_fault_is_followed_until_it_is_caught(line):
 def test_a_fault_that_nothing_measures_is_never_caught(line, monkeypatch):
     quiet = replace(LOOSE, z=1e9, level=1e-300, drift=1e9, total_drift=1e9, calibration=1e9)
     monkeypatch.setattr(line, "limits", quiet)
-    assert not any(trial.caught for trial in line.lasting(cost=0.3, n=1))
+    assert not any(trial.caught for trial in line.lasting(costs=[0.3], n=1))
 
 
 def test_too_few_windows_for_a_lasting_fault_are_refused(line):
@@ -97,6 +97,12 @@ def test_shares_are_counted_by_kind_and_together():
     # Wilson, 1 of 2 at 95 %: 0.5 -+ 0.4055
     low, high = found.filter(fault="dropped feature").select("low", "high").row(0)
     assert (low, high) == pytest.approx((0.0945, 0.9055), abs=1e-4)
+
+
+def test_reasons_are_counted():
+    caught = replace(trial(True), reason="drift")
+    found = reasons(as_frame([caught, caught, trial(False)]))
+    assert found.select("reason", "n").rows() == [("", 1), ("drift", 2)]
 
 
 def test_the_summary_names_kind_and_cost():
