@@ -1,14 +1,15 @@
 """How the gate does on one log: refreshes in memory, healthy ones and such with faults put in.
 
 A fault's strength is set by what it costs in truth: NDCG of everybody who clicks in the windows
-after the refresh, which no gate can know. Every trial is a row, so that any share can be counted.
+after the refresh, each as of its start, which no gate can know. Every trial is a row, so that any
+share can be counted.
 """
 
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 from scipy.stats import binomtest
@@ -25,20 +26,20 @@ from recbench.jobs.refresh_plan import plan_of
 from recbench.models.frozen import Rows, TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
 from recbench.refresh.advance import Advanced, EventsOf, advance
-from recbench.refresh.examine import MOST_USERS, examine, further_evidence, total_drift
+from recbench.refresh.examine import MOST_USERS, examine, total_drift, window_values
 from recbench.refresh.facts import window_facts
 from recbench.refresh.faults import FAULTS, Fault
 from recbench.refresh.gate import Limits, Measured, Verdict, gate
 from recbench.refresh.judge import Judge
-from recbench.refresh.notes import Notes
+from recbench.refresh.notes import Notes, judged_since
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
 __all__ = ["GateTrials", "as_frame", "reasons", "shares", "summary"]
 
-AHEAD = 5  # windows after a refresh whose users tell what a fault costs
-NEAR = 0.05  # of the cost that is wanted, how far the real one may lie from it
-HALVINGS = 12
+AHEAD = 5  # windows from a refresh on whose users tell what a fault costs
+NEAR, FAR = 0.05, 1.5  # how far above the wanted cost the real one is looked for, and may lie
+HALVINGS = 10
 STRONGEST = 32.0
 STALE = 5  # windows that the vectors of a stale index are behind
 MARK = "fault"  # attribute of towers
@@ -110,7 +111,7 @@ class _Place:
 
     parent: LearnedState
     notes: Notes  # the parent's
-    anchor: LearnedState | None  # None: the parent itself
+    states: dict[str, LearnedState]  # of the releases so far, by the window each was made before
 
 
 class _Judge(Judge):
@@ -176,7 +177,7 @@ class GateTrials:
         state, seen = log.fitted(log.edges[0]), log.between(None, log.edges[0])
         facts = recent_facts(seen, end=state.at)
         notes = Notes(facts=facts, n_known=len(seen), n_items_full=len(state.items))
-        place = _Place(state, notes, None)
+        place = _Place(state, notes, {"0": state})
         for window in tqdm(range(trials.n_windows), desc="refreshes", unit="window"):
             done = trials._advanced(window, place.parent)
             measured = trials._measured(window, place, done)
@@ -280,38 +281,47 @@ class GateTrials:
         measured = examine(
             done, events, past=past, judge=self._judge, facts=facts, hidden=self.log.hidden
         )
-        evidence, items = place.notes.evidence, self.log.log.items
-        if place.anchor is not None and evidence is not None:
-            evidence = further_evidence(
-                evidence,
-                parent=place.parent,
-                anchor=place.anchor.grown_to(items, place.parent.items),
-                events=events,
-                past=past,
-                judge=self._judge,
-                hidden=self.log.hidden,
-            )
-        first = self.log.fitted(self.log.edges[0])
+        since = self._judged_since(window, place, events, past)
+        first, items = self.log.fitted(self.log.edges[0]), self.log.log.items
         return replace(
             measured,
+            **since,
             usual=place.notes.facts,
-            evidence=evidence,
             total_drift=total_drift(first, done.state, items=items, judge=self._judge),
             grown_share=1 - len(first.items) / len(done.state.items),
         )
 
+    def _judged_since(
+        self, window: int, place: _Place, events: pl.DataFrame, past: EventsOf
+    ) -> dict[str, Any]:
+        own, notes = str(window), place.notes
+        before = str(window - 1) if window else None
+        followed = notes.followed(release=own, before=before, margin=self.limits.margin)
+        others = {name for step in followed for name in (step.release, step.before)}
+        names = [own, *sorted({*others, notes.anchor} - {own, None}, key=str)]
+        items = self.log.log.items
+        values = window_values(
+            [place.states[str(name)].grown_to(items, place.parent.items) for name in names],
+            events=events,
+            past=past,
+            judge=self._judge,
+            hidden=self.log.hidden,
+        )
+        named = dict(zip(map(str, names), values, strict=True))
+        return judged_since(named, notes, followed, release=own, margin=self.limits.margin)
+
     def _after(self, window: int, place: _Place, done: Advanced, measured: Measured) -> _Place:
         """Where the line stands once the candidate is published."""
-        name = str(window)
         notes = place.notes.after(
             measured.facts,
-            parent=name,
+            parent=str(window),
             n_known=place.notes.n_known + measured.facts.n_events,
             evidence=measured.evidence,
-            limits=self.limits,
+            steps=measured.steps,
+            margin=self.limits.margin,
+            level=self.limits.level,
         )
-        anchor = place.parent if notes.anchor == name else place.anchor
-        return _Place(done.state, notes, anchor)
+        return _Place(done.state, notes, place.states | {str(window + 1): done.state})
 
     def _past(self, start: int) -> EventsOf:
         past = self.log.between(None, start)
@@ -341,39 +351,44 @@ class GateTrials:
 
     def _of_cost(self, fault: Fault, window: int, cost: float) -> tuple[Fault | None, float]:
         """The fault in the strength that costs so much; None where none does."""
-        model, exam = self._model(self.done[window].state), self._exam(window)
-        healthy = self._judge.values(model, exam).mean()
+        exams = [self._exam(later) for later in range(window + 1, window + 1 + AHEAD)]
+        models = [self._model(self.places[w + 1].parent) for w in range(window, window + AHEAD)]
+
+        def total(strength: float) -> float:
+            tried = fault.of(strength)
+            values = (
+                self._judge.values(tried.spoiled(model), exam)
+                for model, exam in zip(models, exams, strict=True)
+            )
+            return float(sum(each.sum() for each in values))
+
+        healthy = total(0.0)
 
         def costs(strength: float) -> float:
-            values = self._judge.values(fault.of(strength).spoiled(model), exam)
-            return 1 - float(values.mean() / healthy)
+            return 1 - total(strength) / healthy
 
         low, high = 0.0, 1.0
-        while costs(high) < cost:
+        while (most := costs(high)) < cost:
             low, high = high, 2 * high
             if high > STRONGEST:
                 return None, 0.0
         for _ in range(HALVINGS):
+            if most <= (1 + NEAR) * cost:
+                break
             middle = (low + high) / 2
             real = costs(middle)
-            if abs(real - cost) <= NEAR * cost:
-                return fault.of(middle), real
-            low, high = (low, middle) if real > cost else (middle, high)
-        return None, 0.0
+            low, high, most = (middle, high, most) if real < cost else (low, middle, real)
+        # one popular item may cost so much that nothing lies nearer
+        return (fault.of(high), most) if most <= FAR * cost else (None, 0.0)
 
-    def _exam(self, window: int) -> Exam:
-        end, until = self.log.edges[window + 1], self.log.edges[window + 1 + AHEAD]
-        test, past = self.log.between(end, until), self.log.between(None, end)
-        users = test[c.USER_ID].unique(maintain_order=True)[:MOST_USERS].implode()
-        exam = self._judge.exam(
-            past.filter(pl.col(c.USER_ID).is_in(users)),
-            test.filter(pl.col(c.USER_ID).is_in(users)),
-            at=end,
-            items=self.done[window].state.items,
-        )
-        if exam is None:
-            raise InputError(f"Nobody clicks in the {AHEAD} windows after window {window}")
-        return exam
+    def _exam(self, window: int) -> Exam | None:
+        """What the window asks as of its start."""
+        start, end = self.log.edges[window : window + 2]
+        test, past = self.log.between(start, end), self._past(start)
+        users = test[c.USER_ID].unique(maintain_order=True)[:MOST_USERS]
+        asked = test.filter(pl.col(c.USER_ID).is_in(users.implode()))
+        items = self.places[window].parent.items
+        return self._judge.exam(past(users), asked, at=start, items=items)
 
     def _model(self, state: LearnedState) -> TwoTowerRecommender:
         (model,) = self._judge.models(
@@ -385,7 +400,7 @@ class GateTrials:
 def _trial(
     fault: Fault | None, verdict: Verdict, *, cost: float, wanted: float, window: int, seed: int
 ) -> Trial:
-    caught = verdict.decision == "hold" or verdict.roll_back
+    caught = verdict.decision == "hold" or verdict.roll_back is not None
     return Trial(
         fault="" if fault is None else fault.kind,
         lasting=False,

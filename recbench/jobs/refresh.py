@@ -32,13 +32,12 @@ from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.advance import Advanced, UpdatePlan, advance
-from recbench.refresh.evidence import Evidence
-from recbench.refresh.examine import examine, further_evidence, total_drift
+from recbench.refresh.examine import examine, total_drift, window_values
 from recbench.refresh.facts import WindowFacts, window_facts
 from recbench.refresh.forecast import Done, Forecast, forecast, is_worth_it
 from recbench.refresh.gate import Limits, Measured, Verdict, gate
 from recbench.refresh.judge import Judge
-from recbench.refresh.notes import Notes
+from recbench.refresh.notes import Notes, judged_since
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import needed_by, read_state
 from recbench.settings import Experiment, RefreshSettings
@@ -287,24 +286,33 @@ class Refresh:
         )
         return replace(
             measured,
-            evidence=self._evidence(),
+            **self._judged_since(),
             total_drift=self._total_drift(),
             grown_share=1 - self.notes.n_items_full / len(done.state.items),
         )
 
-    def _evidence(self) -> Evidence | None:
-        """What the window says of the parent against its anchor, with everything before it."""
-        anchor = self._state_of(self.notes.anchor)
-        if anchor is None:
-            return None
-        return further_evidence(
-            self.notes.evidence or Evidence(self.limits.margin),
-            parent=self.state,
-            anchor=anchor,
+    def _judged_since(self) -> dict[str, Any]:
+        """``anchor, evidence, steps``: what the window's users say of the last releases."""
+        manifest, notes = self.parent.manifest, self.notes
+        refreshed = manifest.parent if "refresh" in manifest.settings else None
+        followed = notes.followed(
+            release=manifest.release, before=refreshed, margin=self.limits.margin
+        )
+        names = {name for step in followed for name in (step.release, step.before)}
+        states = {manifest.release: self.state}
+        for name in sorted(names | ({notes.anchor} if notes.anchor else set())):
+            if (state := self._state_of(name)) is not None:
+                states[name] = state
+        judged = window_values(
+            list(states.values()),
             events=self.events,
             past=self._past_of,
             judge=self.judge_of_window(),
             hidden=self._tombstones,
+        )
+        values = dict(zip(states, judged, strict=True))
+        return judged_since(
+            values, notes, followed, release=manifest.release, margin=self.limits.margin
         )
 
     def _total_drift(self) -> float:
@@ -406,8 +414,8 @@ class Refresh:
             )
         if verdict.decision == "publish" and own is not None:
             self.registry.publish(own)
-        elif verdict.roll_back and self.notes.anchor is not None:
-            self.registry.publish(self.notes.anchor)
+        elif verdict.roll_back is not None:
+            self.registry.publish(verdict.roll_back)
         return Outcome(
             decision=verdict.decision,
             reasons=tuple(str(reason) for reason in verdict.reasons),
@@ -519,7 +527,9 @@ class Refresh:
             parent=self.parent.manifest.release,
             n_known=self.n_before + self.facts().n_events,
             evidence=self.judge().evidence,
-            limits=self.limits,
+            steps=self.judge().steps,
+            margin=self.limits.margin,
+            level=self.limits.level,
         )
 
     def _candidate(self) -> Candidate:

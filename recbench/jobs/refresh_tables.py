@@ -6,6 +6,7 @@ import polars as pl
 
 from recbench.jobs.outcomes import Outcome
 from recbench.jobs.refresh import Refresh
+from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
 from recbench.refresh.forecast import calibration
 from recbench.refresh.gate import Paired
@@ -42,16 +43,10 @@ def measured_table(refresh: Refresh) -> pl.DataFrame:
         _pair("clicks on new items, hits", measured.cold),
         _pair("users held back, candidate against what is served", measured.gain),
     ]
-    evidence = measured.evidence
-    if evidence is not None:
-        worse, not_worse = evidence.log_wealth_against, evidence.log_wealth_support
-        rows.append(
-            {
-                "measure": "served against its anchor, log wealth (3.0 decides)",
-                "value": f"worse {worse:+.2f}, not worse {not_worse:+.2f}",
-                "n": evidence.n_users,
-            }
-        )
+    if measured.evidence is not None:
+        rows.append(_bets(f"served now against {measured.anchor}", measured.evidence))
+    for step in measured.steps:
+        rows.append(_bets(f"{step.release} against {step.before}", step.evidence))
     for name in ("drift", "total_drift", "calibration", "expert_load", "latency_ms", "size_ratio"):
         rows.append({"measure": name, "value": f"{getattr(measured, name):.4g}", "n": None})
     return pl.DataFrame(rows, schema={"measure": pl.String, "value": pl.String, "n": pl.Int64})
@@ -96,6 +91,15 @@ def calibration_table(past: Sequence[Outcome]) -> pl.DataFrame:
     """How well forecasts have held."""
     found = calibration([one.done for one in past])
     return pl.DataFrame({"figure": list(found), "value": list(found.values())})
+
+
+def _bets(measure: str, evidence: Evidence) -> dict[str, object]:
+    worse, not_worse = evidence.log_wealth_against, evidence.log_wealth_support
+    return {
+        "measure": f"{measure}, log wealth",
+        "value": f"worse {worse:+.2f}, not worse {not_worse:+.2f}",
+        "n": evidence.n_users,
+    }
 
 
 def _pair(measure: str, pair: Paired | None) -> dict[str, object]:

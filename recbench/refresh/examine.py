@@ -11,7 +11,6 @@ from recbench import columns as c
 from recbench.features.running_popularity import RunningPopularity
 from recbench.models.frozen import Rows
 from recbench.refresh.advance import Advanced, EventsOf, last_clicks
-from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
 from recbench.refresh.gate import Measured
 from recbench.refresh.held_back import is_held_back
@@ -19,7 +18,7 @@ from recbench.refresh.judge import Judge, drift_between, paired
 from recbench.refresh.state import LearnedState
 from recbench.tables.queries import InteractionLog
 
-__all__ = ["MOST_USERS", "examine", "further_evidence", "total_drift"]
+__all__ = ["MOST_USERS", "examine", "total_drift", "window_values"]
 
 MOST_USERS = 2_000  # in one comparison
 ROUNDING = 1e-9  # of sums of float64
@@ -116,39 +115,35 @@ def _lost_clicks(own: RunningPopularity, least: RunningPopularity) -> tuple[str,
     return (f"the popularity of {n_less} items has lost clicks",) if n_less else ()
 
 
-def further_evidence(
-    evidence: Evidence,
+def window_values(
+    states: Sequence[LearnedState],
     *,
-    parent: LearnedState,
-    anchor: LearnedState,
     events: pl.DataFrame,
     past: EventsOf,
     judge: Judge,
     hidden: HiddenOf,
-) -> Evidence:
-    """The evidence with what a window's users say of the parent against its anchor.
+) -> list[Floats]:
+    """NDCG of a window's users under the towers of each state, the same users in all.
 
     Args:
-        evidence: of the windows before.
-        parent: as of the window's start.
-        anchor: with the parent's catalogue; its own popularity does not matter.
+        states: of one catalogue; popularity is that of the first, as of the window's start.
         events: the window's.
         past: gives the events of users before the window.
         judge: sets the exam.
         hidden: item rows that a state does not recommend.
     """
+    first = states[0]
     users = events[c.USER_ID].unique(maintain_order=True)[:MOST_USERS]
     window, before = events.filter(pl.col(c.USER_ID).is_in(users.implode())), past(users)
-    exam = judge.exam(before, window, at=parent.at, items=parent.items)
-    own, other = judge.models(
-        [parent.towers, anchor.towers],
-        parent.items,
-        parent.popularity,
+    exam = judge.exam(before, window, at=first.at, items=first.items)
+    models = judge.models(
+        [state.towers for state in states],
+        first.items,
+        first.popularity,
         pl.concat([before, window], how="diagonal"),
-        hidden=[hidden(parent), hidden(anchor)],
+        hidden=[hidden(state) for state in states],
     )
-    values = judge.values(own, exam), judge.values(other, exam)
-    return evidence.after(*values) if len(values[0]) else evidence
+    return [judge.values(model, exam) for model in models]
 
 
 def total_drift(

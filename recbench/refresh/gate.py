@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
+from recbench.refresh.notes import Step
 
 __all__ = ["Limits", "Measured", "Paired", "Reason", "Verdict", "gate"]
 
+LASTING = "lasting loss"
 JUDGED = {
     "held back": "NDCG for {} users who were held back",
     "trained on": "NDCG for {} users that it was trained on",
@@ -76,7 +78,8 @@ class Limits:
     older_margin: float = 0.02  # share of it that earlier windows may lose
     z: float = 2.3  # standard errors beyond the margin that are taken for a loss
     fewest_decided: int = 10  # users with another value, below which a slice says nothing
-    level: float = 0.05  # chance of ever finding a loss across refreshes where there is none
+    level: float = 0.05  # chance of ever finding a loss since the anchor where there is none
+    step_level: float = 0.01  # the same for each single release against the one before it
     drift: float = 0.10  # 1 - mean cosine of old items' vectors, parent to candidate
     total_drift: float = 0.50  # the same since the last full fit: time for another one
     calibration: float = 3.0  # times more or less hits than the scores promise, than before
@@ -104,7 +107,9 @@ class Measured:
     older: Paired | None = None  # the same on earlier windows
     cold: Paired | None = None  # hits of new items, one a click of theirs, as for `held_back`
     gain: Paired | None = None  # candidate against the parent as it is served; for the forecast
+    anchor: str | None = None  # the last release that was shown to be no worse; None: the parent
     evidence: Evidence | None = None  # the parent against the anchor, over all windows since
+    steps: Sequence[Step] = ()  # each of the last releases against the one before it
     drift: float = 0.0  # 1 - mean cosine of old items' vectors
     total_drift: float = 0.0  # the same since the last full fit
     calibration: float = 1.0  # promised over seen hits, relative to the parent's
@@ -118,6 +123,7 @@ class Measured:
     def to_json(self) -> dict[str, Any]:
         """For a manifest and a report."""
         held = asdict(self) | {"evidence": self.evidence and self.evidence.to_json()}
+        held["steps"] = [step.to_json() for step in self.steps]
         del held["usual"]
         return held
 
@@ -129,6 +135,7 @@ class Measured:
         kept |= {name: Paired(**kept[name]) for name in pairs if kept[name] is not None}
         kept["facts"] = WindowFacts.from_json(kept["facts"])
         kept["evidence"] = kept["evidence"] and Evidence.from_json(kept["evidence"])
+        kept["steps"] = tuple(Step.from_json(step) for step in kept["steps"])
         kept["broken"] = tuple(kept["broken"])
         return cls(usual=usual, **kept)
 
@@ -151,7 +158,7 @@ class Verdict:
 
     decision: Decision
     reasons: tuple[Reason, ...] = ()
-    roll_back: bool = False  # the parent itself is shown to be worse than the anchor
+    roll_back: str | None = None  # to this release, since what came after it is shown to be worse
     accepted: tuple[Reason, ...] = field(default=())  # findings that somebody has looked at
 
     def to_json(self) -> dict[str, Any]:
@@ -188,12 +195,12 @@ def gate(
     accepted = tuple(reason for reason in holding if reason.name in accept)
     holding = [reason for reason in holding if reason.name not in accept]
     worn = [reason for reason in _of_model(measured, limits) if reason.name not in accept]
-    worse = any(reason.name == "lasting loss" for reason in worn)
+    worse = _roll_back(measured, limits) if LASTING in {reason.name for reason in worn} else None
     if holding:
         return Verdict("hold", (*holding, *worn), worse, accepted)
     if worn:
         return Verdict("full rebuild", tuple(worn), worse, accepted)
-    return Verdict("publish", (), False, accepted)
+    return Verdict("publish", (), None, accepted)
 
 
 def _of_input(m: Measured, limits: Limits) -> Iterator[Reason]:
@@ -281,16 +288,37 @@ def _of_candidate(m: Measured, limits: Limits) -> Iterator[Reason]:
 
 def _of_model(m: Measured, limits: Limits) -> Iterator[Reason]:
     """What small steps will not mend."""
-    if m.evidence is not None and m.evidence.is_worse(level=limits.level):
+    if _is_worse_than_anchor(m, limits):
         yield Reason(
-            "lasting loss",
-            f"over {m.evidence.n_users} users the current release is worse than its anchor by "
-            f"more than {m.evidence.margin:.0%}",
+            LASTING,
+            f"over {m.evidence.n_users if m.evidence else 0} users the current release is worse "
+            f"than {m.anchor}, the last that was shown to be good, by more than "
+            f"{limits.margin:.0%}",
+        )
+    for step in _bad_steps(m, limits):
+        yield Reason(
+            LASTING,
+            f"over {step.evidence.n_users} users release {step.release} is worse than "
+            f"{step.before} before it by more than {step.evidence.margin:.0%}",
         )
     if m.total_drift > limits.total_drift:
         yield Reason("worn out", f"item vectors moved by {m.total_drift:.2f} since the last fit")
     if m.grown_share > limits.grown_share:
         yield Reason("grown", f"{m.grown_share:.0%} of the items came after the last full fit")
+
+
+def _is_worse_than_anchor(m: Measured, limits: Limits) -> bool:
+    return m.evidence is not None and m.evidence.is_worse(level=limits.level)
+
+
+def _bad_steps(m: Measured, limits: Limits) -> list[Step]:
+    return [step for step in m.steps if step.evidence.is_worse(level=limits.step_level)]
+
+
+def _roll_back(m: Measured, limits: Limits) -> str | None:
+    """What was served before the first bad step; the anchor where no single step is to blame."""
+    bad = _bad_steps(m, limits)
+    return bad[-1].before if bad else m.anchor
 
 
 def _odds(rate: float) -> float:

@@ -34,8 +34,9 @@ def test_each_refresh_starts_from_the_one_before(line):
     for place, done, after in zip(line.places, line.done, line.places[1:], strict=False):
         assert done.before.at == place.parent.at
         assert after.parent is done.state
-    assert line.places[0].anchor is None
-    assert line.places[1].anchor is line.places[0].parent
+    assert line.places[0].notes.anchor is None
+    assert line.places[1].notes.anchor == "0"
+    assert line.places[3].states["2"] is line.places[2].parent
 
 
 def test_without_a_fault_every_turn_is_judged_by_other_users(line):
@@ -48,7 +49,7 @@ def test_a_fault_costs_what_it_is_to_cost(line):
     trials = line.one_shot(costs=[0.3], n=1)
     assert trials
     for trial in trials:
-        assert trial.cost == pytest.approx(0.3, abs=0.015)
+        assert 0.3 <= trial.cost <= 0.45
         assert trial.caught != bool(trial.published)
         assert bool(trial.reason) == trial.caught
 
@@ -62,7 +63,8 @@ def test_a_lasting_fault_is_followed_until_it_is_caught(line):
 
 
 def test_a_fault_that_nothing_measures_is_never_caught(line, monkeypatch):
-    quiet = replace(LOOSE, z=1e9, level=1e-300, drift=1e9, total_drift=1e9, calibration=1e9)
+    never = {"level": 1e-300, "step_level": 1e-300}
+    quiet = replace(LOOSE, z=1e9, drift=1e9, total_drift=1e9, calibration=1e9, **never)
     monkeypatch.setattr(line, "limits", quiet)
     assert not any(trial.caught for trial in line.lasting(costs=[0.3], n=1))
 

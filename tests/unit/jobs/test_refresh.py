@@ -359,7 +359,7 @@ def test_a_line_that_has_lost_is_rolled_back_to_its_anchor(place, registry, monk
     refresh = refresh_of(place, 0.96)
     other = np.random.default_rng(0).random(4_000)
     lost = Evidence(0.01).after(other * 0.9, other)
-    monkeypatch.setattr(Refresh, "_evidence", lambda _: lost)
+    monkeypatch.setattr(Refresh, "_judged_since", lambda _: {"anchor": anchor, "evidence": lost})
     outcome = refresh.run()
     assert outcome.decision == "full rebuild"
     assert outcome.reasons[0].startswith("lasting loss")
@@ -375,6 +375,9 @@ def test_evidence_is_carried_from_refresh_to_refresh(place, registry):
     second = refresh_of(place, 0.96).notes
     assert second.full == first.full
     assert second.evidence.n_users > 0 or second.anchor != first.anchor
+    (step,) = second.steps
+    assert step.before == first.full
+    assert step.evidence.n_users > 0
 
 
 def test_limits_are_what_the_gate_holds_to(place):

@@ -14,8 +14,7 @@ from recbench.jobs.build import fit_two_tower, microseconds
 from recbench.jobs.learned import learned_state
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh.advance import UpdatePlan, advance
-from recbench.refresh.evidence import Evidence
-from recbench.refresh.examine import examine, further_evidence, total_drift
+from recbench.refresh.examine import examine, total_drift, window_values
 from recbench.refresh.facts import window_facts
 from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import Judge, drift_between
@@ -97,20 +96,19 @@ def test_popularity_that_has_lost_clicks_is_broken(refreshed):
     assert found.broken == ("the popularity of 3 items has lost clicks",)
 
 
-def test_evidence_is_that_of_the_windows_users(refreshed):
+def test_the_windows_users_judge_every_state_alike(refreshed):
     done, window, past = refreshed
     nothing = np.empty(0, dtype=np.int64)
-    found = further_evidence(
-        Evidence(0.01),
-        parent=done.before,
-        anchor=spoiled(done.before),
+    own, again, bad = window_values(
+        [done.before, done.before, spoiled(done.before)],
         events=window,
         past=past,
         judge=JUDGE,
         hidden=lambda _: nothing,
     )
-    assert 0 < found.n_users <= window[c.USER_ID].n_unique()
-    assert found.log_wealth_support > found.log_wealth_against
+    assert 0 < len(own) == len(bad) <= window[c.USER_ID].n_unique()
+    np.testing.assert_array_equal(own, again)
+    assert bad.mean() < own.mean()
 
 
 def test_total_drift_is_that_of_the_vectors(refreshed, tiny_data):

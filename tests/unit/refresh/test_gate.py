@@ -9,6 +9,7 @@ import pytest
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
 from recbench.refresh.gate import Limits, Measured, Paired, Reason, Verdict, gate
+from recbench.refresh.notes import Step
 
 FACTS = WindowFacts(
     n_events=1_000,
@@ -89,9 +90,10 @@ def test_without_anything_usual_only_the_impossible_is_held():
     assert names(replace(facts(n_clicks=0), usual=[])) == ["no clicks"]
 
 
-@pytest.mark.parametrize("part", ["held_back", "older", "cold"])
+@pytest.mark.parametrize("part", ["held_back", "trained", "older", "cold"])
 def test_a_loss_beyond_chance_is_held(part):
-    wanted = {"held_back": "held back", "older": "forgetting", "cold": "new items"}[part]
+    words = {"held_back": "held back", "trained": "trained on", "older": "forgetting"}
+    wanted = words.get(part, "new items")
     assert names(replace(QUIET, **{part: pair(0.2)})) == [wanted]
     assert names(replace(QUIET, **{part: pair(-0.2)})) == []
 
@@ -155,15 +157,31 @@ def lasting_loss():
 
 
 def test_a_lasting_loss_is_rolled_back_and_rebuilt():
-    verdict = gate(replace(QUIET, evidence=lasting_loss()))
+    verdict = gate(replace(QUIET, anchor="good", evidence=lasting_loss()))
     assert verdict.decision == "full rebuild"
-    assert verdict.roll_back
+    assert verdict.roll_back == "good"
 
 
 def test_a_lasting_loss_is_rolled_back_even_where_the_input_is_held():
-    verdict = gate(replace(facts(n_late=500), evidence=lasting_loss()))
+    verdict = gate(replace(facts(n_late=500), anchor="good", evidence=lasting_loss()))
     assert verdict.decision == "hold"
-    assert verdict.roll_back
+    assert verdict.roll_back == "good"
+
+
+def test_the_first_bad_step_is_taken_back():
+    steps = [
+        Step("fourth", "third", Evidence(0.01)),
+        Step("third", "second", lasting_loss()),
+        Step("second", "first", lasting_loss()),
+    ]
+    verdict = gate(replace(QUIET, anchor="zeroth", steps=steps))
+    assert verdict.roll_back == "first"
+    assert [str(reason) for reason in verdict.reasons] == [
+        "lasting loss: over 4000 users release third is worse than second before it by more than "
+        "1%",
+        "lasting loss: over 4000 users release second is worse than first before it by more than "
+        "1%",
+    ]
 
 
 def test_what_somebody_has_looked_at_no_longer_holds():
@@ -186,10 +204,11 @@ def test_reasons_say_what_was_found_and_what_is_usual():
 
 
 def test_verdicts_and_measures_survive_a_file():
-    measured = replace(QUIET, held_back=pair(0.1), evidence=lasting_loss(), broken=("a", "b"))
+    steps = (Step("second", "first", lasting_loss()),)
+    measured = replace(QUIET, held_back=pair(0.1), steps=steps, broken=("a", "b"))
     through = json.loads(json.dumps(measured.to_json()))
     assert Measured.from_json(through, measured.usual) == measured
-    verdict = Verdict("hold", (Reason("gap", "a: b"),), True, (Reason("drift", "c"),))
+    verdict = Verdict("hold", (Reason("gap", "a: b"),), "before", (Reason("drift", "c"),))
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 
 

@@ -1,0 +1,56 @@
+"""A full fit as a job: made where there is no release, and again where small steps fail."""
+
+import pytest
+
+from recbench.datasets import in_lake
+from recbench.jobs.rebuild import first_release, rebuild
+from recbench.jobs.refresh import Refresh
+from recbench.refresh import Registry
+from recbench.refresh.gate import Limits
+from recbench.serving import ReleasedRecommender
+from recbench.settings import RefreshSettings
+
+
+@pytest.fixture
+def log(tiny_events, tiny_items, tmp_path):
+    tiny_events.write_parquet(tmp_path / "tiny.events.parquet")
+    tiny_items.write_parquet(tmp_path / "tiny.items.parquet")
+    return in_lake(tmp_path / "tiny.events.parquet", workspace=tmp_path / "workspace")
+
+
+@pytest.fixture
+def started(log, tiny_experiment, tmp_path):
+    return first_release(
+        log, workspace=tmp_path / "workspace", share=0.9, experiment=tiny_experiment
+    )
+
+
+def test_a_release_that_is_there_is_not_made_again(log, started, tmp_path):
+    again = first_release(log, workspace=tmp_path / "workspace", share=0.5)
+    assert again.manifest.release == started.manifest.release
+
+
+def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(log, started, tmp_path):
+    workspace = tmp_path / "workspace"
+    refresh = Refresh.of(
+        log,
+        workspace=workspace,
+        settings=RefreshSettings(steps=2),
+        limits=Limits(grown_share=-1.0, fewest_decided=1_000),
+    )
+    outcome = refresh.run()
+    assert outcome.decision == "full rebuild"
+    assert outcome.current == started.manifest.release
+
+    refresh.limits = Limits(fewest_decided=1_000)  # a new fit has not grown
+    rebuilt = rebuild(refresh)
+    registry = Registry(workspace / "registry")
+    manifest = registry.open().manifest
+    assert rebuilt.release == rebuilt.current == manifest.release
+    assert manifest.settings["rebuilt_after"] == started.manifest.release
+    served = ReleasedRecommender.load(registry.open())
+    assert len(served.log.ts) == len(log.whole().events)
+    # the next refresh starts from it, and finds nothing new
+    later = Refresh.of(log, workspace=workspace, settings=RefreshSettings(steps=2))
+    assert later.parent.manifest.release == rebuilt.release
+    assert later.is_empty
