@@ -42,6 +42,7 @@ class UpdatePlan:
     batch_size: int = 256
     n_uniform: int = 1_024
     id_dropout: float = 0.3
+    n_users: int = 4_096  # of the window, drawn at random where there are more
     n_cuts: int = 4  # instants of the window that candidates are taken as of
     n_replay: int = 1_024  # exemplars of earlier windows
     replay_half_life_s: float = 14 * 86_400.0
@@ -95,6 +96,7 @@ def advance(
     snapshots = _snapshots(grown, clicks, [*cuts[1:], to])
     held = is_held_back(events[c.USER_ID].to_numpy(), number=state.number)
     learned_from = events.filter(~pl.Series(held)) if plan.hold_back else events
+    learned_from = _of_some_users(learned_from, state, plan)
     replayed = _replayed(grown, plan)
     users = pl.concat([learned_from[c.USER_ID], pl.Series(c.USER_ID, replayed.user_ids)]).unique()
     known = pl.concat([past(users), learned_from], how="diagonal")
@@ -163,6 +165,16 @@ def _pool(pool: Exemplars, clicks: InteractionLog, *, at: int, oldest: int) -> E
     joined = Exemplars(*(np.concatenate(pair) for pair in zip(pool, new, strict=True)))
     recent = joined.at >= oldest
     return Exemplars(*(column[recent] for column in joined))
+
+
+def _of_some_users(events: pl.DataFrame, state: LearnedState, plan: UpdatePlan) -> pl.DataFrame:
+    """The events of ``n_users`` users: a few steps do not see more, and each one's past is read."""
+    users = events[c.USER_ID].unique(maintain_order=True)
+    if len(users) <= plan.n_users:
+        return events
+    rng = np.random.default_rng([plan.seed, state.number])
+    chosen = users[np.sort(rng.permutation(len(users))[: plan.n_users])]
+    return events.filter(pl.col(c.USER_ID).is_in(chosen.implode()))
 
 
 def _cuts(start: int, to: int, *, n: int) -> Ints:

@@ -51,6 +51,8 @@ def examine(
     before, after = done.before, done.state
     held = is_held_back(events[c.USER_ID].to_numpy(), number=before.number)
     tested, rest = events.filter(pl.Series(held)), events.filter(~pl.Series(held))
+    judges = tested[c.USER_ID].unique(maintain_order=True)[:MOST_USERS]
+    tested = tested.filter(pl.col(c.USER_ID).is_in(judges.implode()))
     known_before = past(tested[c.USER_ID])
     exam = judge.exam(known_before, tested, at=before.at, items=after.items)
     # what the candidate will know of popularity, but for those who judge it
@@ -71,7 +73,7 @@ def examine(
     older = judge.older(
         [after.towers, before.towers],
         before,
-        past(pl.Series(c.USER_ID, before.pool.user_ids)),
+        past,
         done.trained,
         most=MOST_USERS,
     )

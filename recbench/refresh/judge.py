@@ -18,6 +18,7 @@ from recbench.index.exact import top_k
 from recbench.models.candidate_features import CandidateSnapshots
 from recbench.models.frozen import NOTHING, Rows, TwoTowerRecommender, WindowLookup
 from recbench.models.two_tower import TwoTower
+from recbench.refresh.advance import EventsOf
 from recbench.refresh.gate import Paired
 from recbench.refresh.replay import Exemplars
 from recbench.refresh.state import LearnedState
@@ -134,7 +135,7 @@ class Judge:
         self,
         towers: Sequence[TwoTower],
         state: LearnedState,
-        past: pl.DataFrame,
+        past: EventsOf,
         trained: Exemplars,
         *,
         most: int = 2_000,
@@ -146,22 +147,23 @@ class Judge:
         Args:
             towers: of one catalogue, that of ``state``.
             state: its pool and kept popularity.
-            past: events of the pool's users before ``state.at``.
+            past: gives the events of users before ``state.at``.
             trained: whom this refresh has learned from, and as of when.
             most: users at most.
         """
         found: list[list[Floats]] = [[] for _ in towers]
+        asked = [
+            _untrained(state.pool, trained, at=popularity.at)[: most // len(state.kept)]
+            for popularity in state.kept
+        ]
         ends = [popularity.at for popularity in state.kept[1:]] + [state.popularity.at]
-        for popularity, end in zip(state.kept, ends, strict=True):
-            own = state.pool.user_ids[state.pool.at == popularity.at]
-            users = np.setdiff1d(own, trained.user_ids[trained.at == popularity.at])[
-                : most // len(state.kept)
-            ]
-            theirs = past.filter(pl.col(c.USER_ID).is_in(pl.Series(users).implode()))
+        events = past(pl.Series(c.USER_ID, np.concatenate([*asked, np.empty(0, dtype=np.int64)])))
+        for popularity, end, users in zip(state.kept, ends, asked, strict=True):
+            theirs = events.filter(pl.col(c.USER_ID).is_in(pl.Series(users).implode()))
             ts = theirs[c.TS].dt.epoch("us")
             known = theirs.filter(ts < popularity.at)
-            asked = theirs.filter((ts >= popularity.at) & (ts < end))
-            exam = self.exam(known, asked, at=popularity.at, items=state.items)
+            test = theirs.filter((ts >= popularity.at) & (ts < end))
+            exam = self.exam(known, test, at=popularity.at, items=state.items)
             for values, model in zip(
                 found, self.models(towers, state.items, popularity, theirs), strict=True
             ):
@@ -206,6 +208,12 @@ class Judge:
             maintain_order="left",
         )
         return hit["hit"].fill_null(0.0).to_numpy()
+
+
+def _untrained(pool: Exemplars, trained: Exemplars, *, at: int) -> npt.NDArray[np.int64]:
+    """The pool's users of one instant that were not learned from as of then."""
+    own = pool.user_ids[pool.at == at]
+    return np.setdiff1d(own, trained.user_ids[trained.at == at])
 
 
 def paired(own: Floats, other: Floats) -> Paired | None:

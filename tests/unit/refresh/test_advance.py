@@ -215,3 +215,27 @@ def test_exemplars_are_whoever_clicked_with_their_first_item(tiny_events):
         own = tiny_events.filter(pl.col(c.USER_ID) == user)
         inside = own.filter(pl.Series((epoch(own) >= at) & (epoch(own) < stop)))
         assert inside[c.ITEM_ID][0] == item
+
+
+def test_of_many_users_some_are_learned_from_and_all_are_counted(parts):
+    asked = []
+
+    def past(users):
+        asked.append(users)
+        return parts[1].filter(pl.col(c.USER_ID).is_in(users.implode()))
+
+    few, all_ = (
+        advance(
+            parts[0],
+            parts[2],
+            to=parts[4],
+            items=pl.DataFrame({c.ITEM_ID: [], c.CATEGORY: []}, schema_overrides={c.ITEM_ID: int}),
+            past=past,
+            plan=replace(PLAN, n_users=n, n_replay=0),
+        )
+        for n in (5, 10_000)
+    )
+    assert few.n_examples < all_.n_examples
+    assert len(asked[0]) < len(asked[1])
+    np.testing.assert_array_equal(few.state.popularity.values, all_.state.popularity.values)
+    np.testing.assert_array_equal(few.state.pool.user_ids, all_.state.pool.user_ids)
