@@ -121,10 +121,10 @@ class Experiment:
 class RefreshSettings:
     """How much a refresh learns, and when it is not worth it."""
 
-    steps: int = 30  # of the update, at most
+    steps: int = 20  # of the update, at most
     seconds: float = 20.0  # of the update, at most
     rate: float = 1e-3  # learning rate of item and token rows
-    dense_rate: float = 1e-3  # of perceptrons and encoder
+    dense_rate: float = 3e-3  # of perceptrons and encoder
     router_rate: float = 3e-4  # of experts' routers
     parent_weight: float = 0.5  # of agreeing with the parent
     n_replay: int = 1_024  # exemplars of earlier windows

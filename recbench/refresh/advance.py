@@ -37,7 +37,7 @@ class UpdatePlan:
     protocol: Protocol
     window_features: Sequence[Feature]
     history_length: int  # L
-    steps: int = 30
+    steps: int = 20
     seconds: float = 20.0
     batch_size: int = 256
     n_uniform: int = 1_024

@@ -23,7 +23,7 @@ __all__ = ["Rates", "Updated", "update_towers"]
 class Rates:
     """Learning rates of one update, of its first step; they fall to zero on a line."""
 
-    dense: float = 1e-3  # perceptrons, encoder, temperature
+    dense: float = 3e-3  # perceptrons, encoder, temperature
     tables: float = 1e-3  # rows of items, categories and words
     router: float = 3e-4  # of experts
     youth: float = 10.0  # how much faster new rows learn; see `RowAdam`
