@@ -1,5 +1,5 @@
-"""A refresh is killed at every file it moves into place and inside every step; the next one is
-right."""
+"""A refresh is killed at every file it moves into place and inside every step, and two are started
+at once: the next one is right, and the work is done once."""
 
 import json
 import os
@@ -90,10 +90,33 @@ def child(work):
             os._exit(1)
     return os.waitpid(pid, 0)[1]
 
-def trial(prepare):
+def copied():
     workspace = place / "trial" / "workspace"
     shutil.rmtree(workspace.parent, ignore_errors=True)
     shutil.copytree(place / "first" / "workspace", workspace)
+    return workspace
+
+def two_at_once():
+    workspace = copied()
+    started = []
+    for _ in range(2):
+        pid = os.fork()
+        if not pid:
+            try:
+                done = run(workspace).decision
+                os._exit(0 if done in {"publish", "skip"} else 1)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                os._exit(1)
+        started.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in started] == [0, 0]
+    registry = Registry(workspace / "registry")
+    assert len(registry.releases()) == 2, registry.releases()
+    assert registry.unreadable() == {}
+
+def trial(prepare):
+    workspace = copied()
     def killed():
         prepare()
         run(workspace)
@@ -124,6 +147,7 @@ while trial(lambda: at_move(moves)):
     moves += 1
 for name, prepare in INSIDE.items():
     assert trial(prepare), name
+two_at_once()
 print(json.dumps({"moves": moves, "inside": len(INSIDE)}))
 """
 
