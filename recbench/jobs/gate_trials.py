@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import polars as pl
 from scipy.stats import binomtest
-from tqdm.auto import tqdm
 
 from recbench import columns as c
 from recbench.errors import InputError
@@ -22,6 +21,7 @@ from recbench.features.running_popularity import RunningPopularity
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.learned import recent_facts
 from recbench.jobs.prequential import Prequential
+from recbench.jobs.progress import rounds_of
 from recbench.jobs.refresh_plan import plan_of
 from recbench.models.frozen import Rows, TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
@@ -178,7 +178,7 @@ class GateTrials:
         facts = recent_facts(seen, end=state.at)
         notes = Notes(facts=facts, n_known=len(seen), n_items_full=len(state.items))
         place = _Place(state, notes, {"0": state})
-        for window in tqdm(range(trials.n_windows), desc="refreshes", unit="window"):
+        for window in rounds_of(range(trials.n_windows), label="refreshes", unit="window"):
             done = trials._advanced(window, place.parent)
             measured = trials._measured(window, place, done)
             trials.places.append(place)
@@ -200,7 +200,7 @@ class GateTrials:
         """
         found = []
         rounds = [*product(range(self.n_windows), range(turns))]
-        for window, turn in tqdm(rounds, desc="no fault", unit="refresh"):
+        for window, turn in rounds_of(rounds, label="no fault", unit="refresh"):
             measured = self.measured[window]
             if turn:  # the line itself is the first
                 place = self.places[window]
@@ -340,7 +340,7 @@ class GateTrials:
         """Costs, faults of that cost, their real cost and the window that each begins in."""
         last = self.n_windows - max(AHEAD, WITHIN) - 1
         rounds = [*product(costs, FAULTS, range(n))]
-        for cost, kind, seed in tqdm(rounds, desc=label, unit="trial"):
+        for cost, kind, seed in rounds_of(rounds, label=label, unit="trial"):
             window = round(seed * last / max(1, n - 1))
             n_items = len(self.done[window].state.items)
             earlier = self._model(self.places[max(0, window - STALE)].parent).candidate_embeddings

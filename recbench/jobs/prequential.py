@@ -16,7 +16,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from tqdm.auto import tqdm
 
 from recbench import columns as c
 from recbench.errors import InputError
@@ -27,6 +26,7 @@ from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import whole_file
 from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.learned import learned_state
+from recbench.jobs.progress import rounds_of
 from recbench.jobs.refresh_plan import code_digest, plan_of
 from recbench.jobs.study import Study
 from recbench.models.frozen import TwoTowerRecommender, WindowLookup
@@ -186,7 +186,7 @@ class Prequential:
         ends = [*zip(self.edges[:-1], self.edges[1:], strict=True)]
         state = self.fitted(self.edges[0]) if name != "retrain" else None
         steps = {"popularity alone": 0, "refresh": self.settings.steps}.get(name)
-        for window, (start, end) in enumerate(tqdm(ends, desc=name, unit="window")):
+        for window, (start, end) in enumerate(rounds_of(ends, label=name, unit="window")):
             place = self._place(name, window)
             if not place.exists():
                 model = self._recommender(state or self.fitted(start))
