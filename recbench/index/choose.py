@@ -93,6 +93,7 @@ def choose_index(
                 tried.append(measured_index(tuned, effort, queries, best, build_s=build_s))
                 if tried[-1].recall >= least_recall:
                     found.append((tuned, tried[-1]))
+                    break
     index, chosen = min(found, key=lambda pair: pair[1].p50_ms)
     return Choice(index, chosen, tuple(tried), chosen.p99_ms <= p99_ms)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from onnxscript.optimizer import optimize_ir
 from safetensors.torch import save_file
@@ -59,6 +60,7 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
         if program is None:  # never with `dynamo`
             raise ReleaseError("torch gave no ONNX program")
         optimize_ir(program.model, should_fold=_without_weights)
+        _without_integer_clips(program.model.graph)
     program.save(path)
 
 
@@ -66,6 +68,23 @@ def _without_weights(node: Any) -> bool | None:
     """No weight is folded into another constant: a refresh finds each under its name."""
     held = (value for value in node.inputs if value is not None)
     return False if any(value.is_initializer() for value in held) else None
+
+
+def _without_integer_clips(graph: ir.Graph) -> None:
+    """Each Clip of whole numbers as a Max and a Min, the same to the bit: TensorRT clips floats."""
+    for node in list(graph):
+        if node.op_type != "Clip" or node.inputs[0].dtype != ir.DataType.INT64:
+            continue
+        bounds = [*node.inputs[1:], None, None][:2]
+        value = node.inputs[0]
+        for kind, bound in zip(("Max", "Min"), bounds, strict=True):
+            if bound is not None:
+                bounded = ir.Node("", kind, [value, bound])
+                graph.insert_before(node, bounded)
+                value = bounded.outputs[0]
+                value.dtype, value.shape = node.outputs[0].dtype, node.outputs[0].shape
+        ir.convenience.replace_all_uses_with(node.outputs[0], value)
+        graph.remove(node, safe=True)
 
 
 def patched_query_tower(previous: Path, model: TwoTowerRecommender, path: Path) -> bool:
