@@ -154,7 +154,7 @@ def _exact_scores(exact: ExactIndex, queries: Floats, k: int) -> Floats:
 def _kinds(n_candidates: int) -> Iterator[ApproximateSettings]:
     yield ApproximateSettings(codes="pq4")
     if n_candidates >= CELLS_FROM:
-        n_lists = round(2 * n_candidates**0.5)
+        n_lists = round(n_candidates**0.5)
         yield ApproximateSettings(codes="pq4", n_lists=n_lists, n_probes=1)
         yield ApproximateSettings(codes="fp16", n_lists=n_lists, n_probes=1)
 
