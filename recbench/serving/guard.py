@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
-ROUTES = {"/recommend": "recommend", "/score": "score", "/v2/models/recommend/infer": "infer"}
+ROUTES = {"/recommend": "recommend", "/score": "score"}
 RETRY_AFTER = (b"retry-after", b"1")
 
 
@@ -53,7 +53,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        route = ROUTES.get(scope["path"], "other")
+        path = scope["path"]
+        route = ROUTES.get(path) or ("infer" if path.endswith("/infer") else "other")
 
         async def noting(message: Message) -> None:
             nonlocal status
