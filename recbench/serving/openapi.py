@@ -132,7 +132,7 @@ def _requests(limits: Limits) -> dict[str, Schema]:
         "history": history,
         "context": {"anyOf": [context, {"type": "null"}]},
     }
-    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": 20}
+    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": limits.default_k}
     asked = who | {"k": k, "filters": {"anyOf": [filters, {"type": "null"}]}}
     return {
         "Recommend": _closed(asked),
@@ -175,7 +175,7 @@ def _tensors(limits: Limits) -> dict[str, Schema]:
         "data": {"type": "array", "items": INT64},
         "parameters": {"type": "object"},
     }
-    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": 20}
+    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": limits.default_k}
     output: Schema = {"type": "object", "properties": {"name": {"enum": list(OUTPUTS)}}}
     asked = {
         "id": TEXT,
