@@ -23,6 +23,7 @@ from recbench.tables.vocabulary import Vocabulary
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ITEMS = Vocabulary([10, 20, 30, 40])
 POPULARITY = [0.5, 0.25, 2.0, 1.0]
+PATIENCE_S = 120  # of tests, on a machine that does other things
 CREATED = "2026-01-02T00:00:00+00:00"
 # row = item of the history, column = candidate: what one event adds to the candidate's score
 PULL = [[0, 5, 1, 2], [0, 0, 3, 1], [1, 1, 0, 9], [4, 3, 2, 0]]
@@ -151,7 +152,7 @@ class RunningService:
         """Its log so far."""
         return self.log.read_text()
 
-    def until(self, holds, *, seconds=60):
+    def until(self, holds, *, seconds=PATIENCE_S):
         """Wait until something holds of it."""
         deadline = time.monotonic() + seconds
         while not holds():
@@ -162,12 +163,16 @@ class RunningService:
     def until_ready(self):
         """Wait until every worker has a release."""
         n_workers = int(self.said.partition(", ")[2].partition(" ")[0])
-        self.until(lambda: self.metric("recbench_ready") == n_workers)
+        try:
+            self.until(lambda: self.metric("recbench_ready") == n_workers)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def ask(self, method, path, payload=None, *, headers=None, connection=None):
         """One exchange, over a new connection unless one is given."""
-        ours = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        ours = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         body = payload if payload is None or isinstance(payload, bytes) else json.dumps(payload)
         ours.request(method, path, body, headers or {})
         response = ours.getresponse()
@@ -199,4 +204,4 @@ class RunningService:
         """End it, and give its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)

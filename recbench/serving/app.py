@@ -82,6 +82,7 @@ class _Infer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._read(scope, receive)
         headers: Headers = scope["headers"]
+        self._service.require_version(scope["path_params"].get("version"))
         answer, (kind, *others) = await self._service.infer(body, headers)
         await send_bytes(send, answer, kind=kind[1], headers=others)
 
@@ -90,12 +91,13 @@ class _Health:
     """Whether the process runs, and whether it has something to serve."""
 
     def __init__(self, service: Service) -> None:
-        self._live = service.live
+        self._service, self._live = service, service.live
 
     async def live(self, _: Request) -> Response:
         return _json({"status": "live"})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
+        self._service.require_version(request.path_params.get("version"))
         status = self._live.status
         ready = status.release is not None
         payload = {"status": "ready" if ready else "not ready"} | status.to_json()
@@ -132,7 +134,8 @@ class _About:
             {"name": "recbench", "version": __version__, "extensions": ["binary_tensor_data"]}
         )
 
-    async def model(self, _: Request) -> Response:
+    async def model(self, request: Request) -> Response:
+        self._service.require_version(request.path_params.get("version"))
         return _json(model_metadata(self._service.live.status.release))
 
     async def config(self, _: Request) -> Response:

@@ -12,6 +12,7 @@ from recbench.index import Index
 from recbench.refresh.contents import Contents
 from recbench.refresh.registry import Release
 from recbench.runtime.onnx import OnnxQueryTower
+from recbench.runtime.protocol import QueryTower
 from recbench.serving.histories import Clicks, ReleasedHistories
 from recbench.serving.served_index import served_index
 from recbench.tables.queries import LONGEST_WATCH
@@ -33,7 +34,7 @@ class ServedRelease:
 
     id: str
     items: Vocabulary
-    tower: OnnxQueryTower
+    tower: QueryTower
     index: Index
     candidate_embeddings: Floats  # (n_items, D)
     is_hidden: npt.NDArray[np.bool_]  # (n_items,) tombstones

@@ -120,6 +120,16 @@ class Service:
         length = (b"inference-header-content-length", b"%d" % json_length)
         return payload, [(b"content-type", b"application/octet-stream"), length]
 
+    def require_version(self, version: str | None) -> None:
+        """Nothing, if none is asked for, or the release that is served.
+
+        Raises:
+            Refused: another one is.
+        """
+        release = self.live.status.release
+        if version not in {None, release}:
+            raise Refused(404, f"Version {version} is not served here, but {release}")
+
     def _release(self) -> ServedRelease:
         release = self.live.now
         if release is None:

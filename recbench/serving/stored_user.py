@@ -51,8 +51,12 @@ class Users(Protocol):
         """
         ...
 
+    def is_stale(self) -> bool:
+        """Whether ``renew`` has something to do; takes microseconds."""
+        ...
+
     def renew(self) -> None:
-        """Take in what was written meanwhile, where that takes a while; for a thread of its own."""
+        """Take in what was written meanwhile; for a thread of its own."""
         ...
 
     def close(self) -> None:
@@ -80,7 +84,7 @@ class _SnapshotUsers:
     def __init__(self, path: Path, now_us: Clock) -> None:
         self._path, self._now_us = path, now_us
         self._state: OnlineState | None = None
-        self._read: tuple[int, int] | None = None  # inode and time of change of the file
+        self._read: tuple[int, int] | None = None
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
         state = self._state
@@ -93,14 +97,24 @@ class _SnapshotUsers:
             raise StoreFailed(str(error)) from error
         return StoredUser(features, clicks, instant)
 
+    def is_stale(self) -> bool:
+        return self._written() not in {None, self._read}
+
     def renew(self) -> None:
+        written = self._written()
+        try:
+            self._state = OnlineState.restore(self._path, SHIPPED_FEATURES)
+        except InputError as error:  # what was read before goes on serving
+            logger.warning("The online features are not read anew: %s", error)
+        self._read = written
+
+    def _written(self) -> tuple[int, int] | None:
+        """Inode and time of change of the file; None where there is none."""
         try:
             stat = self._path.stat()
-            if (stat.st_ino, stat.st_mtime_ns) != self._read:
-                self._state = OnlineState.restore(self._path, SHIPPED_FEATURES)
-                self._read = stat.st_ino, stat.st_mtime_ns
-        except (OSError, InputError) as error:  # what was read before goes on serving
-            logger.warning("The online features are not read anew: %s", error)
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     def close(self) -> None:
         self._state = None
@@ -131,6 +145,9 @@ class _RedisUsers:
         except InputError as error:
             raise StoreFailed(str(error)) from error
         return StoredUser(features, clicks, instant)
+
+    def is_stale(self) -> bool:
+        return False
 
     def renew(self) -> None:
         pass

@@ -7,6 +7,7 @@ may all meet on one of them. Here each connection goes to the worker that has th
 import logging
 import multiprocessing
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 AGAIN_S = 1.0  # between the starts of a worker that keeps failing
+FULL_S = 0.1  # between two tries to take a connection where no more can be open
 KILLED_S = 2.0  # beyond the time to drain
 # of each library that would start more: requests run side by side in processes instead
 ONE_THREAD = dict.fromkeys(
@@ -69,6 +71,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then let the workers drain."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
         wake, woken = socket.socketpair()
         for end in (wake, woken, self._listening):
             end.setblocking(False)
@@ -141,6 +145,10 @@ class Supervisor:
         try:
             connection, _ = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # too many files are open
+            logger.error("No connection can be taken: %s", error)
+            time.sleep(FULL_S)
             return
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

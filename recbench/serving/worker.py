@@ -117,6 +117,8 @@ class _Worker(uvicorn.Server):
         if not said:  # whoever hands out connections is gone
             self._loop.remove_reader(self._channel.fileno())
             self.should_exit = True
+        elif not handles:  # too many files are open here
+            self._metrics.closed_one()
         for handle in handles:
             connection = socket.socket(fileno=handle)
             connection.setblocking(False)
@@ -138,20 +140,25 @@ class _Worker(uvicorn.Server):
 
     async def _look(self) -> None:
         """Take in new releases and snapshots for ever, one at a time."""
-        run = in_thread  # what everybody waits for need not be idle
         while True:
-            if self._users is not None:
-                await run(self._users.renew, name="read-online-state")
-            if self._live.is_stale():
-                await run(self._live.renew, name="load-release")
-                await asyncio.sleep(0)  # the reference has moved now
-                self._say_what_is_served()
-            if self._live.retired:
-                await in_idle_thread(lambda: retire(self._live.retired), name="free-release")
-            if self._live.now is not None:
-                lower_helpers()
-                run = in_idle_thread
+            try:
+                await self._renew()
+            except Exception:  # such as a file system that is away: look again
+                logger.exception("Looking for news failed")
             await asyncio.sleep(self._options.look_s)
+
+    async def _renew(self) -> None:
+        """Load what is new; beside the requests only once there is something to serve."""
+        run = in_thread if self._live.now is None else in_idle_thread
+        if self._users is not None and self._users.is_stale():
+            await run(self._users.renew, name="read-online-state")
+        if self._live.is_stale():
+            await run(self._live.renew, name="load-release")
+            await asyncio.sleep(0)  # the reference has moved now
+            lower_helpers()
+            self._say_what_is_served()
+        if self._live.retired:
+            await in_idle_thread(lambda: retire(self._live.retired), name="free-release")
 
     async def _tick(self) -> None:
         while True:

@@ -65,7 +65,7 @@ def test_no_request_fails_and_none_is_mixed_while_releases_change(serve, registr
     lists, failures, stop = [], [], threading.Event()
 
     def ask(user):
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
         while not stop.is_set():
             reply = service.post("/recommend", {"user_id": user}, connection=connection)
             if reply.status == 200:
@@ -238,7 +238,9 @@ def test_a_broker_that_is_away_fails_no_request_and_drops_are_counted(serve):
 
 def test_too_many_waiting_requests_are_shed_and_the_others_answered(serve):
     service = serve("--max-in-flight", "5")
-    clients = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(60)]
+    clients = [
+        http.client.HTTPConnection("127.0.0.1", service.port, timeout=120) for _ in range(60)
+    ]
     for client in clients:
         assert service.post("/recommend", {}, connection=client).status == 200
     (worker,) = workers_of(service)
@@ -287,7 +289,7 @@ def test_workers_end_with_the_process_that_started_them(serve):
 
 def test_what_was_begun_is_answered_when_it_is_asked_to_end(serve):
     service = serve()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=120) as client:
         client.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
         service.until(lambda: service.metric("recbench_in_flight") >= 1)
         service.process.send_signal(signal.SIGTERM)

@@ -1,5 +1,7 @@
 """The reference moves when the pointer has moved, and never to a release that cannot serve."""
 
+import sys
+
 import pytest
 
 from recbench.refresh import Registry
@@ -43,6 +45,9 @@ def test_a_release_that_is_published_is_served(registry, publish):
     assert (live.now.id, live.status.n_swaps) == (second.manifest.release, 1)
     assert live.retired == [held]
     assert held.id == first.manifest.release  # whoever holds it goes on with it whole
+    del held
+    n_references = sys.getrefcount(live.retired[0])
+    assert n_references == 2  # by the list and by the question
 
 
 def test_the_same_release_is_not_loaded_twice(registry, publish):

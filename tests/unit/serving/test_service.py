@@ -95,7 +95,7 @@ def test_what_cannot_be_understood_is_refused_with_the_reason(service):
 def test_too_large_a_body_is_refused_before_it_is_read(service):
     refused(service.post("/recommend", b" " * 20_001), 413, "at most 20000 bytes")
     chunks = (b" " * 5_000 for _ in range(5))
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
     connection.request("POST", "/recommend", chunks, encode_chunked=True)
     assert connection.getresponse().status == 413
     connection.close()
@@ -135,7 +135,7 @@ def test_what_is_no_http_is_refused(service):
 
 
 def test_requests_may_follow_each_other_on_one_connection(service):
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
     for _ in range(3):
         reply = service.post("/recommend", {"user_id": 1}, connection=connection)
         assert reply.status == 200
@@ -145,7 +145,7 @@ def test_requests_may_follow_each_other_on_one_connection(service):
 
 
 def test_connections_are_shared_out_evenly(service):
-    held = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(6)]
+    held = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=120) for _ in range(6)]
     asked = b'{"inputs":[{"name":"user_id","datatype":"INT64","shape":[1],"data":[1]}]}'
     for connection in held:
         assert (
@@ -197,6 +197,9 @@ def test_it_speaks_the_open_inference_protocol(service, registry):
     assert service.get(MODEL).json["versions"] == [registry.current()]
     assert service.get(f"{MODEL}/versions/{registry.current()}").status == 200
     assert service.get(f"{MODEL}/ready").status == 200
+    for path in ("", "/ready"):
+        other = service.get(f"{MODEL}/versions/another{path}")
+        refused(other, 404, f"Version another is not served here, but {registry.current()}")
     assert service.get(f"{MODEL}/config").json["max_batch_size"] == 0
     users = {"name": "user_id", "datatype": "INT64", "shape": [2], "data": [1, 99]}
     asked = {"id": "a", "inputs": [users], "parameters": {"k": 3}}
