@@ -22,6 +22,7 @@ COMMANDS = {
     "replay": ("replay", "replay", "A data set to Kafka, at a chosen speed."),
     "recommend": ("recommend", "recommend", "Lists for users, from a release."),
     "score": ("recommend", "score", "Scores for user-item pairs, from a release."),
+    "serve": ("serve", "serve", "Lists and scores over HTTP."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
     "bench": ("bench", "bench", "Measure a part beside a reference in the same run."),

@@ -11,7 +11,7 @@ from scipy import sparse
 from recbench import columns as c
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["InteractionLog", "Queries"]
+__all__ = ["LONGEST_WATCH", "InteractionLog", "Queries"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

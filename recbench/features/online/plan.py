@@ -1,10 +1,11 @@
 """Which events of which entity must be kept, with which values and for how long."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.features.definitions import (
     DecayedPopularity,
     Entity,
@@ -15,7 +16,14 @@ from recbench.features.definitions import (
     WindowFeature,
 )
 
-__all__ = ["CATEGORY_JUMP", "SEQUENCE", "TRACKER", "StreamPlan", "stream_plans"]
+__all__ = [
+    "CATEGORY_JUMP",
+    "SEQUENCE",
+    "TRACKER",
+    "StreamPlan",
+    "require_clicked_items",
+    "stream_plans",
+]
 
 CATEGORY_JUMP = "category_jump"
 SEQUENCE = "sequence"  # number of the row in its order of arrival: finds a row again
@@ -57,6 +65,21 @@ def stream_plans(features: Sequence[Feature]) -> dict[Key, StreamPlan]:
     for feature in features:
         by_key.setdefault(_key(feature), []).append(feature)
     return {key: _planned(key, tuple(own), jumping=jumping) for key, own in by_key.items()}
+
+
+def require_clicked_items(plans: Mapping[Key, StreamPlan]) -> StreamPlan:
+    """The plan of users' clicks, which keeps the items of the last ones.
+
+    Raises:
+        InputError: there is none.
+    """
+    plan = plans.get(TRACKER)
+    if plan is None or not plan.last or c.ITEM_ID not in plan.columns:
+        raise InputError(
+            "A user's latest clicks are kept only for a `LastValues` of `item_id`, such as "
+            "`user_last_50_items`; the store has no such feature"
+        )
+    return plan
 
 
 def microseconds(span: timedelta) -> int:

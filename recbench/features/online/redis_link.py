@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from recbench.errors import InputError
 
-__all__ = ["Keys", "RedisLink"]
+__all__ = ["REPLY_S", "Keys", "RedisLink"]
 
 REPLY_S = 10.0  # a large batch is written in one transaction
 NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -51,12 +51,12 @@ class Keys:
 class RedisLink:
     """A client that says where Redis was looked for when it does not answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, reply_s: float = REPLY_S) -> None:
         try:
             # a connection that Redis closed is opened again, once; its types leave open whether
             # replies are bytes or strings: these are bytes
             self.client: Any = redis.Redis.from_url(
-                url, socket_timeout=REPLY_S, retry=Retry(NoBackoff(), 1)
+                url, socket_timeout=reply_s, retry=Retry(NoBackoff(), 1)
             )
         except ValueError as error:
             raise InputError(f"`url` is no address of Redis: {error}") from error

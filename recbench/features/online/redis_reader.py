@@ -13,8 +13,14 @@ from recbench.features.definitions import Entity, Feature
 from recbench.features.online.asked import framed, no_features_of, points, require_exact
 from recbench.features.online.lookup_many import many_answers
 from recbench.features.online.lookup_one import OneLookup
-from recbench.features.online.packed import joined, nothing, unpacked
-from recbench.features.online.plan import StreamPlan, by_entity, stream_plans
+from recbench.features.online.packed import Packed, joined, nothing, unpacked
+from recbench.features.online.plan import (
+    StreamPlan,
+    by_entity,
+    require_clicked_items,
+    stream_plans,
+)
+from recbench.features.online.recent import RecentClicks, recent_clicks
 from recbench.features.online.redis_link import Keys, RedisLink
 from recbench.features.online.snapshots import require_same_features
 from recbench.features.online.store import Ids, Instants
@@ -29,7 +35,8 @@ class RedisReader:
     def __init__(self, link: RedisLink, keys: Keys, features: Sequence[Feature]) -> None:
         self._link, self._keys, self._features = link, keys, tuple(features)
         self._types = ValueTypes([])
-        self._plans = by_entity(stream_plans(features).values())
+        self._by_key = stream_plans(features)
+        self._plans = by_entity(self._by_key.values())
         self._lookups = {
             entity: [OneLookup(plan, self._types) for plan in plans]
             for entity, plans in self._plans.items()
@@ -46,17 +53,14 @@ class RedisReader:
 
     def one(self, entity: Entity, id_: int | str | None, *, at_us: int) -> dict[str, Any]:
         """As ``OnlineState.lookup``."""
-        plans = self._plans_of(entity)
-        with self._link.reachable():
-            key = self._keys.entity(entity, "" if id_ is None else id_)
-            blob, raw = self._link.client.mget(key, self._keys.head)
-            require_exact(at_us, self._understood(raw)["watermark_us"])
-        answers: dict[str, Any] = dict.fromkeys(self._names(entity))
-        if id_ is not None:
-            held = self._nothing[entity] if blob is None else unpacked(blob, plans)
-            for lookup, events in zip(self._lookups[entity], held.streams, strict=True):
-                lookup.answer(events, at_us, answers)
-        return answers
+        return self._held(entity, id_, at_us)[1]
+
+    def user(self, user_id: int, *, at_us: int) -> tuple[dict[str, Any], RecentClicks]:
+        """As ``OnlineState.lookup_user``, in one round trip."""
+        clicks = require_clicked_items(self._by_key)
+        held, answers = self._held("user_id", user_id, at_us)
+        events = held.streams[self._plans["user_id"].index(clicks)]
+        return answers, recent_clicks(events, k=clicks.last, at_us=at_us)
 
     def many(self, entity: Entity, ids: Ids, *, at_us: Instants) -> pl.DataFrame:
         """As ``OnlineState.lookup_many``."""
@@ -74,6 +78,23 @@ class RedisReader:
             events = joined([one.streams[place] for one in held], plan)
             answers |= many_answers(plan, self._types, events, at_us=instants)
         return framed(asked, instants, [answers[name] for name in self._names(entity)])
+
+    def _held(
+        self, entity: Entity, id_: int | str | None, at_us: int
+    ) -> tuple[Packed, dict[str, Any]]:
+        """What is kept of one entity, and its features."""
+        plans = self._plans_of(entity)
+        with self._link.reachable():
+            key = self._keys.entity(entity, "" if id_ is None else id_)
+            blob, raw = self._link.client.mget(key, self._keys.head)
+            require_exact(at_us, self._understood(raw)["watermark_us"])
+        answers: dict[str, Any] = dict.fromkeys(self._names(entity))
+        held = self._nothing[entity]
+        if id_ is not None:
+            held = held if blob is None else unpacked(blob, plans)
+            for lookup, events in zip(self._lookups[entity], held.streams, strict=True):
+                lookup.answer(events, at_us, answers)
+        return held, answers
 
     def _plans_of(self, entity: Entity) -> list[StreamPlan]:
         if entity not in self._plans:

@@ -9,7 +9,8 @@ import polars as pl
 
 from recbench.errors import InputError
 from recbench.features.definitions import Entity, Feature
-from recbench.features.online.redis_link import Keys, RedisLink
+from recbench.features.online.recent import RecentClicks
+from recbench.features.online.redis_link import REPLY_S, Keys, RedisLink
 from recbench.features.online.redis_reader import RedisReader
 from recbench.features.online.redis_writer import RedisWriter
 from recbench.features.online.state import Limits
@@ -34,6 +35,7 @@ class RedisStore:
         features: those the store was made for; units may differ.
         name: of the store; its keys begin with it.
         lock_s: so long after its last update the writer may be replaced, seconds.
+        reply_s: how long Redis may take for one answer, seconds.
         limits: of the writer's state.
 
     Raises:
@@ -47,11 +49,12 @@ class RedisStore:
         *,
         name: str = "online",
         lock_s: float = LOCK_S,
+        reply_s: float = REPLY_S,
         **limits: Unpack[Limits],
     ) -> None:
         if lock_s <= 0:
             raise InputError(f"`lock_s` must be positive, got {lock_s}")
-        self._link, keys = RedisLink(url), Keys(name)
+        self._link, keys = RedisLink(url, reply_s=reply_s), Keys(name)
         self._reader = RedisReader(self._link, keys, features)
         self._writer = RedisWriter(self._link, keys, features, lock_s=lock_s, limits=limits)
         self._writing = threading.Lock()
@@ -95,6 +98,10 @@ class RedisStore:
             ConnectionError: Redis does not answer.
         """
         return self._reader.one(entity, id_, at_us=at_us)
+
+    def lookup_user(self, user_id: int, *, at_us: int) -> tuple[dict[str, Any], RecentClicks]:
+        """As ``OnlineState.lookup_user``, in one round trip; errors as for ``lookup``."""
+        return self._reader.user(user_id, at_us=at_us)
 
     def lookup_many(self, entity: Entity, ids: Ids, *, at_us: Instants) -> pl.DataFrame:
         """As ``OnlineState.lookup_many``, in one round trip; errors as for ``lookup``."""

@@ -20,7 +20,8 @@ from recbench.features.definitions import (
 from recbench.features.online import contents, snapshots
 from recbench.features.online.asked import framed, no_features_of, points, require_exact
 from recbench.features.online.incoming import incoming
-from recbench.features.online.plan import microseconds
+from recbench.features.online.plan import microseconds, require_clicked_items
+from recbench.features.online.recent import RecentClicks
 from recbench.features.online.store import Ids, Instants, Updated
 from recbench.features.online.table import EntityTable
 from recbench.features.online.tables import Changes, Tables
@@ -174,6 +175,18 @@ class OnlineState:
             if id_ is None:
                 return dict.fromkeys(table.names)
             return table.one(table.row(id_), at_us)
+
+    def lookup_user(self, user_id: int, *, at_us: int) -> tuple[dict[str, Any], RecentClicks]:
+        """What ``lookup`` gives of a user, and the user's latest clicks, both of one instant.
+
+        Raises:
+            InputError: as for ``lookup``, or no feature keeps the items that users clicked last.
+        """
+        require_clicked_items(self.tables.plans)
+        with self._lock:
+            table = self._table("user_id", at_us)
+            row = table.row(user_id)
+            return table.one(row, at_us), table.recent(row, at_us)
 
     def lookup_many(self, entity: Entity, ids: Ids, *, at_us: Instants) -> pl.DataFrame:
         """The features of entities (N,): their id, ``ts`` and a column a feature.

@@ -14,6 +14,7 @@ from recbench.features.online.ids import IdIndex
 from recbench.features.online.lookup_many import ManyEvents, many_answers
 from recbench.features.online.lookup_one import Events, OneLookup
 from recbench.features.online.plan import StreamPlan
+from recbench.features.online.recent import RecentClicks, recent_clicks
 from recbench.features.online.stream import Stream
 from recbench.features.online.values import ValueTypes
 
@@ -139,6 +140,11 @@ class EntityTable:
         for of, stream in self.streams.items():
             self._lookups[of].answer(_events(stream, row), at_us, answers)
         return answers
+
+    def recent(self, row: int, at_us: int) -> RecentClicks:
+        """The latest clicks of one entity, of which the features ask for the items."""
+        stream = self.streams["clicks"]
+        return recent_clicks(_events(stream, row), k=stream.plan.last, at_us=at_us)
 
     def many(self, rows: Integers, at_us: Integers) -> list[pl.Series]:
         """The features of entities (N,), each at its own instant (N,)."""

@@ -1,0 +1,103 @@
+"""`recbench serve`: the HTTP service."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recbench.cli.input import Duration
+from recbench.cli.streams import librdkafka_settings
+
+__all__ = ["serve"]
+
+READABLE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--release",
+    default="current",
+    show_default=True,
+    metavar="R",
+    help="'current' follows the registry; a release id stays.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option("--token-file", type=READABLE, help="Clients must show the token in this file.")
+@click.option("--redis", "redis_url", metavar="URL", help="Online features in Redis.")
+@click.option("--store", default="online", show_default=True, help="Name of the store in Redis.")
+@click.option("--snapshot", type=READABLE, help="Online features in a snapshot of `follow`.")
+@click.option(
+    "--bootstrap-servers", metavar="HOST:PORT", help="The broker that exposures are sent to."
+)
+@click.option("--topic", default="events", show_default=True, help="Where exposures go.")
+@click.option("-X", "assignments", metavar="KEY=VALUE", multiple=True, help="For librdkafka.")
+@click.option("--max-k", default=500, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--max-body", default=1 << 20, show_default=True, type=click.IntRange(min=1), help="Bytes."
+)
+@click.option(
+    "--max-in-flight",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Requests waiting in one worker; beyond it: 503 with Retry-After.",
+)
+@click.option("--drain", type=Duration(), default="10s", show_default=True)
+def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> None:
+    """Serve lists and scores over HTTP until Ctrl-C.
+
+    POST /recommend, POST /score, GET /health/live, /health/ready, /metrics, /openapi.json; the Open
+    Inference Protocol at /v2. A release that is published meanwhile takes over without a failed
+    request. `recbench follow` says where it keeps the online features.
+    """
+    from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
+    from recbench.serving.supervisor import Supervisor
+    from recbench.settings import registry_path
+
+    online = exposures = None
+    if dials["redis_url"] or dials["snapshot"]:
+        online = OnlinePlace(
+            redis_url=dials["redis_url"], name=dials["store"], snapshot=dials["snapshot"]
+        )
+    if dials["bootstrap_servers"]:
+        exposures = ExposureLog(
+            bootstrap_servers=dials["bootstrap_servers"],
+            topic=dials["topic"],
+            settings=librdkafka_settings(dials["assignments"]),
+        )
+    limits = Limits(
+        k=dials["max_k"],
+        body_bytes=dials["max_body"],
+        in_flight=dials["max_in_flight"],
+        drain_s=dials["drain"].total_seconds(),
+    )
+    options = ServiceOptions(
+        registry=registry_path(),
+        release=release,
+        host=host,
+        port=port,
+        workers=workers,
+        token=_token(dials["token_file"]),
+        online=online,
+        exposures=exposures,
+        limits=limits,
+    )
+    supervisor = Supervisor(options)
+    click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
+    supervisor.run()
+
+
+def _token(path: Path | None) -> str | None:
+    from recbench.errors import InputError
+
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--token-file {path} cannot be read: {error}") from error
+    if not token:
+        raise InputError(f"--token-file {path} is empty")
+    return token

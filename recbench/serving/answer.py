@@ -1,0 +1,174 @@
+"""One request, one release: the list or the scores that answer it."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from recbench.serving.histories import Clicks, no_clicks
+from recbench.serving.requests import LATEST, AskedList, AskedScores, GivenHistory
+from recbench.serving.served_release import ServedRelease
+from recbench.serving.stored_user import StoredUser
+
+__all__ = ["Answer", "answer_list", "answer_scores", "popularity_list"]
+
+logger = logging.getLogger(__name__)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Fallback = Literal["popularity"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A list, best first, and what it was made of."""
+
+    item_ids: list[int]
+    scores: Floats  # (K,)
+    served: dict[str, Any]  # window features that the tower was given
+    fallback: Fallback | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What is known of the one who asks, at the instant of the request."""
+
+    clicks: Clicks  # what the tower is given, oldest first
+    seen: Ints  # item rows, also of older clicks
+    window: Floats  # (W,)
+    at_us: int
+
+
+def answer_list(
+    release: ServedRelease, asked: AskedList, user: StoredUser | None, *, now_us: int | None = None
+) -> Answer:
+    """The list of one release.
+
+    A tower or an index that fails is logged, and the answer is the release's popularity list.
+
+    Args:
+        release: everything the answer is made of.
+        asked: the request.
+        user: what the online store knows; None: the release's own histories serve.
+        now_us: the instant of a request that names none, microseconds since the epoch; default:
+            just after the release's watermark.
+    """
+    known = _known(release, asked, user, now_us)
+    excluded = _excluded(release, asked, known.seen)
+    try:
+        query = release.query_embedding(known.clicks, known.window, at_us=known.at_us)
+        rows, scores = release.best(
+            query, k=asked.k, excluded=excluded, categories=asked.categories
+        )
+    except Exception as error:  # whatever a runtime raises, there is a list
+        logger.exception("Release %s does not answer; popularity does", release.id)
+        return _popularity(release, asked, excluded, reason=f"tower: {type(error).__name__}")
+    served = dict(zip(release.window_names, known.window.tolist(), strict=True))
+    return Answer(release.items.ids[rows].tolist(), scores, served)
+
+
+def popularity_list(release: ServedRelease, asked: AskedList, *, reason: str) -> Answer:
+    """The release's popularity list for this request, marked as such.
+
+    It leaves out what the release has seen of the user, as any list of it does.
+    """
+    known = _known(release, asked, None, None)
+    return _popularity(release, asked, _excluded(release, asked, known.seen), reason=reason)
+
+
+def answer_scores(
+    release: ServedRelease,
+    asked: AskedScores,
+    user: StoredUser | None,
+    *,
+    now_us: int | None = None,
+) -> list[float | None]:
+    """A score an item; None where the release does not know the item.
+
+    Raises:
+        Exception: whatever the tower raises; a score has no fallback.
+    """
+    known = _known(release, asked, user, now_us)
+    rows = release.items.rows(asked.item_ids)
+    query = release.query_embedding(known.clicks, known.window, at_us=known.at_us)
+    scores = release.candidate_embeddings[np.maximum(rows, 0)] @ query[0]
+    return [
+        score if row >= 0 else None
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _popularity(release: ServedRelease, asked: AskedList, excluded: Ints, *, reason: str) -> Answer:
+    rows, scores = release.most_popular(k=asked.k, excluded=excluded, categories=asked.categories)
+    return Answer(release.items.ids[rows].tolist(), scores, {}, "popularity", reason)
+
+
+def _excluded(release: ServedRelease, asked: AskedList, seen: Ints) -> Ints:
+    repeats = release.repeats if asked.repeats is None else asked.repeats == "allow"
+    excluded = seen[:0] if repeats else seen
+    if asked.exclude_items is not None:
+        rows = release.items.rows(asked.exclude_items)
+        excluded = np.concatenate([excluded, rows[rows >= 0]])
+    return excluded
+
+
+def _known(
+    release: ServedRelease,
+    asked: AskedList | AskedScores,
+    user: StoredUser | None,
+    now_us: int | None,
+) -> _Known:
+    """The clicks of the request if it names any, else the release's and then the store's."""
+    row = release.histories.row(asked.user_id)
+    own = release.histories.clicks_of(row)
+    at_us = release.watermark_us + 1 if now_us is None else now_us
+    if user is not None:
+        at_us = user.at_us
+    elif asked.at_us is not None:
+        at_us = asked.at_us
+    if asked.history is not None:
+        clicks, at_us = _given(release, asked.history, at_us=at_us, fixed=asked.at_us is not None)
+        seen = np.concatenate([own.item_rows, clicks.item_rows])
+    else:
+        clicks = own if user is None else own.followed_by(_since(release, user))
+        seen = clicks.item_rows
+    window = release.histories.window_of(row) if user is None else _window(release, user)
+    return _Known(clicks, seen, window, at_us)
+
+
+def _given(
+    release: ServedRelease, history: GivenHistory, *, at_us: int, fixed: bool
+) -> tuple[Clicks, int]:
+    """The clicks that a client names, and the instant just after them.
+
+    Unknown items are left out, and so is what lies after a ``fixed`` instant.
+    """
+    rows, ts = release.items.rows(history.item_ids), history.ts
+    timed = ts != LATEST
+    kept = rows >= 0
+    if fixed:
+        kept &= (ts < at_us) | ~timed
+    elif timed.any():
+        at_us = max(at_us, int(ts[timed].max()) + 1)
+    return Clicks(rows[kept], np.where(timed, ts, at_us)[kept], history.watch_ratio[kept]), at_us
+
+
+def _since(release: ServedRelease, user: StoredUser) -> Clicks:
+    """What the store saw after the release's watermark; up to there the release knows more."""
+    clicks = user.clicks
+    after = int(clicks.ts.searchsorted(release.watermark_us, side="right"))
+    if after == len(clicks.ts):
+        return no_clicks()
+    rows = release.items.rows(clicks.item_ids[after:])
+    kept = rows >= 0
+    watched = release.watched(rows[kept], clicks.watch_ms[after:][kept])
+    return Clicks(rows[kept], clicks.ts[after:][kept], watched)
+
+
+def _window(release: ServedRelease, user: StoredUser) -> Floats:
+    """(W,) float32; 0 for a feature without a value, as in training."""
+    values = [user.features.get(name) or 0 for name in release.window_names]
+    return np.array(values, dtype=np.float32)

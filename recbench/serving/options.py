@@ -1,0 +1,87 @@
+"""What a service is told when it starts, and the limits that it holds its clients to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recbench.errors import InputError
+
+__all__ = ["ExposureLog", "Limits", "OnlinePlace", "ServiceOptions"]
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request, and all of them together, may ask of a worker."""
+
+    body_bytes: int = 1 << 20  # larger bodies are refused
+    k: int = 500  # longest list
+    history: int = 10_000  # events of an explicit history
+    body_s: float = 5.0  # for a request to arrive whole
+    store_s: float = 0.05  # for the online store to answer
+    in_flight: int = 64  # whole requests waiting in one worker; beyond it they are shed
+    drain_s: float = 10.0  # for requests to end when the service stops
+
+    def __post_init__(self) -> None:
+        """Refuse limits that let nothing through."""
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise InputError(f"`{name}` must be positive, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlinePlace:
+    """Where ``recbench follow`` keeps the online features: a store in Redis, or a snapshot."""
+
+    redis_url: str | None = None
+    name: str = "online"  # of the store in Redis
+    snapshot: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two places, or none."""
+        if (self.redis_url is None) == (self.snapshot is None):
+            raise InputError(
+                "The online features are in Redis or in a snapshot: name one of them, got "
+                f"{self.redis_url} and {self.snapshot}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureLog:
+    """The topic that is told what was shown."""
+
+    bootstrap_servers: str
+    topic: str = "events"
+    settings: Mapping[str, str] = field(default_factory=dict)  # of librdkafka
+    queue: int = 100_000  # messages that wait for the broker; beyond it they are dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """One service. Paths and texts only, so that workers can be told."""
+
+    registry: Path
+    release: str = "current"  # or the id of one, which then stays
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0: any that is free
+    workers: int = 1
+    token: str | None = None  # what clients must show
+    online: OnlinePlace | None = None
+    exposures: ExposureLog | None = None
+    limits: Limits = field(default_factory=Limits)
+    look_s: float = 0.5  # between two looks at the registry's pointer
+
+    def __post_init__(self) -> None:
+        """Refuse what would be open to everybody, or no service at all."""
+        if self.workers < 1:
+            raise InputError(f"`workers` must be at least 1, got {self.workers}")
+        if not 0 <= self.port < 1 << 16:
+            raise InputError(f"`port` must lie in [0, 65536), got {self.port}")
+        if self.host not in LOOPBACK and self.token is None:
+            raise InputError(
+                f"{self.host} is reached from other machines: give --token-file, or serve on "
+                f"{LOOPBACK[0]}"
+            )
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise InputError("The token must be printable ASCII, as it goes into a header")

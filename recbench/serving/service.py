@@ -1,0 +1,165 @@
+"""What the routes answer, apart from HTTP: bodies in, bodies out, one release each."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import SystemRandom
+from typing import Any
+
+import orjson
+
+from recbench.serving.answer import Answer, answer_list, answer_scores, popularity_list
+from recbench.serving.exchange import Headers, Refused
+from recbench.serving.exposures import Exposures
+from recbench.serving.inference_protocol import infer_response, parse_infer
+from recbench.serving.live import LiveRelease
+from recbench.serving.metrics import Metrics
+from recbench.serving.options import Limits
+from recbench.serving.requests import AskedList, AskedScores, parse_recommend, parse_score
+from recbench.serving.served_release import ServedRelease
+from recbench.serving.stored_user import StoredUser, StoreFailed, Users
+
+__all__ = ["Service", "wall_clock_us"]
+
+RETRY_AFTER = (b"retry-after", b"1")
+NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_new_id = SystemRandom()
+
+
+def wall_clock_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1_000
+
+
+class Service:
+    """Answers with the live release, what the online store knows, and a note to the exposures.
+
+    Args:
+        live: the release; a request takes it once.
+        users: the online store; None: the releases' own histories, as of their watermark.
+        exposures: told of each list.
+        metrics: told of fallbacks.
+        limits: of requests.
+        now_us: the clock, asked only where there is an online store.
+    """
+
+    def __init__(
+        self,
+        live: LiveRelease,
+        users: Users | None,
+        exposures: Exposures,
+        metrics: Metrics,
+        *,
+        limits: Limits,
+        now_us: Callable[[], int] = wall_clock_us,
+    ) -> None:
+        self.live, self.limits = live, limits
+        self._users, self._exposures, self._metrics = users, exposures, metrics
+        self._now_us = now_us if users is not None else lambda: None
+
+    async def recommend(self, body: bytes) -> tuple[bytes, Callable[[], None]]:
+        """The body of the answer to ``POST /recommend``, and what is to be done once it is sent.
+
+        Raises:
+            InputError: the request cannot be understood.
+            Refused: no release is warm.
+        """
+        asked = parse_recommend(body, self.limits)
+        user, problem = await self._user(asked)
+        release = self._release()  # once, and nothing waits from here on
+        answer = self._answer(release, asked, user, problem)
+        request_id = _new_id.getrandbits(63)
+
+        def note() -> None:
+            self._exposures.shown(
+                answer.item_ids,
+                user_id=asked.user_id,
+                request_id=request_id,
+                release=release.id,
+                served=answer.served,
+            )
+
+        return _list_body(answer, request_id, release.id), note
+
+    async def score(self, body: bytes) -> bytes:
+        """The body of the answer to ``POST /score``.
+
+        Raises:
+            InputError: the request cannot be understood.
+            Refused: no release is warm, or its tower or the online store fails.
+        """
+        asked = parse_score(body, self.limits)
+        user, problem = await self._user(asked)
+        if problem is not None and asked.history is None:
+            raise Refused(503, f"No scores without the online store: {problem}", [RETRY_AFTER])
+        release = self._release()
+        try:
+            scores = answer_scores(release, asked, user, now_us=self._now_us())
+        except Exception as error:
+            raise Refused(503, f"The tower fails: {type(error).__name__}", [RETRY_AFTER]) from error
+        request_id = str(_new_id.getrandbits(63))
+        payload = {"request_id": request_id, "release": release.id, "scores": scores}
+        return orjson.dumps(payload)
+
+    async def infer(self, body: bytes, headers: Headers) -> tuple[bytes, Headers]:
+        """Body and headers of the answer to the protocol's ``infer``; no exposures are noted.
+
+        Raises:
+            InputError: the request cannot be understood.
+            Refused: no release is warm.
+        """
+        asked = parse_infer(body, headers, self.limits)
+        known = [await self._user(row) for row in asked.rows]
+        release, answers = self._release(), []
+        for row, (user, problem) in zip(asked.rows, known, strict=True):
+            answers.append(self._answer(release, row, user, problem))
+            await asyncio.sleep(0)  # others have their turn between two rows
+        payload, json_length = infer_response(asked, answers, release=release.id)
+        if json_length is None:
+            return payload, [(b"content-type", b"application/json")]
+        length = (b"inference-header-content-length", b"%d" % json_length)
+        return payload, [(b"content-type", b"application/octet-stream"), length]
+
+    def _release(self) -> ServedRelease:
+        release = self.live.now
+        if release is None:
+            why = self.live.status.refused or "no release is loaded yet"
+            raise Refused(503, f"Not ready: {why}", [RETRY_AFTER])
+        return release
+
+    async def _user(self, asked: AskedList | AskedScores) -> tuple[StoredUser | None, str | None]:
+        """What the store knows, or why it does not tell."""
+        if self._users is None or asked.user_id is None:
+            return None, None
+        try:
+            return await self._users.read(asked.user_id, at_us=asked.at_us), None
+        except StoreFailed as failure:
+            return None, f"online store: {failure}"
+
+    def _answer(
+        self, release: ServedRelease, asked: AskedList, user: StoredUser | None, problem: str | None
+    ) -> Answer:
+        if problem is not None and asked.history is None:
+            self._metrics.count("recbench_fallback_total", 'reason="store"')
+            return popularity_list(release, asked, reason=problem)
+        answer = answer_list(release, asked, user, now_us=self._now_us())
+        if answer.fallback is not None:
+            self._metrics.count("recbench_fallback_total", 'reason="tower"')
+        return answer
+
+
+def _list_body(answer: Answer, request_id: int, release: str) -> bytes:
+    items = [
+        {"item_id": item_id, "score": score, "position": position, "propensity": None}
+        for position, (item_id, score) in enumerate(
+            zip(answer.item_ids, answer.scores.tolist(), strict=True)
+        )
+    ]
+    payload: dict[str, Any] = {
+        "request_id": str(request_id),
+        "release": release,
+        "items": items,
+        "fallback": answer.fallback,
+        "reason": answer.reason,
+    }
+    return orjson.dumps(payload)

@@ -1,0 +1,206 @@
+"""One process of the service: an event loop that answers on the connections it is handed."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from recbench.refresh.registry import Registry
+from recbench.serving.app import routes_of
+from recbench.serving.exchange import BodyReader
+from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
+from recbench.serving.guard import Guard
+from recbench.serving.idle import in_idle_thread
+from recbench.serving.live import LiveRelease
+from recbench.serving.metrics import Metrics, Shared
+from recbench.serving.options import ServiceOptions
+from recbench.serving.service import Service, wall_clock_us
+from recbench.serving.stored_user import Users, open_users
+
+__all__ = ["READY", "work"]
+
+logger = logging.getLogger(__name__)
+
+READY = b"r"  # what a worker says on its channel once it has a release
+KEEP_ALIVE_S = 75
+TICK_S = 0.1
+
+
+def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number: int) -> None:
+    """Serve until SIGTERM, or until the other end of the channel is gone.
+
+    Args:
+        options: of the service.
+        channel: connections come over it, and it is told when the worker is ready.
+        shared: where the metrics of all workers are.
+        number: of this worker, from 0.
+    """
+    logging.basicConfig(level=logging.INFO, format=f"[worker {number}] %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    server = _Worker(options, channel, Metrics(shared, number))
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has drained, and then raises it again
+        server.run()
+
+
+class _Worker(uvicorn.Server):
+    """Uvicorn's server without a listening socket of its own."""
+
+    def __init__(self, options: ServiceOptions, channel: socket.socket, metrics: Metrics) -> None:
+        self._options, self._channel, self._metrics = options, channel, metrics
+        limits = options.limits
+        self._live = LiveRelease(
+            Registry(options.registry),
+            options.release,
+            publish=lambda move: self._loop.call_soon_threadsafe(move),
+        )
+        self._users: Users | None = None
+        if options.online is not None:
+            clock = wall_clock_us
+            self._users = open_users(options.online, timeout_s=limits.store_s, now_us=clock)
+        self._exposures: Exposures = NoExposures()
+        if options.exposures is not None:
+            self._exposures = KafkaExposures(options.exposures, metrics.exposures)
+        bodies = BodyReader(limits)
+        service = Service(self._live, self._users, self._exposures, metrics, limits=limits)
+        has_token = options.token is not None
+        guard = Guard(
+            routes_of(service, metrics, bodies, has_token=has_token),
+            token=options.token,
+            limits=limits,
+            metrics=metrics,
+            waiting=lambda: len(self.server_state.tasks) - bodies.n_waiting,
+        )
+        super().__init__(_config(guard, _patient(limits.body_s, metrics), drain_s=limits.drain_s))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, and to look after the release."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=[])
+        self._channel.setblocking(False)
+        self._loop.add_reader(self._channel.fileno(), self._take_connection)
+        self._tasks = [self._loop.create_task(work) for work in (self._look(), self._tick())]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was begun, then end."""
+        self._loop.remove_reader(self._channel.fileno())
+        for task in self._tasks:
+            task.cancel()
+        await super().shutdown(sockets)
+        await self._loop.run_in_executor(None, self._exposures.close)
+        if self._users is not None:
+            self._users.close()
+
+    def _take_connection(self) -> None:
+        try:
+            said, handles, _, _ = socket.recv_fds(self._channel, 1, 1)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            said, handles = b"", []
+        if not said:  # whoever hands out connections is gone
+            self._loop.remove_reader(self._channel.fileno())
+            self.should_exit = True
+        for handle in handles:
+            connection = socket.socket(fileno=handle)
+            connection.setblocking(False)
+            self._loop.create_task(self._serve_connection(connection))
+
+    async def _serve_connection(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._new_protocol, connection)
+        except OSError:  # the client has gone meanwhile
+            connection.close()
+            self._metrics.closed_one()
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        new: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = new(
+            config=self.config, server_state=self.server_state, app_state={}, _loop=self._loop
+        )
+        return made
+
+    async def _look(self) -> None:
+        """Take in new releases and snapshots for ever, one at a time."""
+        while True:
+            if self._live.is_stale():
+                await in_idle_thread(self._live.renew, name="load-release")
+                await asyncio.sleep(0)  # the reference has moved now
+                self._say_what_is_served()
+            if self._users is not None:
+                await in_idle_thread(self._users.renew, name="read-online-state")
+            await asyncio.sleep(self._options.look_s)
+
+    async def _tick(self) -> None:
+        while True:
+            self._exposures.poll()
+            self._metrics.put("recbench_connections", len(self.server_state.connections))
+            self._metrics.put("recbench_in_flight", len(self.server_state.tasks))
+            await asyncio.sleep(TICK_S)
+
+    def _say_what_is_served(self) -> None:
+        status = self._live.status
+        self._metrics.put("recbench_swaps_total", status.n_swaps)
+        self._metrics.put("recbench_refused_total", status.n_refused)
+        self._metrics.put("recbench_load_seconds", status.load_s)
+        self._metrics.put("recbench_ready", status.release is not None)
+        if status.release is not None:
+            self._metrics.serve(status.release)
+            with contextlib.suppress(OSError):
+                self._channel.send(READY)
+        # what lives as long as a release is not looked at again and again by the collector
+        gc.collect()
+        gc.freeze()
+
+
+def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=protocol,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+    )
+
+
+def _patient(first_s: float, metrics: Metrics) -> type[HttpToolsProtocol]:
+    """Uvicorn's protocol for clients that may be slow, but not for ever."""
+
+    class Patient(HttpToolsProtocol):
+        _headers_due: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._headers_due = self.loop.call_later(first_s, self._give_up)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._headers_due is None:
+                self._headers_due = self.loop.call_later(first_s, self._give_up)
+
+        def on_headers_complete(self) -> None:
+            if self._headers_due is not None:
+                self._headers_due.cancel()
+                self._headers_due = None
+            super().on_headers_complete()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._headers_due is not None:
+                self._headers_due.cancel()
+            super().connection_lost(exc)
+            metrics.closed_one()
+
+        def _give_up(self) -> None:
+            self.transport.close()
+
+    return Patient
