@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recbench import columns as c
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import Questions, by_clients, saturation_per_s
@@ -169,9 +170,13 @@ def tool_ms(pool: Executor, bodies: Sequence[bytes], *, seconds: float = TOOL_S)
 
 def online_snapshot(release: Release, path: Path) -> None:
     """The online features of everybody whom the release knows, as ``follow`` would save them."""
-    interactions = Contents.read(release).interactions
+    held = Contents.read(release)
+    events = held.interactions
+    if c.CATEGORY not in events.columns:
+        category = held.item_features.select(c.ITEM_ID, c.CATEGORY)
+        events = events.join(category, on=c.ITEM_ID, how="left", maintain_order="left")
     state = OnlineState(SHIPPED_FEATURES)
-    state.update(interactions, watermark_us=release.manifest.watermark_us)
+    state.update(events, watermark_us=release.manifest.watermark_us)
     state.snapshot(path)
 
 
