@@ -31,7 +31,11 @@ class Clicks(NamedTuple):
         """These, and then ``later``."""
         if not len(later.ts):
             return self
-        return Clicks(*(np.concatenate(pair) for pair in zip(self, later, strict=True)))
+        return Clicks(
+            np.concatenate([self.item_rows, later.item_rows]),
+            np.concatenate([self.ts, later.ts]),
+            np.concatenate([self.watch_ratio, later.watch_ratio]),
+        )
 
 
 def no_clicks() -> Clicks:

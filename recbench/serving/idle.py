@@ -6,21 +6,34 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 
-__all__ = ["in_idle_thread", "lowered"]
+__all__ = ["in_idle_thread", "in_thread", "lower_helpers"]
 
 logger = logging.getLogger(__name__)
 
 
+HELPERS = ("polars", "async-executor", "tokio-rt")  # threads that Polars started
+
+
 def in_idle_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
-    """A future of the running loop that ends with ``work``.
+    """A future of the running loop that ends with ``work``, done when nothing else wants to run.
 
     The thread is a new one each time: a low priority sticks to a thread, and to those it starts.
     """
+
+    def run() -> None:
+        _lower(0)
+        work()
+
+    return in_thread(run, name=name)
+
+
+def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
+    """A future of the running loop that ends with ``work``, done in a new thread."""
     done: Future[None] = Future()
 
     def run() -> None:
-        lowered()
         try:
             work()
         except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
@@ -32,10 +45,21 @@ def in_idle_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[No
     return asyncio.wrap_future(done)
 
 
-def lowered() -> None:
-    """Give the calling thread the idle priority, where the system has one."""
+def lower_helpers() -> None:
+    """Give Polars' own threads, which no request needs, the idle priority for good."""
+    for task in Path("/proc/self/task").glob("*"):
+        try:
+            name = (task / "comm").read_text(encoding="utf-8")
+        except OSError:  # it has ended
+            continue
+        if name.startswith(HELPERS):
+            _lower(int(task.name))
+
+
+def _lower(thread: int) -> None:
+    """Give a thread the idle priority, where the system has one; 0 is the calling one."""
     try:
         # a nice value would not do: it counts only among the processes of one session
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError) as error:
         logger.info("No idle priority here, loading runs as any other work: %s", error)

@@ -51,6 +51,7 @@ class LiveRelease:
         publish: Callable[[Callable[[], None]], None] = lambda move: move(),
     ) -> None:
         self.now: ServedRelease | None = None
+        self.retired: list[ServedRelease] = []  # at most one: what served before, to be freed
         self._registry, self._name, self._publish = registry, name, publish
         self._seen: tuple[int, int] | None = None  # inode and time of change of the pointer
         self._retry_at: float | None = None
@@ -96,7 +97,9 @@ class LiveRelease:
             self._seen, self._loading = seen, False
 
     def _move(self, served: ServedRelease) -> None:
-        self._n_swaps += self.now is not None
+        if self.now is not None:
+            self._n_swaps += 1
+            self.retired.append(self.now)
         self.now = served
         logger.info("Serving release %s, loaded in %.1f s", served.id, self._load_s)
 

@@ -110,9 +110,8 @@ class Metrics:
     def serve(self, release: str) -> None:
         """Say which release this worker serves."""
         start = self._worker * NAME_BYTES
-        self._shared.releases[start : start + NAME_BYTES] = release.encode().ljust(
-            NAME_BYTES, b"\0"
-        )
+        name = release.encode().ljust(NAME_BYTES, b"\0")
+        memoryview(self._shared.releases).cast("B")[start : start + NAME_BYTES] = name
 
     def closed_one(self) -> None:
         """A connection has ended; whoever hands them out looks at it."""

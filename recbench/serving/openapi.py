@@ -24,7 +24,7 @@ def openapi(limits: Limits, *, has_token: bool) -> dict[str, Any]:
             "version": __version__,
             "description": "Lists and scores from one release a request.",
         },
-        "paths": _asking(limits) | _telling(),
+        "paths": _asking() | _telling(),
         "components": {"schemas": _schemas(limits)},
     }
     if has_token:
@@ -34,15 +34,15 @@ def openapi(limits: Limits, *, has_token: bool) -> dict[str, Any]:
     return document
 
 
-def _asking(limits: Limits) -> dict[str, Any]:
-    infer = _post("Open Inference Protocol: tensors in, lists out.", "Infer", "Inferred")
-    return {
-        "/recommend": {"post": _post("The best items for a user.", "Recommend", "List")},
-        "/score": {"post": _post("The scores of items for a user.", "Score", "Scores")},
-        infer: {
-            "post": _post("Open Inference Protocol: tensors in, lists out.", "Infer", "Inferred")
-        },
+def _asking() -> dict[str, Any]:
+    operations = {
+        "/recommend": _post("The best items for a user.", "Recommend", "List"),
+        "/score": _post("The scores of items for a user.", "Score", "Scores"),
+        f"/v2/models/{MODEL}/infer": _post(
+            "Open Inference Protocol: tensors in, lists out.", "Infer", "Inferred"
+        ),
     }
+    return {path: {"post": post} for path, post in operations.items()}
 
 
 def _telling() -> dict[str, Any]:

@@ -35,6 +35,7 @@ class ServedRelease:
     tower: OnnxQueryTower
     index: ExactIndex
     candidate_embeddings: Floats  # (n_items, D)
+    is_hidden: npt.NDArray[np.bool_]  # (n_items,) tombstones
     popular: Retrieved  # every item that may be shown, the most popular first
     categories: dict[str, Ints]  # item rows of each
     durations_ms: npt.NDArray[np.float64]  # (n_items,) NaN where unknown
@@ -50,6 +51,8 @@ class ServedRelease:
         contents = Contents.read(release)
         items, embeddings = contents.items, contents.candidate_embeddings
         features = contents.window_features
+        is_hidden = np.zeros(len(items), dtype=np.bool_)
+        is_hidden[contents.tombstones] = True
         # as of just after the watermark, so that an event at the watermark is history
         histories = ReleasedHistories.of(
             contents.interactions, items, features, at_us=contents.watermark_us + 1
@@ -60,6 +63,7 @@ class ServedRelease:
             tower=OnnxQueryTower(release.path("query_tower.onnx"), n_items=len(items)),
             index=ExactIndex(embeddings, contents.tombstones),
             candidate_embeddings=embeddings,
+            is_hidden=is_hidden,
             popular=_popular(embeddings, contents.tombstones),
             categories=_categories(contents),
             durations_ms=_durations(contents),
@@ -127,7 +131,7 @@ class ServedRelease:
 
     def _best_of(self, query: Floats, rows: Ints, *, k: int, excluded: Ints) -> Retrieved:
         """Exactly, over few rows; ties go to the lower row."""
-        rows = rows[~np.isin(rows, excluded) & ~np.isin(rows, self.index.hidden)]
+        rows = rows[~self.is_hidden[rows] & ~np.isin(rows, excluded)]
         scores = self.candidate_embeddings[rows] @ query[0]
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]

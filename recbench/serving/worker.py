@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -15,10 +16,11 @@ from recbench.serving.app import routes_of
 from recbench.serving.exchange import BodyReader
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
-from recbench.serving.idle import in_idle_thread
+from recbench.serving.idle import in_idle_thread, in_thread, lower_helpers
 from recbench.serving.live import LiveRelease
 from recbench.serving.metrics import Metrics, Shared
 from recbench.serving.options import ServiceOptions
+from recbench.serving.retire import retire
 from recbench.serving.service import Service, wall_clock_us
 from recbench.serving.stored_user import Users, open_users
 
@@ -56,7 +58,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            publish=lambda move: self._loop.call_soon_threadsafe(move),
+            publish=self._in_loop,
         )
         self._users: Users | None = None
         if options.online is not None:
@@ -95,6 +97,9 @@ class _Worker(uvicorn.Server):
         if self._users is not None:
             self._users.close()
 
+    def _in_loop(self, move: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(move)
+
     def _take_connection(self) -> None:
         try:
             said, handles, _, _ = socket.recv_fds(self._channel, 1, 1)
@@ -126,13 +131,19 @@ class _Worker(uvicorn.Server):
 
     async def _look(self) -> None:
         """Take in new releases and snapshots for ever, one at a time."""
+        run = in_thread  # what everybody waits for need not be idle
         while True:
+            if self._users is not None:
+                await run(self._users.renew, name="read-online-state")
             if self._live.is_stale():
-                await in_idle_thread(self._live.renew, name="load-release")
+                await run(self._live.renew, name="load-release")
                 await asyncio.sleep(0)  # the reference has moved now
                 self._say_what_is_served()
-            if self._users is not None:
-                await in_idle_thread(self._users.renew, name="read-online-state")
+            if self._live.retired:
+                await in_idle_thread(lambda: retire(self._live.retired), name="free-release")
+            if self._live.now is not None:
+                lower_helpers()
+                run = in_idle_thread
             await asyncio.sleep(self._options.look_s)
 
     async def _tick(self) -> None:
