@@ -1,27 +1,20 @@
-"""Work at idle priority beside a service: publishing releases, and training."""
+"""What goes on beside a service: releases are published, a model is trained."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from recbench.errors import JobError
 from recbench.refresh import Registry
-from recbench.serving.idle import lowered
 
-__all__ = ["idle_process", "publish_each", "training"]
+__all__ = ["publish_each", "training"]
 
 BEGIN_S = 300.0
 EVENTS = 50_000  # of the log that is trained on
-
-
-def idle_process() -> ProcessPoolExecutor:
-    """An executor with one fresh process of idle priority, as jobs beside a service have."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=lowered)
 
 
 def publish_each(registry: Registry, releases: Sequence[str], *, every_s: float) -> list[float]:
@@ -64,7 +57,10 @@ def training(*, seed: int) -> Iterator[None]:
 
 
 def _train(seed: int, told: "Connection[str, str]") -> None:
-    lowered()  # before torch starts threads, which inherit it
+    if hasattr(os, "SCHED_IDLE"):  # before torch starts threads, which inherit it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
     import tempfile
 
     from recbench.benchmarks.trained_release import trained_release

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recbench.benchmarks.beside import idle_process, publish_each, training
+from recbench.benchmarks.beside import publish_each, training
 from recbench.benchmarks.mixed import Verified, verify_answers
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.running_service import RunningService
@@ -99,8 +99,8 @@ def swap_under_load(
         every_s: between two publications; the load goes on for twice as long after the last one.
     """
     seconds = (len(releases) + 2) * every_s
-    with idle_process() as jobs:
-        jobs.submit(abs, 0).result()  # its imports are no part of this
+    with load_process() as jobs:
+        jobs.submit(abs, 0).result()  # the start of its process is no part of this
         load = pool.submit(
             open_loop, target, questions.bodies, per_s=per_s, seconds=seconds, connections=64
         )

@@ -62,7 +62,7 @@ def _print(payload: dict[str, Any]) -> None:
     machine = payload["machine"]
     memory_gb = machine["memory_bytes"] / 1e9
     click.echo(
-        f"{payload['bench']}: median of {len(payload['runs'])} runs on {machine['cores']} cores of "
+        f"{payload['bench']}: {len(payload['runs'])} runs on {machine['cores']} cores of "
         f"{machine['cpu']}, {memory_gb:.0f} GB"
     )
     figures = payload["figures"]
