@@ -1,7 +1,7 @@
 """Figures of a service under load: how late its answers are, and when."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from recbench.widgets.style import COLOURS, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["latency_figure", "latency_over_time_figure"]
+__all__ = ["checks_table", "latency_figure", "latency_over_time_figure"]
 
 LINES = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
 MOST_POINTS = 20_000  # of a scatter; the slowest are always among them
@@ -59,7 +59,7 @@ def latency_over_time_figure(
     answered = frame.filter(pl.col("error").is_null())
     n_failed = len(frame) - len(answered)
     p99 = answered["latency_ms"].quantile(0.99, interpolation="higher") or 0.0
-    failed = f"{n_failed} requests failed" if n_failed else "no request failed"
+    failed = f"{n_failed} of {len(frame)} requests failed" if n_failed else "no request failed"
     figure, axes = new_figure(f"{len(swaps_s)} swaps: p99 {p99:.2f} ms, {failed}")
     slowest = answered.sort("latency_ms", descending=True)
     usual = slowest[MOST_POINTS // 2 :]
@@ -85,3 +85,17 @@ def latency_over_time_figure(
     axes.set_ylabel("latency from when it was due, ms")
     axes.legend(frameon=False, ncols=3, loc="upper right")
     return figure
+
+
+def checks_table(result: Mapping[str, Any]) -> pl.DataFrame:
+    """What was measured in each part of a check, a row a figure; ``""`` is the service itself.
+
+    >>> checks_table({"open": {"p99_ms": 3.0}, "memory_bytes": 5}).rows()
+    [('open', 'p99_ms', 3.0), ('', 'memory_bytes', 5.0)]
+    """
+    rows = []
+    for part, held in result.items():
+        inner = held.items() if isinstance(held, Mapping) else [(part, held)]
+        where = part if isinstance(held, Mapping) else ""
+        rows += [(where, name, float(value)) for name, value in inner]
+    return pl.DataFrame(rows, schema=["part", "figure", "value"], orient="row")

@@ -16,6 +16,9 @@ SMALL = {
     "embedding_dim": 8,
     "k": 5,
     "n_trials": 2,
+    "load_s": 0.3,
+    "swaps": 2,
+    "every_s": 0.7,
 }
 
 

@@ -36,7 +36,7 @@ def frame_of(n):
 def test_swaps_and_the_worst_of_each_second_are_drawn(drawn):
     axes = drawn(latency_over_time_figure(frame_of(101), [2.5, 5.0], bar_ms=8))
     # p99 of 1 .. 100 is the 99th or 100th of them
-    assert axes.get_title(loc="left") == "2 swaps: p99 100.00 ms, 1 requests failed"
+    assert axes.get_title(loc="left") == "2 swaps: p99 100.00 ms, 1 of 101 requests failed"
     by_second = next(line for line in axes.lines if line.get_label() == "p99 by second")
     assert len(by_second.get_xdata()) == 10
     marks = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
