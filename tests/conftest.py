@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from recbench import columns as c
+from recbench.refresh import Registry
 
 N_USERS, N_ITEMS, N_EVENTS = 60, 40, 2400
 
@@ -78,14 +79,41 @@ def tiny_items(tiny_events):
 @pytest.fixture(scope="session")
 def naive_features():
     """The reference for every engine of features: `parity/naive_features.py` says what it takes."""
-    path = Path(__file__).parent / "parity" / "naive_features.py"
-    spec = importlib.util.spec_from_file_location("naive_features", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.naive_features
+    return _module("parity/naive_features.py").naive_features
+
+
+@pytest.fixture(scope="session")
+def served_toy():
+    """The module `served_toy.py`: a release to work out by hand, and a service that serves it."""
+    return _module("served_toy.py")
+
+
+@pytest.fixture
+def serve(served_toy, tmp_path):
+    """Starts a service on the workspace `tmp_path`, whose registry is given a toy release."""
+    running = []
+
+    def start(*options, release=True, **more):
+        if release:
+            registry = Registry(tmp_path / "registry")
+            registry.publish(served_toy.seal(registry).release.manifest.release)
+        running.append(served_toy.RunningService(tmp_path, *options, **more))
+        return running[-1].until_ready() if release else running[-1]
+
+    yield start
+    for service in running:
+        service.stop()
 
 
 @pytest.fixture
 def workspace(tmp_path):
     """The folder that holds lake, downloads and registry; made by its first use."""
     return tmp_path / "workspace"
+
+
+def _module(name):
+    path = Path(__file__).parent / name
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

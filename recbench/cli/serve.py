@@ -44,6 +44,13 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     type=click.IntRange(min=1),
     help="Requests waiting in one worker; beyond it: 503 with Retry-After.",
 )
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default="5s",
+    show_default=True,
+    help="For a request to arrive whole.",
+)
 @click.option("--drain", type=Duration(), default="10s", show_default=True)
 def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> None:
     """Serve lists and scores over HTTP until Ctrl-C.
@@ -71,6 +78,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         k=dials["max_k"],
         body_bytes=dials["max_body"],
         in_flight=dials["max_in_flight"],
+        body_s=dials["timeout"].total_seconds(),
         drain_s=dials["drain"].total_seconds(),
     )
     options = ServiceOptions(

@@ -1,22 +1,22 @@
 """Exact top-k by inner product or from given scores; ties go to the lower row."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from recbench.errors import InputError
+from recbench.index.checks import check_rows, check_search, placed
+from recbench.index.protocol import Bools, Floats, Ints
 
 __all__ = ["ExactIndex", "top_k"]
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactIndex:
-    """Candidate embeddings, searched by one matrix product."""
+    """Candidate embeddings, searched by one matrix product; see `Index` for the calls."""
 
     candidate_embeddings: Floats  # (C, D), by item row
     hidden: Ints = field(default_factory=lambda: NOTHING)  # rows never to be returned
@@ -25,8 +25,18 @@ class ExactIndex:
         """The number of candidates."""
         return len(self.candidate_embeddings)
 
+    @property
+    def n_bytes(self) -> int:
+        """Embeddings and hidden rows."""
+        return int(self.candidate_embeddings.nbytes + self.hidden.nbytes)
+
     def search(
-        self, query_embeddings: Floats, *, k: int, excluded: tuple[Ints, Ints] | None = None
+        self,
+        query_embeddings: Floats,
+        *,
+        k: int,
+        excluded: tuple[Ints, Ints] | None = None,
+        allowed: Bools | None = None,
     ) -> tuple[Ints, Floats]:
         """The k candidates of largest inner product, and those products, both (Q, k).
 
@@ -34,15 +44,25 @@ class ExactIndex:
             query_embeddings: (Q, D).
             k: list length; where fewer candidates are left, rows end in -1 with score -inf.
             excluded: parallel (query, item row) positions never to be returned.
+            allowed: (C,) item rows that may be returned; default: all.
         """
-        if query_embeddings.shape[1:] != self.candidate_embeddings.shape[1:]:
-            raise InputError(
-                f"Query embeddings have {query_embeddings.shape[1:]} dimensions, "
-                f"candidates {self.candidate_embeddings.shape[1:]}"
-            )
-        scores = query_embeddings @ self.candidate_embeddings.T
+        held = self.candidate_embeddings
+        check_search(query_embeddings, allowed, dim=held.shape[1], n_rows=len(held))
+        scores = query_embeddings @ held.T
         scores[:, self.hidden] = -np.inf
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
         return top_k(scores, k=k, excluded=excluded)
+
+    def with_candidates(self, item_rows: Ints, candidate_embeddings: Floats) -> Self:
+        """As `Index` says; copies all embeddings."""
+        held = placed(self.candidate_embeddings, item_rows, candidate_embeddings)
+        return replace(self, candidate_embeddings=held, hidden=np.setdiff1d(self.hidden, item_rows))
+
+    def without(self, item_rows: Ints) -> Self:
+        """As `Index` says; shares the embeddings."""
+        check_rows(item_rows, n_rows=len(self))
+        return replace(self, hidden=np.union1d(self.hidden, item_rows).astype(np.int64))
 
 
 def top_k(

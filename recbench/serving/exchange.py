@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from recbench.serving.options import Limits
 
-__all__ = ["JSON", "BodyReader", "Refused", "send_bytes"]
+__all__ = ["JSON", "BodyReader", "Pending", "Refused", "send_bytes"]
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -26,12 +27,30 @@ class Refused(Exception):  # it is an answer
         self.status, self.message, self.headers = status, message, headers or []
 
 
-class BodyReader:
-    """Reads whole bodies within the limits, and knows how many are still on their way."""
+@dataclass(slots=True)
+class Pending:
+    """The requests of one worker that were begun and are not answered."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.n_waiting = 0
+    n_begun: int = 0
+    n_answered: int = 0
+    n_reading: int = 0  # of them: their bodies have not come yet, and it is not us they wait for
+
+    @property
+    def n_waiting(self) -> int:
+        """For this worker."""
+        return self.n_begun - self.n_answered - self.n_reading
+
+
+class BodyReader:
+    """Reads whole bodies within the limits.
+
+    Args:
+        limits: of size and time.
+        pending: told of the requests that wait for their clients.
+    """
+
+    def __init__(self, limits: Limits, pending: Pending) -> None:
+        self._limits, self._pending = limits, pending
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The body of one request.
@@ -45,14 +64,14 @@ class BodyReader:
                 raise self._too_large()
             if name == b"content-encoding" and value != b"identity":
                 raise Refused(415, "Compressed bodies are not read here", [CLOSE])
-        self.n_waiting += 1
+        self._pending.n_reading += 1
         try:
             async with asyncio.timeout(limits.body_s):
                 return await self._whole(receive)
         except TimeoutError as error:
             raise Refused(408, f"No whole body within {limits.body_s:g} s", [CLOSE]) from error
         finally:
-            self.n_waiting -= 1
+            self._pending.n_reading -= 1
 
     async def _whole(self, receive: Receive) -> bytes:
         parts, size, more = [], 0, True

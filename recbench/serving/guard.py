@@ -10,7 +10,16 @@ import orjson
 from starlette.exceptions import HTTPException
 
 from recbench.errors import InputError
-from recbench.serving.exchange import JSON, Message, Receive, Refused, Scope, Send, send_bytes
+from recbench.serving.exchange import (
+    JSON,
+    Message,
+    Pending,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    send_bytes,
+)
 from recbench.serving.metrics import Metrics
 from recbench.serving.options import Limits
 
@@ -20,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
-ROUTES = {"/recommend": "recommend", "/score": "score", "/v2/models/recommend/infer": "infer"}
+ROUTES = {"/recommend": "recommend", "/score": "score"}
 RETRY_AFTER = (b"retry-after", b"1")
 
 
@@ -32,7 +41,7 @@ class Guard:
         token: what clients must show; None: nothing.
         limits: of requests.
         metrics: told of every answer.
-        waiting: how many requests this worker has begun and not answered.
+        pending: counts the requests, together with whoever begins them.
     """
 
     def __init__(
@@ -42,9 +51,9 @@ class Guard:
         token: str | None,
         limits: Limits,
         metrics: Metrics,
-        waiting: Callable[[], int],
+        pending: Pending,
     ) -> None:
-        self._app, self._limits, self._metrics, self._waiting = app, limits, metrics, waiting
+        self._app, self._limits, self._metrics, self._pending = app, limits, metrics, pending
         self._token = None if token is None else b"Bearer " + token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +62,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        route = ROUTES.get(scope["path"], "other")
+        path = scope["path"]
+        route = ROUTES.get(path) or ("infer" if path.endswith("/infer") else "other")
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -77,6 +87,8 @@ class Guard:
             if status:
                 raise  # half an answer has gone out: the connection ends
             await _refuse(noting, 500, "The request failed; the service's log says why", [])
+        finally:
+            self._pending.n_answered += 1
         self._metrics.answered(route, status, time.perf_counter() - began)
 
     def _admit(self, scope: Scope, route: str) -> None:
@@ -85,7 +97,7 @@ class Guard:
             if len(shown) != 1 or not hmac.compare_digest(shown[0], self._token):
                 challenge = (b"www-authenticate", b"Bearer")
                 raise Refused(401, "Send the header `Authorization: Bearer TOKEN`", [challenge])
-        if route != "other" and self._waiting() > self._limits.in_flight:
+        if route != "other" and self._pending.n_waiting > self._limits.in_flight:
             self._metrics.count("recbench_shed_total")
             raise Refused(503, "Too many requests are waiting; try again", [RETRY_AFTER])
 

@@ -113,6 +113,12 @@ class Metrics:
         name = release.encode().ljust(NAME_BYTES, b"\0")
         memoryview(self._shared.releases).cast("B")[start : start + NAME_BYTES] = name
 
+    def gone(self) -> None:
+        """Say that this worker has ended; what it counted stays."""
+        for gauge in GAUGES:
+            self.put(gauge, 0.0)
+        self.serve("")
+
     def closed_one(self) -> None:
         """A connection has ended; whoever hands them out looks at it."""
         self._shared.closed[self._worker] += 1

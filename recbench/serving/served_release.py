@@ -8,11 +8,12 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
-from recbench.index.exact import ExactIndex
+from recbench.index import Index
 from recbench.refresh.contents import Contents
 from recbench.refresh.registry import Release
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.serving.histories import Clicks, ReleasedHistories
+from recbench.serving.served_index import served_index
 from recbench.tables.queries import LONGEST_WATCH
 from recbench.tables.vocabulary import Vocabulary
 
@@ -33,7 +34,7 @@ class ServedRelease:
     id: str
     items: Vocabulary
     tower: OnnxQueryTower
-    index: ExactIndex
+    index: Index
     candidate_embeddings: Floats  # (n_items, D)
     is_hidden: npt.NDArray[np.bool_]  # (n_items,) tombstones
     popular: Retrieved  # every item that may be shown, the most popular first
@@ -61,7 +62,7 @@ class ServedRelease:
             id=release.manifest.release,
             items=items,
             tower=OnnxQueryTower(release.path("query_tower.onnx"), n_items=len(items)),
-            index=ExactIndex(embeddings, contents.tombstones),
+            index=served_index(embeddings, hidden=contents.tombstones),
             candidate_embeddings=embeddings,
             is_hidden=is_hidden,
             popular=_popular(embeddings, contents.tombstones),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from recbench.serving.metrics import Shared, shared_metrics
+from recbench.serving.metrics import Metrics, Shared, shared_metrics
 from recbench.serving.options import ServiceOptions
 
 __all__ = ["Supervisor"]
@@ -133,6 +133,7 @@ class Supervisor:
         del self._workers[worker.number]
         logger.error("Worker %d ended by itself (%s)", worker.number, worker.process.exitcode)
         self._shared.closed[worker.number] = worker.n_given  # its connections ended with it
+        Metrics(self._shared, worker.number).gone()
         self._due[worker.number] = max(time.monotonic(), worker.started_at + AGAIN_S)
 
     def _accept(self) -> None:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
-from recbench.serving.exchange import BodyReader
+from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
 from recbench.serving.idle import in_idle_thread, in_thread, lower_helpers
@@ -67,7 +67,8 @@ class _Worker(uvicorn.Server):
         self._exposures: Exposures = NoExposures()
         if options.exposures is not None:
             self._exposures = KafkaExposures(options.exposures, metrics.exposures)
-        bodies = BodyReader(limits)
+        self._pending = Pending()
+        bodies = BodyReader(limits, self._pending)
         service = Service(self._live, self._users, self._exposures, metrics, limits=limits)
         has_token = options.token is not None
         guard = Guard(
@@ -75,9 +76,11 @@ class _Worker(uvicorn.Server):
             token=options.token,
             limits=limits,
             metrics=metrics,
-            waiting=lambda: len(self.server_state.tasks) - bodies.n_waiting,
+            pending=self._pending,
         )
-        super().__init__(_config(guard, _patient(limits.body_s, metrics), drain_s=limits.drain_s))
+        super().__init__(
+            _config(guard, _patient(limits.body_s, metrics, self._pending), drain_s=limits.drain_s)
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
@@ -150,7 +153,8 @@ class _Worker(uvicorn.Server):
         while True:
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
-            self._metrics.put("recbench_in_flight", len(self.server_state.tasks))
+            in_flight = self._pending.n_begun - self._pending.n_answered
+            self._metrics.put("recbench_in_flight", in_flight)
             await asyncio.sleep(TICK_S)
 
     def _say_what_is_served(self) -> None:
@@ -184,7 +188,7 @@ def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> u
     )
 
 
-def _patient(first_s: float, metrics: Metrics) -> type[HttpToolsProtocol]:
+def _patient(first_s: float, metrics: Metrics, pending: Pending) -> type[HttpToolsProtocol]:
     """Uvicorn's protocol for clients that may be slow, but not for ever."""
 
     class Patient(HttpToolsProtocol):
@@ -203,7 +207,14 @@ def _patient(first_s: float, metrics: Metrics) -> type[HttpToolsProtocol]:
             if self._headers_due is not None:
                 self._headers_due.cancel()
                 self._headers_due = None
+            before = len(self.tasks)
             super().on_headers_complete()
+            pending.n_begun += len(self.tasks) - before
+
+        def on_response_complete(self) -> None:
+            before = len(self.tasks)
+            super().on_response_complete()  # begins what came meanwhile over this connection
+            pending.n_begun += len(self.tasks) - before
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._headers_due is not None:

@@ -99,3 +99,43 @@ def test_the_index_leaves_out_what_is_excluded():
 def test_the_index_refuses_queries_of_another_dimension():
     with pytest.raises(InputError, match=r"have \(3,\) dimensions, candidates \(2,\)"):
         ExactIndex(floats([1, 0])).search(floats([1, 2, 3]), k=1)
+
+
+def test_a_mask_says_what_may_be_shown():
+    index = ExactIndex(floats([1], [3], [2]))
+    allowed = np.array([True, False, True])
+    assert index.search(floats([1]), k=3, allowed=allowed)[0].tolist() == [[2, 0, -1]]
+    with pytest.raises(InputError, match=r"expected \(3,\) bool, got \(2,\) bool"):
+        index.search(floats([1]), k=3, allowed=allowed[:2])
+
+
+def test_candidates_come_change_and_go():
+    index = ExactIndex(floats([1], [3]), np.array([1]))
+    grown = index.with_candidates(np.array([2, 0]), floats([5], [4]))
+    assert grown.search(floats([1]), k=3)[0].tolist() == [[2, 0, -1]]  # row 1 stays hidden
+    back = grown.with_candidates(np.array([1]), floats([9])).without(np.array([2]))
+    assert back.search(floats([1]), k=3)[0].tolist() == [[1, 0, -1]]
+    assert index.search(floats([1]), k=1)[1].tolist() == [[1]]  # as it was
+    assert back.n_bytes == 3 * 4 + 8
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([3], "expected 2 to 2, got up to 3"),
+        ([-1], "distinct and not negative"),
+        ([0, 0], "distinct and not negative"),
+    ],
+)
+def test_rows_that_leave_a_gap_or_come_twice_are_refused(rows, message):
+    with pytest.raises(InputError, match=message):
+        ExactIndex(floats([1], [3])).with_candidates(
+            np.array(rows), np.ones((len(rows), 1), dtype=np.float32)
+        )
+
+
+def test_embeddings_that_do_not_fit_their_rows_are_refused():
+    with pytest.raises(InputError, match=r"expected \(2, D\), got \(1, 1\)"):
+        ExactIndex(floats([1], [3])).with_candidates(np.array([0, 1]), floats([1]))
+    with pytest.raises(InputError, match=r"lie in \[0, 2\), got 2 to 2"):
+        ExactIndex(floats([1], [3])).without(np.array([2]))

@@ -1,0 +1,266 @@
+"""Approximate top-k: faiss proposes candidates, their exact products decide.
+
+faiss holds each embedding in a few bytes and proposes more rows than asked for. What may not be
+shown is taken out, the rest is scored with the embeddings themselves. Where too few rows are left,
+or so few may be shown that a plain product is cheaper, every candidate that may be shown is scored.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from recbench.errors import InputError
+from recbench.files import whole_file
+from recbench.index.checks import check_candidates, check_rows, check_search
+from recbench.index.exact import top_k
+from recbench.index.protocol import Bools, Floats, Ints
+from recbench.index.quantised import Codes, Quantised, quantised, saved, written
+
+__all__ = ["ApproximateIndex", "ApproximateSettings"]
+
+NOTHING: Ints = np.empty(0, dtype=np.int64)
+SCORED_WHOLE = 16_384  # rows that may be shown: up to here a plain product is cheaper
+BLOCK = 65_536  # rows that are gathered at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproximateSettings:
+    """How the catalogue is divided, stored and searched; plain data, for a manifest."""
+
+    codes: Codes = "pq4"  # half a byte for two dimensions; "fp16": two bytes a dimension
+    n_lists: int = 0  # cells of the catalogue, of which a query visits some; 0: it visits all
+    n_probes: int = 0  # cells visited
+    oversample: int = 25  # rows proposed for one asked for
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be searched."""
+        if self.codes not in {"pq4", "fp16"}:
+            raise InputError(f"`codes` must be 'pq4' or 'fp16', got {self.codes!r}")
+        if self.oversample < 1:
+            raise InputError(f"`oversample` must be at least 1, got {self.oversample}")
+        if not (self.n_lists == self.n_probes == 0 or 1 <= self.n_probes <= self.n_lists):
+            raise InputError(
+                f"`n_probes` must be from 1 to `n_lists`, or both 0, got {self.n_probes} of "
+                f"{self.n_lists}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recent:
+    """Candidates that came or changed after faiss saw the catalogue: always scored exactly."""
+
+    rows: Ints = field(default_factory=lambda: NOTHING)  # (N,) ascending, none hidden
+    embeddings: Floats = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApproximateIndex:
+    """A catalogue in faiss, what changed since, and what is hidden; see `Index` for the calls."""
+
+    settings: ApproximateSettings
+    held: Floats  # (C, D) float32 or float16: the embeddings that faiss saw; shared, never copied
+    proposals: Quantised  # the same embeddings in few bytes
+    n_rows: int
+    recent: _Recent = field(default_factory=_Recent)
+    shown: Bools | None = None  # (C,) neither hidden nor changed since; None: all
+
+    @classmethod
+    def build(
+        cls,
+        candidate_embeddings: Floats,
+        settings: ApproximateSettings,
+        *,
+        hidden: Ints = NOTHING,
+    ) -> Self:
+        """Of (C, D) embeddings, which are kept as they are: float32, or float16 for half the bytes.
+
+        The same embeddings give the same index.
+
+        Args:
+            candidate_embeddings: finite, by item row.
+            settings: how.
+            hidden: rows never to be returned.
+
+        Raises:
+            InputError: embeddings that are not finite, or fewer than there are to be cells.
+        """
+        everyone = np.arange(len(candidate_embeddings))
+        check_candidates(everyone, candidate_embeddings, n_rows=len(everyone))
+        proposals = quantised(candidate_embeddings, settings.codes, n_lists=settings.n_lists)
+        built = cls(settings, candidate_embeddings, proposals, len(everyone))
+        return built.without(hidden) if len(hidden) else built
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        candidate_embeddings: Floats,
+        settings: ApproximateSettings,
+        *,
+        hidden: Ints = NOTHING,
+    ) -> Self:
+        """What ``save`` wrote, over the embeddings that it was built of.
+
+        Raises:
+            InputError: the file is of another catalogue, or no index.
+        """
+        n_rows, dim = candidate_embeddings.shape
+        proposals = saved(path, n_rows=n_rows, dim=dim)
+        loaded = cls(settings, candidate_embeddings, proposals, n_rows)
+        return loaded.without(hidden) if len(hidden) else loaded
+
+    def save(self, path: Path) -> None:
+        """What faiss holds; later changes and hidden rows are not in the file."""
+        with whole_file(path) as draft:
+            written(self.proposals, draft)
+
+    def __len__(self) -> int:
+        """The number of item rows, hidden ones included."""
+        return self.n_rows
+
+    @property
+    def n_recent(self) -> int:
+        """Candidates that faiss has not seen as they are; each costs a product with every query."""
+        return len(self.recent.rows)
+
+    @property
+    def n_bytes(self) -> int:
+        """Embeddings, codes, and what changed since."""
+        recent = self.recent.rows.nbytes + self.recent.embeddings.nbytes
+        mask = 0 if self.shown is None else self.shown.nbytes
+        return int(self.held.nbytes + self.proposals.n_bytes + recent + mask)
+
+    def with_candidates(self, item_rows: Ints, candidate_embeddings: Floats) -> Self:
+        """As `Index` says; the cost is that of ``n_recent``, so rebuild when that has grown."""
+        check_candidates(item_rows, candidate_embeddings, n_rows=self.n_rows)
+        if candidate_embeddings.shape[1] != self.held.shape[1]:
+            raise InputError(
+                f"Embeddings have {candidate_embeddings.shape[1]} dimensions, the index "
+                f"{self.held.shape[1]}"
+            )
+        parted = self.without(item_rows[item_rows < self.n_rows])
+        rows = np.concatenate([parted.recent.rows, item_rows])
+        embeddings = np.concatenate(
+            [parted.recent.embeddings.reshape(-1, self.held.shape[1]), candidate_embeddings]
+        )
+        order = np.argsort(rows)
+        n_rows = max(self.n_rows, int(item_rows.max(initial=-1)) + 1)
+        return replace(parted, recent=_Recent(rows[order], embeddings[order]), n_rows=n_rows)
+
+    def without(self, item_rows: Ints) -> Self:
+        """As `Index` says."""
+        check_rows(item_rows, n_rows=self.n_rows)
+        shown = np.ones(len(self.held), dtype=np.bool_) if self.shown is None else self.shown.copy()
+        shown[item_rows[item_rows < len(self.held)]] = False
+        stays = ~np.isin(self.recent.rows, item_rows)
+        recent = _Recent(self.recent.rows[stays], self.recent.embeddings[stays])
+        return replace(self, shown=shown, recent=recent)
+
+    def search(
+        self,
+        query_embeddings: Floats,
+        *,
+        k: int,
+        excluded: tuple[Ints, Ints] | None = None,
+        allowed: Bools | None = None,
+    ) -> tuple[Ints, Floats]:
+        """As `Index` says: which rows are proposed is approximate, all else exact."""
+        check_search(query_embeddings, allowed, dim=self.held.shape[1], n_rows=self.n_rows)
+        if k < 1:
+            raise InputError(f"`k` must be at least 1, got {k}")
+        if np.isnan(query_embeddings).any():
+            raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
+        open_rows = self._open(allowed)
+        seen = _by_query(excluded, len(query_embeddings))
+        proposed = self._proposed(query_embeddings, k, open_rows, max(map(len, seen), default=0))
+        rows = np.full((len(query_embeddings), k), -1, dtype=np.int64)
+        scores = np.full((len(query_embeddings), k), -np.inf, dtype=np.float32)
+        for at, query in enumerate(query_embeddings):
+            barred = _Barred(open_rows, allowed, seen[at])
+            some = None if proposed is None else proposed[at]
+            rows[at], scores[at] = self._best(query, k, some, barred)
+        return rows, scores
+
+    def _open(self, allowed: Bools | None) -> Bools | None:
+        """(C,) what faiss may propose; None: everything."""
+        if allowed is None:
+            return self.shown
+        among = allowed[: len(self.held)]
+        return among if self.shown is None else among & self.shown
+
+    def _proposed(
+        self, queries: Floats, k: int, open_rows: Bools | None, n_seen: int
+    ) -> Ints | None:
+        """(Q, F) rows worth scoring, -1 where missing; None: all that are open."""
+        n_open = len(self.held) if open_rows is None else int(np.count_nonzero(open_rows))
+        if n_open <= SCORED_WHOLE:
+            return None
+        effort = k * self.settings.oversample
+        # cells are divided by taste, and so is what is barred: the more it is, the more are visited
+        more = (effort + n_seen) / effort * len(self.held) / n_open
+        n_probes = min(self.settings.n_lists, int(np.ceil(self.settings.n_probes * more)))
+        n_wanted = effort + n_seen if self.proposals.filters else int(effort * more)
+        if n_wanted > n_open // 4:
+            return None
+        return self.proposals.search(queries, n_wanted, open_rows=open_rows, n_probes=n_probes)
+
+    def _best(
+        self, query: Floats, k: int, proposed: Ints | None, barred: "_Barred"
+    ) -> tuple[Ints, Floats]:
+        """(k,) best rows and scores of one query among what is proposed; None: among all."""
+        if proposed is None:
+            rows = barred.open_of(len(self.held))
+        else:
+            rows = np.sort(proposed[proposed >= 0])  # ties go to the lower row
+            if barred.open_rows is not None and not self.proposals.filters:
+                rows = rows[barred.open_rows[rows]]
+        scores = _products(self.held, rows, query)
+        if len(self.recent.rows):
+            rows = np.concatenate([rows, self.recent.rows])
+            order = np.argsort(rows)
+            scores = np.concatenate([scores, self.recent.embeddings @ query])[order]
+            rows = rows[order]
+            if barred.allowed is not None:
+                scores[~barred.allowed[rows]] = -np.inf
+        if len(barred.seen):
+            scores[np.isin(rows, barred.seen)] = -np.inf
+        at, best = top_k(scores[None], k=k)
+        if proposed is not None and at[0, -1] < 0:
+            return self._best(query, k, None, barred)
+        return np.append(rows, -1)[at[0]], best[0]
+
+
+class _Barred(NamedTuple):
+    """What one query may not be shown."""
+
+    open_rows: Bools | None  # (C,) of what faiss holds; None: all open
+    allowed: Bools | None  # (C + new,)
+    seen: Ints
+
+    def open_of(self, n_rows: int) -> Ints:
+        return np.arange(n_rows) if self.open_rows is None else np.flatnonzero(self.open_rows)
+
+
+def _by_query(excluded: tuple[Ints, Ints] | None, n_queries: int) -> list[Ints]:
+    """What each query may not be shown."""
+    if excluded is None:
+        return [NOTHING] * n_queries
+    if n_queries == 1:
+        return [excluded[1]]
+    order = np.argsort(excluded[0], kind="stable")
+    ends = np.searchsorted(excluded[0][order], np.arange(1, n_queries))
+    return np.split(excluded[1][order], ends)
+
+
+def _products(held: Floats, rows: Ints, query: Floats) -> Floats:
+    """(N,) inner products with these rows."""
+    if held.dtype == np.float32 and len(rows) > len(held) // 4:
+        every: Floats = (held @ query)[rows]
+        return every
+    if len(rows) <= BLOCK:
+        few: Floats = held[rows].astype(np.float32, copy=False) @ query
+        return few
+    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    return np.concatenate([_products(held, block, query) for block in blocks])

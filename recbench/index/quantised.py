@@ -1,0 +1,195 @@
+"""Embeddings in a few bytes each, searched roughly: what faiss is used for.
+
+Dimensions are filled up with zeros to a number that its vectorised loops take whole: 66 float16
+dimensions took ten times as long as 72.
+
+A two-tower's embeddings are no unit vectors: popularity has a heavy tail. Cells by angle, which are
+faiss's own for inner products, then gather whatever is popular (recall .03 on a session log).
+Cells by distance, each dimension of unit spread, keep like with like; they are still visited by
+inner product (recall .98 and more from one visited cell in fifty).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from recbench.errors import InputError
+from recbench.index.protocol import Bools, Floats, Ints
+
+__all__ = ["Codes", "Quantised", "quantised", "saved", "written"]
+
+Codes = Literal["pq4", "fp16"]
+TRAINED_ON = 50_000  # rows that codebooks are learned from
+A_LIST = 40  # and rows of each cell
+ROUNDS = 10  # of k-means
+METRIC = 0  # faiss.METRIC_INNER_PRODUCT
+CODED = {"pq4": "PQ{}x4fs", "fp16": "SQfp16"}
+SEED = 0
+BLOCK = 65_536  # rows that are filled up at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantised:
+    """A faiss index of C rows, which is never changed."""
+
+    faiss_index: Any
+    n_lists: int
+    n_bytes: int
+    parts: tuple[Any, ...] = ()  # what the index only points at
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return int(self.faiss_index.ntotal)
+
+    @property
+    def filters(self) -> bool:
+        """Whether a search leaves out rows by itself; a scan of packed codes does not."""
+        return self.n_lists > 0
+
+    def search(
+        self, queries: Floats, n_wanted: int, *, open_rows: Bools | None, n_probes: int
+    ) -> Ints:
+        """(Q, n_wanted) rows of about the largest products, -1 where there are no more.
+
+        Args:
+            queries: (Q, D).
+            n_wanted: how many.
+            open_rows: (C,) what may be returned, where ``filters``; default: all.
+            n_probes: cells visited, where there are any.
+        """
+        faiss = _faiss()
+        options = {}
+        if self.n_lists:
+            bits = None if open_rows is None else np.packbits(open_rows, bitorder="little")
+            chosen = {} if bits is None else {"sel": faiss.IDSelectorBitmap(bits)}
+            options["params"] = faiss.SearchParametersIVF(nprobe=n_probes, **chosen)
+        filled = _filled(queries, self.faiss_index.d)
+        found: Ints = self.faiss_index.search(filled, n_wanted, **options)[1]
+        return found
+
+
+def quantised(embeddings: Floats, codes: Codes, *, n_lists: int) -> Quantised:
+    """(C, D) embeddings as codes, in ``n_lists`` cells; the same ones each time.
+
+    Raises:
+        InputError: fewer embeddings than cells, or than a codebook has entries.
+    """
+    faiss = _faiss()
+    fewest = max(n_lists, 16 if codes == "pq4" else 1)
+    if len(embeddings) < fewest:
+        raise InputError(
+            f"{len(embeddings)} candidates are too few for {fewest} cells or codes: search them "
+            "with an ExactIndex"
+        )
+    dim = _dimensions(embeddings.shape[1])
+    n_sample = min(len(embeddings), max(TRAINED_ON, A_LIST * n_lists))
+    rows = np.random.default_rng(SEED).choice(len(embeddings), n_sample, replace=False)
+    sample = _filled(embeddings[np.sort(rows)], dim)
+    if not n_lists:
+        built = faiss.index_factory(dim, CODED[codes].format(dim // 2), METRIC)
+        _fill(built, embeddings, sample)
+        return Quantised(built, 0, _n_bytes(built))
+    nearest, largest = _cells(sample, n_lists)
+    built = _in_cells(nearest, dim, n_lists, codes)
+    _fill(built, embeddings, sample)
+    built.quantizer = largest
+    return Quantised(built, n_lists, _n_bytes(built), (nearest, largest))
+
+
+def _cells(sample: Floats, n_lists: int) -> tuple[Any, Any]:
+    """Which cell a row is put into, and which cells a query visits: two searches of centroids."""
+    faiss = _faiss()
+    dim = sample.shape[1]
+    spread = sample.std(axis=0)
+    scale = np.where(spread > 0, 1 / np.maximum(spread, 1e-30), 1).astype(np.float32)
+    clustered = faiss.Kmeans(
+        dim,
+        n_lists,
+        niter=ROUNDS,
+        seed=SEED,
+        min_points_per_centroid=1,
+        max_points_per_centroid=A_LIST,
+    )
+    clustered.train(sample * scale)
+    scaled = faiss.LinearTransform(dim, dim, False)
+    faiss.copy_array_to_vector(np.diag(scale).ravel(), scaled.A)
+    scaled.is_trained = True
+    by_distance = faiss.IndexFlatL2(dim)
+    by_distance.add(clustered.centroids)
+    largest = faiss.IndexFlatIP(dim)
+    largest.add(clustered.centroids / scale)
+    return faiss.IndexPreTransform(scaled, by_distance), largest
+
+
+def _in_cells(nearest: Any, dim: int, n_lists: int, codes: Codes) -> Any:
+    faiss = _faiss()
+    if codes == "pq4":
+        built = faiss.IndexIVFPQFastScan(nearest, dim, n_lists, dim // 2, 4, METRIC)
+    else:
+        half = faiss.ScalarQuantizer.QT_fp16
+        built = faiss.IndexIVFScalarQuantizer(nearest, dim, n_lists, half, METRIC)
+    built.by_residual = False  # a row's centroid by distance is none of the query's
+    return built
+
+
+def _fill(built: Any, embeddings: Floats, sample: Floats) -> None:
+    built.train(sample)
+    for start in range(0, len(embeddings), BLOCK):
+        built.add(_filled(embeddings[start : start + BLOCK], built.d))
+
+
+def written(proposals: Quantised, path: Path) -> None:
+    """Into a file that ``saved`` reads."""
+    _faiss().write_index(proposals.faiss_index, str(path))
+
+
+def saved(path: Path, *, n_rows: int, dim: int) -> Quantised:
+    """What ``written`` wrote of ``n_rows`` embeddings of ``dim`` dimensions.
+
+    Raises:
+        InputError: no such file, no index, or one of other embeddings.
+    """
+    faiss = _faiss()
+    try:
+        read = faiss.read_index(str(path))
+    except RuntimeError as error:  # faiss has no other
+        raise InputError(f"{path} is no index: {error}") from error
+    if (read.ntotal, read.d) != (n_rows, _dimensions(dim)):
+        raise InputError(
+            f"{path} is of {read.ntotal} candidates in {read.d} dimensions, not of "
+            f"{n_rows} in {_dimensions(dim)}"
+        )
+    return Quantised(read, getattr(read, "nlist", 0), _n_bytes(read))
+
+
+def _n_bytes(built: Any) -> int:
+    faiss = _faiss()
+    counter = faiss.VectorIOWriter()
+    faiss.write_index(built, counter)
+    return int(counter.data.size())
+
+
+def _dimensions(dim: int) -> int:
+    return -(-dim // 8) * 8
+
+
+def _filled(embeddings: Floats, dim: int) -> Floats:
+    """(N, D) -> (N, dim) float32 in C order."""
+    filled = np.zeros((len(embeddings), dim), dtype=np.float32)
+    filled[:, : embeddings.shape[1]] = embeddings
+    return filled
+
+
+def _faiss() -> Any:
+    """The package, on one thread: what is fastest for one query."""
+    try:
+        import faiss
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "An approximate index needs faiss, which is not installed here: pip install "
+            "'recbench[serve]'"
+        ) from error
+    faiss.omp_set_num_threads(1)
+    return faiss
