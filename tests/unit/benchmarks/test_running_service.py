@@ -8,7 +8,7 @@ import pytest
 from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import Questions, by_clients, saturation_per_s
 from recbench.benchmarks.swap import swap_under_load
-from recbench.errors import InputError, JobError
+from recbench.errors import JobError
 from recbench.serving.load import load_process
 
 
@@ -99,11 +99,3 @@ def test_a_service_that_does_not_start_says_why(tiny_served):
     nowhere = str(tiny_served.workspace / "no token")
     with pytest.raises(JobError, match="does not start.*no token cannot be read"):
         RunningService.start(tiny_served.workspace, options=["--token-file", nowhere])
-
-
-@pytest.mark.parametrize("sizes", [{"runs": 0}, {"events": 0}, {"items": 0}, {"swaps": 0}])
-def test_nothing_to_swap_is_refused(sizes):
-    from recbench.benchmarks import swap
-
-    with pytest.raises(InputError, match="must be positive"):
-        swap.run(**sizes)
