@@ -97,5 +97,5 @@ def test_it_ends_with_its_workers(tiny_served):
 
 def test_a_service_that_does_not_start_says_why(tiny_served):
     nowhere = str(tiny_served.workspace / "no token")
-    with pytest.raises(JobError, match="does not start.*no token cannot be read"):
+    with pytest.raises(JobError, match="(?s)does not start.*no token cannot be read"):
         RunningService.start(tiny_served.workspace, options=["--token-file", nowhere])
