@@ -59,6 +59,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     Inference Protocol at /v2. A release that is published meanwhile takes over without a failed
     request. `recbench follow` says where it keeps the online features.
     """
+    from recbench.refresh.registry import POINTER, Registry
     from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
@@ -92,6 +93,8 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         exposures=exposures,
         limits=limits,
     )
+    if release != POINTER:
+        Registry(options.registry).open(release, verify=False)  # a name that never comes is a slip
     supervisor = Supervisor(options)
     click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
     supervisor.run()

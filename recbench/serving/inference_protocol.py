@@ -24,6 +24,7 @@ __all__ = ["MODEL", "infer_response", "model_config", "model_metadata", "parse_i
 MODEL = "recommend"
 HEADER_LENGTH = b"inference-header-content-length"
 MOST_ROWS = 32
+LONGEST = 1 << 24  # of a dimension
 INT64, FP32 = "INT64", "FP32"
 DTYPES: dict[str, np.dtype[Any]] = {INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
 INPUTS: dict[str, list[int]] = {"user_id": [-1], "history": [-1, -1], "history_ts": [-1, -1]}
@@ -153,7 +154,7 @@ def _tensors(inputs: list[Any], buffer: bytes) -> dict[str, Tensor]:
         if (
             not isinstance(shape, list)
             or len(shape) != len(INPUTS[name])
-            or not all(type(length) is int and length >= 0 for length in shape)
+            or not all(type(length) is int and 0 <= length <= LONGEST for length in shape)
         ):
             raise InputError(f"`shape` of {name} must be like {INPUTS[name]}, got {shape!r}")
         size = _object(one.get("parameters"), "parameters").get("binary_data_size")
@@ -244,7 +245,7 @@ def _history(items: Tensor, times: Tensor | None, row: int) -> GivenHistory:
 
 
 def _k(parameters: Mapping[str, Any], limits: Limits) -> int:
-    k = parameters.get("k", 20)
+    k = parameters.get("k", limits.default_k)
     if type(k) is not int or not 1 <= k <= limits.k:
         raise InputError(f"`k` must be an integer from 1 to {limits.k}, got {k!r}")
     return k

@@ -109,7 +109,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
 
 def _requests(limits: Limits) -> dict[str, Schema]:
     ids: Schema = {"type": "array", "items": INT64, "maxItems": limits.history}
-    instant: Schema = {"type": ["string", "null"], "format": "date-time"}
+    instant: Schema = {"anyOf": [TEXT | {"format": "date-time"}, {"type": "null"}]}
     event = _closed(
         {
             "item_id": INT64,
@@ -132,7 +132,7 @@ def _requests(limits: Limits) -> dict[str, Schema]:
         "history": history,
         "context": {"anyOf": [context, {"type": "null"}]},
     }
-    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": 20}
+    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": limits.default_k}
     asked = who | {"k": k, "filters": {"anyOf": [filters, {"type": "null"}]}}
     return {
         "Recommend": _closed(asked),
@@ -175,11 +175,12 @@ def _tensors(limits: Limits) -> dict[str, Schema]:
         "data": {"type": "array", "items": INT64},
         "parameters": {"type": "object"},
     }
-    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": 20}
+    k: Schema = {"type": "integer", "minimum": 1, "maximum": limits.k, "default": limits.default_k}
     output: Schema = {"type": "object", "properties": {"name": {"enum": list(OUTPUTS)}}}
+    tensor = _closed(one, required=["name", "datatype", "shape"])
     asked = {
         "id": TEXT,
-        "inputs": {"type": "array", "items": _closed(one, required=["name", "datatype", "shape"])},
+        "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": len(INPUTS)},
         "outputs": {"type": "array", "items": output | {"required": ["name"]}},
         "parameters": {"type": "object", "properties": {"k": k}},
     }

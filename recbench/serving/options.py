@@ -8,6 +8,7 @@ from recbench.errors import InputError
 
 __all__ = ["ExposureLog", "Limits", "OnlinePlace", "ServiceOptions"]
 
+USUAL_K = 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -28,6 +29,11 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) <= 0:
                 raise InputError(f"`{name}` must be positive, got {getattr(self, name)}")
+
+    @property
+    def default_k(self) -> int:
+        """The length of a list whose request names none."""
+        return min(USUAL_K, self.k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

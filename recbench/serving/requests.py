@@ -45,7 +45,7 @@ class _Context(msgspec.Struct):
 class _Recommend(msgspec.Struct, forbid_unknown_fields=True):
     user_id: Int64 | None = None
     history: list[_Event] | None = None
-    k: FromOne = 20
+    k: FromOne | msgspec.UnsetType = msgspec.UNSET
     filters: _Filters | None = None
     context: _Context | None = None
 
@@ -100,13 +100,14 @@ def parse_recommend(body: bytes, limits: Limits) -> AskedList:
         InputError: no JSON, not of the documented form, or beyond a limit.
     """
     asked: _Recommend = _decoded(_RECOMMEND, body)
-    if asked.k > limits.k:
-        raise InputError(f"`k` may be at most {limits.k} here, got {asked.k}")
+    k = limits.default_k if asked.k is msgspec.UNSET else asked.k
+    if k > limits.k:
+        raise InputError(f"`k` may be at most {limits.k} here, got {k}")
     filters = asked.filters or _Filters()
     return AskedList(
         user_id=asked.user_id,
         history=_history(asked.history, limits),
-        k=asked.k,
+        k=k,
         exclude_items=_ids("exclude_items", filters.exclude_items, limits),
         categories=None if filters.categories is None else tuple(filters.categories),
         repeats=filters.repeats,

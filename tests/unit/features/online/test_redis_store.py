@@ -71,6 +71,16 @@ def require_same_answers(store, state, at_us):
             assert list(ours) == list(theirs)
 
 
+def require_same_users(store, state, at_us):
+    for user in range(6):
+        (features, ours), (expected, theirs) = (
+            s.lookup_user(user, at_us=at_us) for s in (store, state)
+        )
+        assert features == expected
+        for name in ("item_ids", "ts", "watch_ms"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
 def test_a_reader_answers_what_the_state_in_memory_answers(redis_url):
     state = OnlineState(FEATURES)
     with RedisStore(redis_url, FEATURES) as writer, RedisStore(redis_url, FEATURES) as reader:
@@ -83,6 +93,7 @@ def test_a_reader_answers_what_the_state_in_memory_answers(redis_url):
             assert reader.watermark_us == watermark
             for later_s in (0, 7, 100, 10**6):
                 require_same_answers(reader, state, watermark + later_s * SECOND)
+                require_same_users(reader, state, watermark + later_s * SECOND)
 
 
 def test_the_next_writer_goes_on_where_the_last_one_stopped(redis_url):

@@ -15,6 +15,7 @@ from recbench.features.definitions import (
     WindowFeature,
 )
 from recbench.features.online import OnlineState, Updated
+from recbench.features.online.columns import NULL
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
@@ -378,3 +379,48 @@ def test_memory_is_counted():
     state.update(pl.concat([clicks(0, 1, 2, 3, user=user) for user in range(200)]))
     # 800 instants of 8 bytes at the least
     assert state.memory_bytes > before + 6400
+
+
+LAST_ITEMS = LastValues(name="last", entity="user_id", value=c.ITEM_ID, k=3)
+LAST_WATCHED = LastValues(name="watched", entity="user_id", value=c.WATCH_MS, k=3)
+
+
+def recent(clicks):
+    return list(zip(clicks.item_ids.tolist(), clicks.ts.tolist(), strict=True))
+
+
+def test_a_user_is_looked_up_with_the_instants_of_the_latest_clicks():
+    state = OnlineState([COUNT, LAST_ITEMS])
+    items = pl.Series([7, 8, 9, 10], dtype=pl.Int64)
+    state.update(clicks(0, 1, 2, 3).with_columns(items.alias(c.ITEM_ID)))
+    state.update(clicks(2.5, clicked=pl.lit(False)))
+    features, found = state.lookup_user(1, at_us=at(3))
+    assert features == state.lookup(c.USER_ID, 1, at_us=at(3))
+    assert recent(found) == [(7, at(0)), (8, at(1)), (9, at(2))]  # the one at 3 is not before 3
+    _, found = state.lookup_user(1, at_us=at(3) + 1)
+    assert recent(found) == [(8, at(1)), (9, at(2)), (10, at(3))]
+    assert set(found.watch_ms.tolist()) == {NULL}  # no feature keeps it
+    features, nobody = state.lookup_user(77, at_us=at(3))
+    assert features == {"n": 0, "last": []}
+    assert recent(nobody) == []
+
+
+def test_clicks_that_were_looked_up_do_not_change_afterwards():
+    state = OnlineState([COUNT, LAST_ITEMS])
+    state.update(clicks(0, 1))
+    _, found = state.lookup_user(1, at_us=at(9))
+    state.update(clicks(0.5, 2, item_id=pl.lit(5, pl.Int64)))
+    assert recent(found) == [(1, at(0)), (1, at(1))]
+
+
+def test_what_was_watched_is_told_where_a_feature_keeps_it():
+    state = OnlineState([LAST_ITEMS, LAST_WATCHED])
+    watched = pl.Series([500, None], dtype=pl.Int64)
+    state.update(clicks(0, 1).with_columns(watched.alias(c.WATCH_MS)))
+    assert state.lookup_user(1, at_us=at(9))[1].watch_ms.tolist() == [500, NULL]
+
+
+def test_a_state_that_keeps_no_items_has_no_latest_clicks():
+    state = OnlineState([COUNT, SinceLast(name="since", entity="user_id")])
+    with pytest.raises(InputError, match="kept only for a `LastValues` of `item_id`"):
+        state.lookup_user(1, at_us=at(0))

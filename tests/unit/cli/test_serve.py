@@ -1,0 +1,72 @@
+"""What `recbench serve` refuses before anything listens; the service itself is in unit/serving."""
+
+import socket
+
+import pytest
+
+from recbench.cli import main
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECBENCH_WORKSPACE", str(tmp_path))
+    return tmp_path
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as leaving:
+        main(["serve", *arguments])
+    return leaving.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
+def test_other_machines_are_let_in_only_with_a_token(host, capsys):
+    code, error = refused(capsys, "--host", host)
+    assert code == 2
+    assert f"{host} is reached from other machines: give --token-file" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\xff", "cannot be read"),
+        ("schlüssel".encode(), "must be printable ASCII"),
+        (b"two\nlines", "must be printable ASCII"),
+    ],
+)
+def test_a_token_that_no_header_could_show_is_refused(workspace, content, message, capsys):
+    file = workspace / "token"
+    if content is not None:
+        file.write_bytes(content)
+    code, error = refused(capsys, "--token-file", str(file))
+    assert code == 2
+    assert message in error
+
+
+def test_online_features_have_one_place(capsys):
+    both = ["--redis", "redis://127.0.0.1:1/0", "--snapshot", "online.safetensors"]
+    code, error = refused(capsys, *both)
+    assert code == 2
+    assert "in Redis or in a snapshot: name one of them" in error
+
+
+def test_no_time_at_all_is_refused(capsys):
+    code, error = refused(capsys, "--timeout", "0s")
+    assert code == 2
+    assert "`body_s` must be positive, got 0.0" in error
+
+
+def test_a_port_that_is_taken_is_named(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, error = refused(capsys, "--port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert "Address already in use" in error
+
+
+def test_a_release_that_does_not_exist_is_named_at_once(capsys):
+    code, error = refused(capsys, "--release", "20260131T120000Z-0a1b2c3d")
+    assert code == 2
+    assert "There is no release '20260131T120000Z-0a1b2c3d'" in error

@@ -1,0 +1,101 @@
+"""The service's image and manifest name what there is, and ask for no more rights than it needs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recbench.cli.serve import serve
+from recbench.serving.guard import OPEN
+
+ENVIRONMENTS = Path(__file__).resolve().parents[2] / "environments"
+DOCKERFILE = (ENVIRONMENTS / "Dockerfile").read_text()
+MANIFEST = list(yaml.safe_load_all((ENVIRONMENTS / "k8s" / "serve.yaml").read_text()))
+
+
+def one(kind):
+    (found,) = [part for part in MANIFEST if part["kind"] == kind]
+    return found
+
+
+@pytest.fixture
+def pod():
+    return one("Deployment")["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def container(pod):
+    (container,) = pod["containers"]
+    return container
+
+
+def instruction(name):
+    """Its last occurrence."""
+    joined = DOCKERFILE.replace("\\\n", " ")
+    return re.findall(rf"^{name} (.*)$", joined, flags=re.MULTILINE)[-1]
+
+
+def parsed(arguments):
+    return serve.make_context("serve", list(arguments)).params
+
+
+def test_the_image_starts_the_service_with_options_that_it_has():
+    assert json.loads(instruction("ENTRYPOINT")) == ["recbench", "serve"]
+    options = parsed(json.loads(instruction("CMD")))
+    assert (options["host"], options["port"]) == ("0.0.0.0", int(instruction("EXPOSE")))
+    assert options["token_file"] is not None
+
+
+def test_the_image_runs_as_nobody_in_particular_and_copies_what_exists():
+    assert instruction("USER") == "10001:10001"
+    assert instruction("STOPSIGNAL") == "SIGTERM"
+    for copied in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, flags=re.MULTILINE):
+        for name in copied.split():
+            assert (ENVIRONMENTS.parent / name).exists(), name
+
+
+def test_the_container_is_given_options_that_the_service_has(pod, container):
+    options = parsed(container["args"])
+    assert options["port"] == container["ports"][0]["containerPort"]
+    mounted = {Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+    assert options["token_file"].parent in mounted
+    paused = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > paused + options["drain"].total_seconds()
+
+
+def test_the_probes_ask_what_needs_no_token(container):
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["path"] in OPEN
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+
+
+def test_it_has_no_rights_that_it_does_not_need(pod, container):
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    own = container["securityContext"]
+    assert own["allowPrivilegeEscalation"] is False
+    assert own["readOnlyRootFilesystem"] is True
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    (workspace,) = [m for m in container["volumeMounts"] if m["mountPath"] == "/workspace"]
+    assert workspace["readOnly"] is True
+
+
+def test_its_resources_are_bounded(container):
+    assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_every_volume_that_is_mounted_is_there_and_no_other(pod, container):
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_service_and_budget_find_the_pods():
+    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert one("Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert one("Service")["spec"]["selector"] == labels
+    budget = one("PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"] == labels
+    assert 0 < budget["minAvailable"] < one("Deployment")["spec"]["replicas"]
