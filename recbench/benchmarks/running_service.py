@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -92,13 +93,11 @@ class RunningService:
 
     def memory_bytes(self) -> int:
         """Of all its processes, shared pages counted once (PSS)."""
-        total = 0
-        for process in self._family():
-            try:
-                total += process.memory_full_info().pss
-            except psutil.NoSuchProcess:  # a worker that has just been replaced
-                continue
-        return total
+        return int(self._total(lambda process: process.memory_full_info().pss))
+
+    def cpu_s(self) -> float:
+        """User and system time of all its processes so far."""
+        return self._total(lambda process: sum(process.cpu_times()[:2]))
 
     def is_ready(self) -> bool:
         """Whether ``GET /health/ready`` says 200."""
@@ -117,6 +116,13 @@ class RunningService:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-1_000:].strip()
                 raise JobError(f"The service does not start; {log} ends with: {tail or 'nothing'}")
             time.sleep(0.02)
+
+    def _total(self, of: Callable[[psutil.Process], float]) -> float:
+        total = 0.0
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):  # a worker that has just been replaced
+                total += of(process)
+        return total
 
     def _family(self) -> list[psutil.Process]:
         try:

@@ -14,7 +14,12 @@ import numpy.typing as npt
 from recbench import columns as c
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.running_service import RunningService
-from recbench.benchmarks.service_load import Questions, by_clients, saturation_per_s
+from recbench.benchmarks.service_load import (
+    Questions,
+    busy_frac,
+    by_clients,
+    saturation_per_s,
+)
 from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError, JobError
 from recbench.events.broker import Broker, embedded_broker
@@ -51,8 +56,10 @@ KEYS = (
     "vs_floor",
     "tool_p50_ms",
     "exposed_frac",
+    "cpu_ms_per_request",
     "cold_start_s",
     "memory_bytes",
+    "busy_before_frac",
 )
 
 
@@ -71,7 +78,8 @@ def run(
     ``p999_ms``; the most that 1, 8 or 32 clients get is ``saturation_rps``; half of it is offered
     as Poisson arrivals, timed from when each was due: ``open_...``. ``floor_...`` is the tower and
     the index called in this process, ``vs_floor`` its median over the one through HTTP with a
-    single client. ``tool_p50_ms`` is what the load tool finds at a server that does nothing.
+    single client. ``tool_p50_ms`` is what the load tool finds at a server that does nothing;
+    ``busy_before_frac`` the share of the cores that others used before.
 
     Args:
         runs: how often; figures are medians.
@@ -105,12 +113,16 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
     questions = Questions(release)
     floor = latency_percentiles(floor_ms(release, questions))
     with load_process() as pool:
-        figures = {"tool_p50_ms": tool_ms(pool, questions.bodies)}
+        figures = {"busy_before_frac": busy_frac()}
+        figures["tool_p50_ms"] = tool_ms(pool, questions.bodies)
         with _service(workspace, release) as (service, broker):
             _, warm = by_clients(
                 pool, service.target, questions.bodies, clients=[CLIENTS], seconds=WARM_S
             )
+            cpu_s = service.cpu_s()
             table, loops = by_clients(pool, service.target, questions.bodies, seconds=seconds)
+            n_answered = int(table["requests"].sum() - table["errors"].sum())
+            figures["cpu_ms_per_request"] = (service.cpu_s() - cpu_s) / max(1, n_answered) * 1e3
             saturation = saturation_per_s(table)
             opened = pool.submit(
                 open_loop,

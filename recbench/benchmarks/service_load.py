@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import psutil
 
 from recbench.benchmarks.trained_release import users_with_history
 from recbench.errors import JobError
 from recbench.refresh import Release
 from recbench.serving.load import Answers, Target, closed_loop
 
-__all__ = ["Questions", "by_clients", "saturation_per_s"]
+__all__ = ["Questions", "busy_frac", "by_clients", "saturation_per_s"]
 
 CLIENTS = (1, 8, 32)  # eight is what a service is judged by
 
@@ -36,6 +37,11 @@ class Questions:
             json.dumps({"user_id": user, "k": k, "context": context}).encode()
             for user in self.users.tolist()
         ]
+
+
+def busy_frac(*, seconds: float = 1.0) -> float:
+    """Share of the machine's cores that others use now, while nothing is measured."""
+    return float(psutil.cpu_percent(interval=seconds)) / 100
 
 
 def by_clients(

@@ -13,7 +13,12 @@ from recbench.benchmarks.beside import publish_each, training
 from recbench.benchmarks.mixed import Verified, verify_answers
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.running_service import RunningService
-from recbench.benchmarks.service_load import Questions, by_clients, saturation_per_s
+from recbench.benchmarks.service_load import (
+    Questions,
+    busy_frac,
+    by_clients,
+    saturation_per_s,
+)
 from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError
 from recbench.refresh import Registry
@@ -37,6 +42,7 @@ KEYS = (
     "fallbacks",
     "recall_at_k",
     "published_to_served_s",
+    "busy_before_frac",
 )
 
 
@@ -127,6 +133,8 @@ def run(
     The service runs with two workers. Half of the rate that its closed loops reach is offered, and
     1,000 requests a second at least. Every release has a perturbed catalogue of its own, so every
     answer shows which one it was made of; each is compared with that release's files afterwards.
+    ``near_swap_p99_ms`` is of what was due within a second of a publication,
+    ``busy_before_frac`` the share of the cores that others used before.
 
     Args:
         runs: how often; figures are medians.
@@ -147,7 +155,7 @@ def run(
             f"{runs, events, items, swaps, every_s}"
         )
     measured = []
-    for number in range(runs):
+    for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder:
             registry = Registry(Path(folder) / "registry")
             small = trained_release(registry, events=events, seed=seed)
@@ -156,6 +164,7 @@ def run(
                 for at in range(swaps + 1)
             ]
             questions = Questions(registry.publish(names[0]))
+            busy = busy_frac()
             with (
                 training(seed=seed) if beside else nullcontext(),
                 RunningService.start(Path(folder)) as service,
@@ -175,7 +184,7 @@ def run(
                     per_s=per_s,
                     every_s=every_s,
                 )
-        measured.append(swapped.figures() | {"run": float(number)})
+        measured.append(swapped.figures() | {"busy_before_frac": busy})
     return BenchResult("swap", medians(measured, keys=KEYS), measured)
 
 

@@ -33,6 +33,7 @@ def test_it_is_ready_and_has_memory_and_children_of_its_own(running):
     assert running.is_ready()
     assert running.cold_start_s > 0
     assert running.memory_bytes() > 10 * 2**20
+    assert running.cpu_s() > 0
 
 
 def test_requests_are_of_users_with_full_histories_just_after_the_watermark(questions, tiny_served):
