@@ -121,7 +121,7 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
             )
             cpu_s = service.cpu_s()
             table, loops = by_clients(pool, service.target, questions.bodies, seconds=seconds)
-            n_answered = int(table["requests"].sum() - table["errors"].sum())
+            n_answered = sum(len(one.answered) for one in loops.values())
             figures["cpu_ms_per_request"] = (service.cpu_s() - cpu_s) / max(1, n_answered) * 1e3
             saturation = saturation_per_s(table)
             opened = pool.submit(

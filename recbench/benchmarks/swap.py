@@ -165,27 +165,29 @@ def run(
             ]
             questions = Questions(registry.publish(names[0]))
             busy = busy_frac()
-            with (
-                training(seed=seed) if beside else nullcontext(),
-                RunningService.start(Path(folder)) as service,
-                load_process() as pool,
-            ):
-                by_clients(pool, service.target, questions.bodies, clients=[8], seconds=WARM_S)
-                table, _ = by_clients(
-                    pool, service.target, questions.bodies, clients=[32], seconds=PROBE_S
-                )
-                per_s = max(LEAST_PER_S, saturation_per_s(table) / 2)
-                swapped = swap_under_load(
-                    service.target,
-                    questions,
-                    names[1:],
-                    registry=registry,
-                    pool=pool,
-                    per_s=per_s,
-                    every_s=every_s,
-                )
+            with training(seed=seed) if beside else nullcontext():
+                swapped = _on_a_service(registry, names[1:], questions, every_s=every_s)
         measured.append(swapped.figures() | {"busy_before_frac": busy})
     return BenchResult("swap", medians(measured, keys=KEYS), measured)
+
+
+def _on_a_service(
+    registry: Registry, releases: Sequence[str], questions: Questions, *, every_s: float
+) -> Swapped:
+    """Start a service, find out what it bears, and swap under half of that."""
+    with RunningService.start(registry.path.parent) as service, load_process() as pool:
+        target, bodies = service.target, questions.bodies
+        by_clients(pool, target, bodies, clients=[8], seconds=WARM_S)
+        table, _ = by_clients(pool, target, bodies, clients=[32], seconds=PROBE_S)
+        return swap_under_load(
+            target,
+            questions,
+            releases,
+            registry=registry,
+            pool=pool,
+            per_s=max(LEAST_PER_S, saturation_per_s(table) / 2),
+            every_s=every_s,
+        )
 
 
 def _p99(values: pl.Series) -> float:
