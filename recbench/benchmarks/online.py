@@ -86,6 +86,7 @@ class _User:
     events: deque[tuple[int, bool, int]] = field(default_factory=deque)  # of the last day
     clicks: deque[tuple[int, bool]] = field(default_factory=deque)  # of the last day: is it a jump
     items: deque[int] = field(default_factory=lambda: deque(maxlen=LAST_ITEMS))
+    watched: deque[int] = field(default_factory=lambda: deque(maxlen=LAST_ITEMS))
     last_click: int | None = None
     tags: frozenset[str] | None = None  # of the last click
 
@@ -112,6 +113,7 @@ class _Deques:
         while user.clicks[0][0] < ts - DAY:
             user.clicks.popleft()
         user.items.append(item_id)
+        user.watched.append(watch_ms)
         user.last_click, user.tags = ts, tags
         self.items[item_id] = _one_more(self.items.get(item_id), ts)
         self.categories[category] = _one_more(self.categories.get(category), ts)
@@ -131,6 +133,7 @@ class _Deques:
             if user.last_click is None
             else at_us - user.last_click,
             "user_last_50_items": list(user.items),
+            "user_last_50_watch_ms": list(user.watched),
         }
 
 

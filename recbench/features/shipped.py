@@ -70,4 +70,5 @@ SHIPPED_FEATURES: tuple[Feature, ...] = (
     DecayedPopularity(name="category_popularity_1d", half_life=DAY, entity="category"),
     SinceLast(name="user_since_last_click_us", entity="user_id"),
     LastValues(name="user_last_50_items", entity="user_id", value=c.ITEM_ID, k=50, unit="item ids"),
+    LastValues(name="user_last_50_watch_ms", entity="user_id", value=c.WATCH_MS, k=50, unit="ms"),
 )

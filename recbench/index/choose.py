@@ -17,8 +17,10 @@ __all__ = ["Choice", "Measured", "choose_index", "measured_index", "recall_at_k"
 EXACT_BELOW = 20_000  # candidates: a product with all is then as quick as anything else
 CELLS_FROM = 50_000  # candidates: below, visiting some cells only gains nothing
 OVERSAMPLES = (10, 25, 50, 100, 200)
+HARDLY_ANY = 3  # oversample of halves, which lose next to nothing
 PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8)  # of the cells
-QUERIES_PER_BATCH = 32
+QUERIES_PER_BATCH = 8
+EXACT_TIMED = 50  # queries: its recall is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def choose_index(
     hidden = np.empty(0, dtype=np.int64) if hidden is None else hidden
     exact = ExactIndex(candidate_embeddings, hidden)
     best = _exact_scores(exact, queries, k)
-    first = measured_index(exact, None, queries, best, build_s=0.0)
+    first = measured_index(exact, None, queries[:EXACT_TIMED], best[:EXACT_TIMED], build_s=0.0)
     found: list[tuple[Index, Measured]] = [(exact, first)]
     tried = [first]
     if len(candidate_embeddings) > exact_below:
@@ -93,6 +95,7 @@ def choose_index(
                 tried.append(measured_index(tuned, effort, queries, best, build_s=build_s))
                 if tried[-1].recall >= least_recall:
                     found.append((tuned, tried[-1]))
+                    break
     index, chosen = min(found, key=lambda pair: pair[1].p50_ms)
     return Choice(index, chosen, tuple(tried), chosen.p99_ms <= p99_ms)
 
@@ -151,8 +154,9 @@ def _exact_scores(exact: ExactIndex, queries: Floats, k: int) -> Floats:
 def _kinds(n_candidates: int) -> Iterator[ApproximateSettings]:
     yield ApproximateSettings(codes="pq4")
     if n_candidates >= CELLS_FROM:
-        n_lists = round(2 * n_candidates**0.5)
+        n_lists = round(n_candidates**0.5)
         yield ApproximateSettings(codes="pq4", n_lists=n_lists, n_probes=1)
+        yield ApproximateSettings(codes="fp16", n_lists=n_lists, n_probes=1)
 
 
 def _efforts(settings: ApproximateSettings) -> Iterator[ApproximateSettings]:
@@ -163,5 +167,5 @@ def _efforts(settings: ApproximateSettings) -> Iterator[ApproximateSettings]:
         return
     for share in PROBED:
         n_probes = max(1, round(settings.n_lists * share))
-        for oversample in OVERSAMPLES[1:3]:
+        for oversample in OVERSAMPLES[1:4] if settings.codes == "pq4" else (HARDLY_ANY,):
             yield replace(settings, n_probes=n_probes, oversample=oversample)

@@ -80,31 +80,23 @@ def top_k(
     """
     if k < 1:
         raise InputError(f"`k` must be at least 1, got {k}")
-    if np.isnan(scores).any():
+    if scores.size and np.isnan(scores.min()):
         raise InputError(f"{np.isnan(scores).sum()} of {scores.size} scores are NaN")
     if excluded is not None:
         scores[excluded] = -np.inf
-    n_columns = scores.shape[1]
-    width = min(k, n_columns)
-    best = (
-        np.argsort(-scores, axis=1, kind="stable")[:, :width]
-        if n_columns <= 4 * k
-        else (_partial(scores, width))
-    )
     rows = np.full((len(scores), k), -1, dtype=np.int64)
     values = np.full((len(scores), k), -np.inf, dtype=np.float32)
-    values[:, :width] = np.take_along_axis(scores, best, axis=1)
-    rows[:, :width] = np.where(np.isneginf(values[:, :width]), -1, best)
+    for at, row in enumerate(scores):
+        best = _best(row, k)
+        rows[at, : len(best)] = best
+        values[at, : len(best)] = row[best]
     return rows, values
 
 
-def _partial(scores: Floats, k: int) -> Ints:
-    """Stable top-k without sorting whole rows: the k-th score decides, ties by lower column."""
-    threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # (Q, 1)
-    above = scores > threshold
-    wanted = k - above.sum(axis=1, keepdims=True)
-    level = scores == threshold
-    chosen = above | (level & (np.cumsum(level, axis=1) <= wanted))  # exactly k true a row
-    columns = np.nonzero(chosen)[1].reshape(len(scores), k)  # ascending column
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
+def _best(scores: Floats, k: int) -> Ints:
+    """Columns of the k largest of (C,), without sorting all of them; ties by lower column."""
+    least = -np.inf
+    if len(scores) > 4 * k:
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    columns = np.flatnonzero(scores >= least if least > -np.inf else scores > -np.inf)
+    return columns[np.argsort(-scores[columns], kind="stable")[:k]]

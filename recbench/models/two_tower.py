@@ -53,11 +53,16 @@ class ItemEncoder(nn.Module):
         own = self.item(item_rows)
         if id_kept is not None:
             own = own * id_kept
-        category = _mean_of_tokens(self.category, self.category_rows[item_rows])
-        encoded = own + category + _mean_of_tokens(self.title, self.title_rows[item_rows])
-        if self.text is not None:
-            encoded = encoded + self.of_text(self.text[item_rows])
-        return cast("Tensor", encoded)
+        text = None if self.text is None else self.text[item_rows]
+        return self.described(own, self.category_rows[item_rows], self.title_rows[item_rows], text)
+
+    def described(
+        self, own: Tensor, category_rows: Tensor, title_rows: Tensor, text: Tensor | None
+    ) -> Tensor:
+        """(N, D) of ids, (N, Wc) and (N, Wt) token rows, (N, T) text vectors -> (N, D)."""
+        encoded = own + _mean_of_tokens(self.category, category_rows)
+        encoded = encoded + _mean_of_tokens(self.title, title_rows)
+        return encoded if text is None else cast("Tensor", encoded + self.of_text(text))
 
 
 class CandidateTower(nn.Module):

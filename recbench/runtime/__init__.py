@@ -1,1 +1,1 @@
-"""A tower as something that answers: exported, and run."""
+"""A tower as something that answers: exported, checked, and run."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from onnxscript.optimizer import optimize_ir
 from safetensors.torch import save_file
@@ -14,7 +15,8 @@ from safetensors.torch import save_file
 from recbench.errors import ReleaseError
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
-from recbench.runtime.onnx import INPUTS, OnnxQueryTower
+from recbench.runtime.onnx import OnnxQueryTower
+from recbench.runtime.protocol import INPUTS
 from recbench.tables.queries import Queries
 
 __all__ = [
@@ -59,6 +61,7 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
         if program is None:  # never with `dynamo`
             raise ReleaseError("torch gave no ONNX program")
         optimize_ir(program.model, should_fold=_without_weights)
+        _without_integer_clips(program.model.graph)
     program.save(path)
 
 
@@ -66,6 +69,23 @@ def _without_weights(node: Any) -> bool | None:
     """No weight is folded into another constant: a refresh finds each under its name."""
     held = (value for value in node.inputs if value is not None)
     return False if any(value.is_initializer() for value in held) else None
+
+
+def _without_integer_clips(graph: ir.Graph) -> None:
+    """Each Clip of whole numbers as a Max and a Min, the same to the bit: TensorRT clips floats."""
+    for node in list(graph):
+        given = node.inputs[0] if node.op_type == "Clip" else None
+        if given is None or given.dtype != ir.DataType.INT64:
+            continue
+        bounds = [*node.inputs[1:], None, None][:2]
+        for kind, bound in zip(("Max", "Min"), bounds, strict=True):
+            if bound is not None:
+                bounded = ir.Node("", kind, [given, bound])
+                graph.insert_before(node, bounded)
+                given = bounded.outputs[0]
+                given.type, given.shape = node.outputs[0].type, node.outputs[0].shape
+        ir.convenience.replace_all_uses_with(node.outputs[0], given)
+        graph.remove(node, safe=True)
 
 
 def patched_query_tower(previous: Path, model: TwoTowerRecommender, path: Path) -> bool:

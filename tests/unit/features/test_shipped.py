@@ -53,5 +53,6 @@ def test_names_are_what_releases_and_stores_know_them_by():
         "category_popularity_1d",
         "user_since_last_click_us",
         "user_last_50_items",
+        "user_last_50_watch_ms",
     ]
     assert set(DEFAULT_WINDOW_FEATURES) < set(SHIPPED_FEATURES)

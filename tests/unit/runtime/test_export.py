@@ -7,13 +7,6 @@ from recbench.runtime import export
 from recbench.runtime.onnx import OnnxQueryTower
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_fit, tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "query_tower.onnx"
-    export.export_query_tower(tiny_fit.model, path)
-    return path
-
-
 def test_onnx_agrees_with_torch_on_known_and_unknown_users(tiny_fit, exported):
     users = np.append(tiny_fit.log.users.ids, 10**9)
     queries = tiny_fit.log.queries(users, tiny_fit.at)

@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from recbench.errors import InputError, ReleaseError
-from recbench.runtime.onnx import INPUTS, OnnxQueryTower
+from recbench.runtime.onnx import INPUTS, OnnxQueryTower, _profile_options
+from recbench.runtime.profiles import QUERY_TOWER_PROFILE
 
 
 def write_tower(path, names=INPUTS):
@@ -80,3 +81,32 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ReleaseError, match=r"absent\.onnx is no ONNX model"):
         OnnxQueryTower(tmp_path / "absent.onnx", n_items=3)
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_is_not_installed_is_refused(tmp_path, monkeypatch, provider):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(InputError, match=rf"`provider='{provider}'` needs .*onnxruntime-gpu"):
+        OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3, provider=provider)
+
+
+def test_a_provider_that_does_not_start_is_not_replaced_by_another(tmp_path, monkeypatch):
+    # as where the wheel has CUDA and the machine has not: ONNX Runtime itself goes on on the CPU
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: names)
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(InputError, match=r"'cuda'` did not start, .* \['CPUExecutionProvider'\]"),
+    ):
+        OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3, provider="cuda")
+
+
+def test_an_unknown_provider_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"one of \['cpu', 'cuda', 'tensorrt'\], got 'rocm'"):
+        OnnxQueryTower(write_tower(tmp_path / "tower.onnx"), n_items=3, provider="rocm")
+
+
+def test_tensorrt_is_told_the_shapes_of_the_profile(exported):
+    told = _profile_options(exported, QUERY_TOWER_PROFILE)
+    assert told["trt_profile_max_shapes"].startswith("history_rows:64x200,history_age_s:64x200")
+    assert set(told) == {f"trt_profile_{word}_shapes" for word in ("min", "opt", "max")}

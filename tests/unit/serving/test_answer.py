@@ -121,6 +121,22 @@ def test_watched_shares_are_made_with_the_lengths_of_the_release(served):
     assert watched.tolist() == [0.5, -1.0, -1.0, -1.0, 2.0]
 
 
+def test_the_tower_sees_how_long_the_stores_clicks_were_watched(served):
+    seen = {}
+
+    def remember(rows, age_s, watched, window):
+        seen.update(rows=rows[0].tolist(), watched=watched[0].tolist(), age_s=age_s[0].tolist())
+        return served.tower(rows, age_s, watched, window)
+
+    durations = np.array([np.nan, np.nan, np.nan, 4000.0])
+    spied = dataclasses.replace(served, tower=remember, durations_ms=durations)
+    clicks = RecentClicks(ids(40, 10), ids(5, 6) + WATERMARK_US, ids(1000, 1000))
+    answer_list(spied, AskedList(user_id=2), StoredUser({}, clicks, WATERMARK_US + 1_000_006))
+    assert seen["rows"] == [2, 3, 0]  # of 30 by the release, then 40 and 10
+    assert seen["watched"] == [-1.0, 0.25, -1.0]
+    assert seen["age_s"] == pytest.approx([1.000006, 1.000001, 1.0])
+
+
 def test_filters_leave_out_items_and_keep_to_categories(seal_toy):
     served = ServedRelease.load(seal_toy(tombstones=[3]).release)
     served = dataclasses.replace(served, categories={"a": ids(0, 2, 3), "b": ids(1, 2)})
