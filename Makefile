@@ -11,9 +11,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
   "$$name" -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
   2>/dev/null && command -v "$$name" && break; done)
 BIN := .venv/bin
+SOAK_S ?= 1800
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
-.PHONY: help demo test check check-all lab env env-obp env-peers env-flink lock clean
+.PHONY: help demo test check check-all lab soak env env-obp env-peers env-flink lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -38,6 +39,9 @@ check: env ## every linter
 
 check-all: check env-obp env-peers env-flink ## the linters and what `make test` leaves out
 	$(BIN)/pytest -m "slow or browser"
+
+soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
+	$(BIN)/recbench bench soak --seconds $(SOAK_S)
 
 lab: env ## JupyterLab on the notebooks
 	$(BIN)/recbench lab

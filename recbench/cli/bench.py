@@ -17,6 +17,9 @@ BENCHES = {
     "features": "Window features, beside DuckDB's RANGE windows and one sort.",
     "ingest": "Kafka to the lake, beside a consumer that only counts.",
     "refresh": "A refresh, beside full fits of the same log.",
+    "serve": "The HTTP service under load, beside its tower and index called in process.",
+    "soak": "The HTTP service at half its maximum rate for long: no error, memory flat.",
+    "swap": "Releases published under load: latency, failures, and answers that mix two.",
     "train": "Training, beside a bare torch loop over the same batches.",
 }
 
@@ -31,10 +34,13 @@ class _NamesBenches(click.Command):
 @click.argument("name", type=click.Choice(list(BENCHES)))
 @click.option("--runs", type=click.IntRange(min=1), help="How often; figures are medians.")
 @click.option("--events", type=click.IntRange(min=1), help="How many events to generate.")
+@click.option("--items", type=click.IntRange(min=1), help="How large the catalogue is.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Of a load.")
+@click.option("--swaps", type=click.IntRange(min=1), help="Releases to be published.")
+@click.option("--beside", is_flag=True, default=None, help="Train meanwhile, at idle priority.")
 @json_option
-def bench(name: str, runs: int | None, events: int | None, json_path: Path | None) -> None:
+def bench(name: str, json_path: Path | None, **options: Any) -> None:
     """Measure NAME; every ratio `vs_...` is to a reference of the same run, above 1: faster."""
-    options = {"runs": runs, "events": events}
     given = {key: value for key, value in options.items() if value is not None}
     module = importlib.import_module(f"recbench.benchmarks.{name}")
     _refuse_unknown(name, given, known=inspect.signature(module.run).parameters)
@@ -44,7 +50,7 @@ def bench(name: str, runs: int | None, events: int | None, json_path: Path | Non
     _print(payload)
 
 
-def _refuse_unknown(name: str, given: dict[str, int], *, known: Any) -> None:
+def _refuse_unknown(name: str, given: dict[str, Any], *, known: Any) -> None:
     unknown = [f"--{option}={value}" for option, value in given.items() if option not in known]
     if unknown:
         raise InputError(f"`bench {name}` does not take {', '.join(unknown)}")
@@ -56,7 +62,7 @@ def _print(payload: dict[str, Any]) -> None:
     machine = payload["machine"]
     memory_gb = machine["memory_bytes"] / 1e9
     click.echo(
-        f"{payload['bench']}: median of {len(payload['runs'])} runs on {machine['cores']} cores of "
+        f"{payload['bench']}: {len(payload['runs'])} runs on {machine['cores']} cores of "
         f"{machine['cpu']}, {memory_gb:.0f} GB"
     )
     figures = payload["figures"]

@@ -19,6 +19,9 @@ SMALL = {
     "turns": 1,
     "costs": [0.3],
     "lasting": [0.3],
+    "load_s": 0.3,
+    "swaps": 2,
+    "every_s": 0.7,
 }
 ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
 

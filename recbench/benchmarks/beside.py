@@ -1,0 +1,71 @@
+"""What goes on beside a service: releases are published, a model is trained."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from recbench.errors import JobError
+from recbench.refresh import Registry
+
+__all__ = ["publish_each", "training"]
+
+BEGIN_S = 300.0
+EVENTS = 50_000  # of the log that is trained on
+
+
+def publish_each(registry: Registry, releases: Sequence[str], *, every_s: float) -> list[float]:
+    """Publish one release after the other; returns when (epoch seconds) each pointer had moved.
+
+    Args:
+        registry: of the releases.
+        releases: sealed ones, in order.
+        every_s: between two beginnings of a publication, and before the first.
+    """
+    moved, due = [], time.monotonic()
+    for release in releases:
+        due += every_s
+        time.sleep(max(0.0, due - time.monotonic()))
+        registry.publish(release)
+        moved.append(time.time())
+    return moved
+
+
+@contextmanager
+def training(*, seed: int) -> Iterator[None]:
+    """A two-tower is being fitted, over and over, in a process of idle priority.
+
+    Raises:
+        JobError: the process ended before its time, at its beginning or meanwhile.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_train, args=(seed, theirs), daemon=True)
+    process.start()
+    try:
+        if not ours.poll(BEGIN_S) or not process.is_alive():
+            raise JobError(f"No training had begun after {BEGIN_S:.0f} s")
+        yield
+        if not process.is_alive():
+            raise JobError(f"The training ended meanwhile, with code {process.exitcode}")
+    finally:
+        process.kill()
+        process.join()
+
+
+def _train(seed: int, told: "Connection[str, str]") -> None:
+    if hasattr(os, "SCHED_IDLE"):  # before torch starts threads, which inherit it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
+    import tempfile
+
+    from recbench.benchmarks.trained_release import trained_release
+
+    told.send("begun")
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            trained_release(Registry(Path(folder)), events=EVENTS, seed=seed)

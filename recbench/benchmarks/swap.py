@@ -1,0 +1,195 @@
+"""Releases published under load: what clients feel of it, and whether any answer mixes two."""
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recbench.benchmarks.beside import publish_each, training
+from recbench.benchmarks.mixed import Verified, verify_answers
+from recbench.benchmarks.result import BenchResult, medians
+from recbench.benchmarks.running_service import RunningService
+from recbench.benchmarks.service_load import (
+    Questions,
+    busy_frac,
+    by_clients,
+    saturation_per_s,
+)
+from recbench.benchmarks.trained_release import enlarged, trained_release
+from recbench.errors import InputError
+from recbench.refresh import Registry
+from recbench.serving.load import Answers, Target, load_process, open_loop
+
+__all__ = ["Swapped", "run", "swap_under_load"]
+
+WARM_S, PROBE_S = 2.0, 3.0
+SWAPS, EVERY_S = 20, 3.0
+LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
+NEAR_S = 1.0  # after a publication: what it may have slowed down
+KEYS = (
+    "open_p99_ms",
+    "p50_ms",
+    "p999_ms",
+    "near_swap_p99_ms",
+    "offered_rps",
+    "failed_requests",
+    "mixed_releases",
+    "swaps",
+    "fallbacks",
+    "recall_at_k",
+    "published_to_served_s",
+    "busy_before_frac",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swapped:
+    """An open loop during which releases were published."""
+
+    answers: Answers
+    published: list[tuple[str, float]]  # release, seconds since the load began
+    verified: Verified
+
+    def figures(self) -> dict[str, float]:
+        """What is told of it; latencies are from when a request was due."""
+        summary = self.answers.summary()
+        answered = self.answers.answered
+        since = pl.min_horizontal(
+            pl.when(pl.col("due_s") >= at).then(pl.col("due_s") - at) for _, at in self.published
+        )
+        near = answered.filter(since <= NEAR_S)
+        delays = [delay for release, at in self.published for delay in self._delay(release, at)]
+        return {
+            "open_p99_ms": summary["p99_ms"],
+            "p50_ms": summary["p50_ms"],
+            "p999_ms": summary["p999_ms"],
+            "near_swap_p99_ms": _p99(near["latency_ms"]),
+            "offered_rps": summary["offered_per_s"],
+            "failed_requests": summary["errors"],
+            "mixed_releases": self.verified.n_mixed,
+            "swaps": self.verified.n_releases - 1,
+            "fallbacks": summary["fallbacks"],
+            "recall_at_k": self.verified.recall,
+            "published_to_served_s": _p99(pl.Series(delays, dtype=pl.Float64)),
+        }
+
+    def _delay(self, release: str, at: float) -> list[float]:
+        """From the move of the pointer to the first answer of the release."""
+        first = self.answers.answered.filter(release=release)["done_s"].min()
+        return [] if first is None else [float(first) - at]  # type: ignore[arg-type]  # a float column
+
+
+def swap_under_load(
+    target: Target,
+    questions: Questions,
+    releases: Sequence[str],
+    *,
+    registry: Registry,
+    pool: Executor,
+    per_s: float,
+    every_s: float,
+) -> Swapped:
+    """Publish one release after the other while an open loop goes on; verify all answers then.
+
+    Args:
+        target: a service that follows the registry.
+        questions: what is asked.
+        releases: sealed ones, to be published in this order.
+        registry: theirs.
+        pool: of ``load_process``.
+        per_s: requests a second.
+        every_s: between two publications; the load goes on for twice as long after the last one.
+    """
+    seconds = (len(releases) + 2) * every_s
+    with load_process() as jobs:
+        jobs.submit(abs, 0).result()  # the start of its process is no part of this
+        load = pool.submit(
+            open_loop, target, questions.bodies, per_s=per_s, seconds=seconds, connections=64
+        )
+        moved = jobs.submit(publish_each, registry, releases, every_s=every_s).result()
+        answers = load.result()
+    published = [(name, at - answers.began_at) for name, at in zip(releases, moved, strict=True)]
+    own = answers.answered.filter(pl.col("fallback").is_null())
+    verified = verify_answers(own, questions.users, registry=registry, k=questions.k)
+    return Swapped(answers, published, verified)
+
+
+def run(
+    *,
+    runs: int = 1,
+    events: int = 250_000,
+    items: int = 100_000,
+    swaps: int = SWAPS,
+    every_s: float = EVERY_S,
+    beside: bool = False,
+    seed: int = 0,
+) -> BenchResult:
+    """Publish releases every few seconds while requests arrive by a Poisson process.
+
+    The service runs with two workers. Half of the rate that its closed loops reach is offered, and
+    1,000 requests a second at least. Every release has a perturbed catalogue of its own, so every
+    answer shows which one it was made of; each is compared with that release's files afterwards.
+    ``near_swap_p99_ms`` is of what was due within a second of a publication,
+    ``busy_before_frac`` the share of the cores that others used before.
+
+    Args:
+        runs: how often; figures are medians.
+        events: of the log that the two-tower is trained on.
+        items: of the catalogue.
+        swaps: releases to be published.
+        every_s: between two of them.
+        beside: whether a two-tower is trained meanwhile, at idle priority.
+        seed: of everything.
+
+    Raises:
+        InputError: a number below 1.
+        JobError: the service does not start, or fails without any swap.
+    """
+    if min(runs, events, items, swaps, every_s) <= 0:
+        raise InputError(
+            "`runs`, `events`, `items`, `swaps` and `every_s` must be positive, got "
+            f"{runs, events, items, swaps, every_s}"
+        )
+    measured = []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as folder:
+            registry = Registry(Path(folder) / "registry")
+            small = trained_release(registry, events=events, seed=seed)
+            names = [
+                enlarged(small, registry=registry, n_items=items, seed=seed + at).manifest.release
+                for at in range(swaps + 1)
+            ]
+            questions = Questions(registry.publish(names[0]))
+            busy = busy_frac()
+            with training(seed=seed) if beside else nullcontext():
+                swapped = _on_a_service(registry, names[1:], questions, every_s=every_s)
+        measured.append(swapped.figures() | {"busy_before_frac": busy})
+    return BenchResult("swap", medians(measured, keys=KEYS), measured)
+
+
+def _on_a_service(
+    registry: Registry, releases: Sequence[str], questions: Questions, *, every_s: float
+) -> Swapped:
+    """Start a service, find out what it bears, and swap under half of that."""
+    with RunningService.start(registry.path.parent) as service, load_process() as pool:
+        target, bodies = service.target, questions.bodies
+        by_clients(pool, target, bodies, clients=[8], seconds=WARM_S)
+        table, _ = by_clients(pool, target, bodies, clients=[32], seconds=PROBE_S)
+        return swap_under_load(
+            target,
+            questions,
+            releases,
+            registry=registry,
+            pool=pool,
+            per_s=max(LEAST_PER_S, saturation_per_s(table) / 2),
+            every_s=every_s,
+        )
+
+
+def _p99(values: pl.Series) -> float:
+    found = values.quantile(0.99, interpolation="higher")
+    return float("nan") if found is None else found

@@ -1,0 +1,101 @@
+"""Figures of a service under load: how late its answers are, and when."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recbench.widgets.style import COLOURS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["checks_table", "latency_figure", "latency_over_time_figure"]
+
+LINES = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
+MOST_POINTS = 20_000  # of a scatter; the slowest are always among them
+Latencies = npt.NDArray[np.float64]
+
+
+def latency_figure(latencies_ms: Mapping[str, Latencies], *, bar_ms: float) -> "Figure":
+    """The share of requests that took longer than each latency, both on logarithmic axes.
+
+    Args:
+        latencies_ms: by what they are of; the first one is spoken of in the title.
+        bar_ms: what p99 must stay below.
+    """
+    name, first = next(iter(latencies_ms.items()))
+    p99, p999 = np.quantile(first, [0.99, 0.999], method="inverted_cdf") if len(first) else [0, 0]
+    where = "within" if p99 <= bar_ms else "beyond"
+    finding = f"{name}: p99 {p99:.2f} ms, {where} {bar_ms:g} ms; p99.9 {p999:.2f} ms"
+    figure, axes = new_figure(finding)
+    for colour, (label, values) in zip(LINES, latencies_ms.items(), strict=False):
+        slower = 1 - np.arange(len(values)) / max(1, len(values))
+        axes.step(np.sort(values), slower, where="post", color=colour, label=label)
+    axes.plot([bar_ms], [0.01], marker="v", color=COLOURS["other"], label=f"p99 of {bar_ms:g} ms")
+    for share, word in ((0.5, "p50"), (0.01, "p99"), (0.001, "p99.9")):
+        axes.axhline(share, color=COLOURS["other"], linewidth=0.6, linestyle=":")
+        axes.annotate(word, (1, share), xycoords=("axes fraction", "data"), fontsize=8, ha="right")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("latency, ms")
+    axes.set_ylabel("share of requests that took longer")
+    axes.legend(frameon=False)
+    return figure
+
+
+def latency_over_time_figure(
+    frame: pl.DataFrame, swaps_s: Sequence[float], *, bar_ms: float
+) -> "Figure":
+    """Each request's latency at the time when it was due, with swaps marked.
+
+    Args:
+        frame: of ``Answers``: ``due_s``, ``latency_ms`` and ``error``.
+        swaps_s: when a release was published, on the same clock.
+        bar_ms: what p99 must stay below.
+    """
+    answered = frame.filter(pl.col("error").is_null())
+    n_failed = len(frame) - len(answered)
+    p99 = answered["latency_ms"].quantile(0.99, interpolation="higher") or 0.0
+    failed = f"{n_failed} of {len(frame)} requests failed" if n_failed else "no request failed"
+    figure, axes = new_figure(f"{len(swaps_s)} swaps: p99 {p99:.2f} ms, {failed}")
+    slowest = answered.sort("latency_ms", descending=True)
+    usual = slowest[MOST_POINTS // 2 :]
+    some = usual.gather_every(max(1, -(-len(usual) // (MOST_POINTS // 2))))
+    shown = pl.concat([slowest[: MOST_POINTS // 2], some])
+    axes.scatter(
+        shown["due_s"], shown["latency_ms"], s=2, color=COLOURS["light"], alpha=0.5, linewidths=0
+    )
+    by_second = (
+        answered.group_by(pl.col("due_s").floor().alias("second"))
+        .agg(pl.col("latency_ms").quantile(0.99, interpolation="higher").alias("p99"))
+        .sort("second")
+    )
+    axes.plot(
+        by_second["second"] + 0.5, by_second["p99"], color=COLOURS["model"], label="p99 by second"
+    )
+    for number, at in enumerate(swaps_s):
+        label = "release published" if number == 0 else None
+        axes.axvline(at, color=COLOURS["highlight"], linewidth=0.8, label=label)
+    axes.axhline(bar_ms, color=COLOURS["reference"], linestyle="--", label=f"{bar_ms:g} ms")
+    axes.set_yscale("log")
+    axes.set_xlabel("seconds since the load began")
+    axes.set_ylabel("latency from when it was due, ms")
+    axes.legend(frameon=False, ncols=3, loc="upper right")
+    return figure
+
+
+def checks_table(result: Mapping[str, Any]) -> pl.DataFrame:
+    """What was measured in each part of a check, a row a figure; ``""`` is the service itself.
+
+    >>> checks_table({"open": {"p99_ms": 3.0}, "memory_bytes": 5}).rows()
+    [('open', 'p99_ms', 3.0), ('', 'memory_bytes', 5.0)]
+    """
+    rows = []
+    for part, held in result.items():
+        inner = held.items() if isinstance(held, Mapping) else [(part, held)]
+        where = part if isinstance(held, Mapping) else ""
+        rows += [(where, name, float(value)) for name, value in inner]
+    return pl.DataFrame(rows, schema=["part", "figure", "value"], orient="row")

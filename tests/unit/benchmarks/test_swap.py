@@ -1,0 +1,69 @@
+"""The bench of swaps, at a tiny size."""
+
+import polars as pl
+import pytest
+
+from recbench.benchmarks import beside, swap
+from recbench.benchmarks.mixed import Verified
+from recbench.benchmarks.swap import Swapped
+from recbench.errors import InputError, JobError
+from recbench.serving.load import Answers
+
+
+def swapped(*, due_s, latency_ms, release, published):
+    frame = pl.DataFrame(
+        {
+            "due_s": due_s,
+            "sent_s": due_s,
+            "done_s": [due + ms / 1e3 for due, ms in zip(due_s, latency_ms, strict=True)],
+            "latency_ms": latency_ms,
+            "error": pl.Series([None] * len(due_s), dtype=pl.String),
+            "release": release,
+            "fallback": pl.Series([None] * len(due_s), dtype=pl.String),
+        }
+    )
+    answers = Answers(frame, began_at=0.0, tool_cpu_s=0.0)
+    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2))
+
+
+def test_figures_tell_what_came_near_a_swap_apart():
+    figures = swapped(
+        due_s=[0.0, 1.5, 2.5, 5.0],
+        latency_ms=[1.0, 4.0, 9.0, 2.0],
+        release=["A", "A", "B", "B"],
+        published=[("B", 1.0)],
+    ).figures()
+    # published at 1 s: what was due until 2 s is near it; B first answers at 2.5 s + 9 ms
+    assert figures["near_swap_p99_ms"] == 4.0
+    assert figures["open_p99_ms"] == 9.0
+    assert figures["published_to_served_s"] == pytest.approx(1.509)
+    assert figures["swaps"] == 1
+    assert figures["mixed_releases"] == 1
+    assert figures["failed_requests"] == 0
+    assert figures["recall_at_k"] == 0.9
+
+
+@pytest.mark.slow
+def test_releases_are_swapped_while_a_model_is_trained(monkeypatch, trained):
+    monkeypatch.setattr(swap, "trained_release", trained)
+    monkeypatch.setattr(swap, "WARM_S", 0.2)
+    monkeypatch.setattr(swap, "PROBE_S", 0.3)
+    monkeypatch.setattr(swap, "LEAST_PER_S", 50.0)
+    result = swap.run(events=10_000, items=90, swaps=3, every_s=2.0, beside=True)
+    assert set(result.figures) == set(swap.KEYS)
+    assert result.figures["failed_requests"] == result.figures["mixed_releases"] == 0
+    # a service that has no time for idle work may pass over a release, or be late for the last one
+    assert 1 <= result.figures["swaps"] <= 3
+    assert result.figures["recall_at_k"] == 1.0
+
+
+@pytest.mark.parametrize("sizes", [{"runs": 0}, {"events": 0}, {"items": 0}, {"swaps": 0}])
+def test_nothing_to_swap_is_refused(sizes):
+    with pytest.raises(InputError, match="must be positive"):
+        swap.run(**sizes)
+
+
+def test_a_training_that_never_begins_is_noticed(monkeypatch):
+    monkeypatch.setattr(beside, "BEGIN_S", 0.0)
+    with pytest.raises(JobError, match="No training had begun after 0 s"), beside.training(seed=0):
+        pass
