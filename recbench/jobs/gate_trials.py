@@ -38,7 +38,7 @@ from recbench.tables.vocabulary import Vocabulary
 __all__ = ["GateTrials", "as_frame", "reasons", "shares", "summary"]
 
 AHEAD = 5  # windows from a refresh on whose users tell what a fault costs
-NEAR, FAR = 0.05, 1.5  # how far above the wanted cost the real one is looked for, and may lie
+NEAR, FAR = 0.1, 1.5  # how far above the wanted cost the real one is looked for, and may lie
 HALVINGS = 10
 STRONGEST = 32.0
 STALE = 5  # windows that the vectors of a stale index are behind

@@ -11,7 +11,7 @@ from recbench.errors import InputError
 
 __all__ = ["Evidence"]
 
-BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # shares of the wealth that are staked on each user
+BETS = (0.1, 0.2, 0.4, 0.8)  # shares of the wealth that are staked on each user
 NOTHING = (0.0,) * len(BETS)
 
 

@@ -79,7 +79,7 @@ class Limits:
     z: float = 2.3  # standard errors beyond the margin that are taken for a loss
     fewest_decided: int = 10  # users with another value, below which a slice says nothing
     level: float = 0.05  # chance of ever finding a loss since the anchor where there is none
-    step_level: float = 0.01  # the same for each single release against the one before it
+    step_level: float = 0.05  # the same for each single release against the one before it
     drift: float = 0.10  # 1 - mean cosine of old items' vectors, parent to candidate
     total_drift: float = 0.50  # the same since the last full fit: time for another one
     calibration: float = 3.0  # times more or less hits than the scores promise, than before

@@ -14,7 +14,7 @@ __all__ = ["Notes", "Step", "judged_since"]
 
 Floats = npt.NDArray[np.float64]
 REMEMBERED = 20  # windows that say what is usual
-FOLLOWED = 4  # windows after its own that a release is compared with the one before it
+FOLLOWED = 8  # windows after its own that a release is compared with the one before it
 
 
 @dataclass(frozen=True, slots=True)

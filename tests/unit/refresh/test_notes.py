@@ -54,11 +54,9 @@ def test_a_release_is_followed_for_a_few_windows():
         before = str(number - 1) if number else None
         steps = notes.followed(release=str(number), before=before, margin=0.01)
         notes = after(notes, str(number), steps=steps)
+    numbers = range(FOLLOWED + 1, 1, -1)
     assert [(step.release, step.before) for step in notes.steps] == [
-        ("5", "4"),
-        ("4", "3"),
-        ("3", "2"),
-        ("2", "1"),
+        (str(number), str(number - 1)) for number in numbers
     ]
 
 
