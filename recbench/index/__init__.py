@@ -1,7 +1,7 @@
 """From query embeddings to candidates."""
 
 from recbench.index.approximate import ApproximateIndex, ApproximateSettings
-from recbench.index.choose import Choice, choose_index
+from recbench.index.choose import Choice, choose_index, usual_settings
 from recbench.index.exact import ExactIndex
 from recbench.index.filters import CandidateFilters
 from recbench.index.protocol import Index
@@ -14,4 +14,5 @@ __all__ = [
     "ExactIndex",
     "Index",
     "choose_index",
+    "usual_settings",
 ]

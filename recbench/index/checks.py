@@ -5,7 +5,7 @@ import numpy as np
 from recbench.errors import InputError
 from recbench.index.protocol import Bools, Floats, Ints
 
-__all__ = ["check_candidates", "check_rows", "check_search", "placed"]
+__all__ = ["check_candidates", "check_finite", "check_rows", "check_search", "placed"]
 
 
 def check_search(query_embeddings: Floats, allowed: Bools | None, *, dim: int, n_rows: int) -> None:
@@ -28,9 +28,7 @@ def check_candidates(item_rows: Ints, candidate_embeddings: Floats, *, n_rows: i
             f"`candidate_embeddings` must have one row an item: expected ({len(item_rows)}, D), "
             f"got {candidate_embeddings.shape}"
         )
-    if not np.isfinite(candidate_embeddings).all():
-        n_bad = int((~np.isfinite(candidate_embeddings)).any(axis=1).sum())
-        raise InputError(f"`candidate_embeddings` of {n_bad} items are not finite")
+    check_finite(candidate_embeddings)
     distinct = np.unique(item_rows)
     n_new = int((distinct >= n_rows).sum())
     if len(distinct) != len(item_rows) or (distinct < 0).any():
@@ -40,6 +38,13 @@ def check_candidates(item_rows: Ints, candidate_embeddings: Floats, *, n_rows: i
             f"New item rows must follow the last one without a gap: expected {n_rows} to "
             f"{n_rows + n_new - 1}, got up to {distinct[-1]}"
         )
+
+
+def check_finite(candidate_embeddings: Floats) -> None:
+    """Nothing, if no embedding holds NaN or infinity."""
+    if not np.isfinite(candidate_embeddings).all():
+        n_bad = int((~np.isfinite(candidate_embeddings)).any(axis=1).sum())
+        raise InputError(f"`candidate_embeddings` of {n_bad} items are not finite")
 
 
 def check_rows(item_rows: Ints, *, n_rows: int) -> None:

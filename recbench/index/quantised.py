@@ -25,6 +25,7 @@ TRAINED_ON = 50_000  # rows that codebooks are learned from
 A_LIST = 40  # and rows of each cell
 ROUNDS = 10  # of k-means
 METRIC = 0  # faiss.METRIC_INNER_PRODUCT
+ROW_NUMBER = 8  # bytes, beside each code of a cell
 CODED = {"pq4": "PQ{}x4fs", "fp16": "SQfp16"}
 SEED = 0
 BLOCK = 65_536  # rows that are filled up at once
@@ -69,6 +70,16 @@ class Quantised:
         found: Ints = self.faiss_index.search(filled, n_wanted, **options)[1]
         return found
 
+    def release(self) -> None:
+        """Free it now; see ``ApproximateIndex.release``."""
+        if self.n_lists:
+            faiss = _faiss()
+            empty = faiss.ArrayInvertedLists(self.n_lists, self.faiss_index.code_size)
+            self.faiss_index.replace_invlists(empty, True)
+            empty.this.disown()
+        else:
+            self.faiss_index.reset()
+
 
 def quantised(embeddings: Floats, codes: Codes, *, n_lists: int) -> Quantised:
     """(C, D) embeddings as codes, in ``n_lists`` cells; the same ones each time.
@@ -85,8 +96,8 @@ def quantised(embeddings: Floats, codes: Codes, *, n_lists: int) -> Quantised:
         )
     dim = _dimensions(embeddings.shape[1])
     n_sample = min(len(embeddings), max(TRAINED_ON, A_LIST * n_lists))
-    rows = np.random.default_rng(SEED).choice(len(embeddings), n_sample, replace=False)
-    sample = _filled(embeddings[np.sort(rows)], dim)
+    rows = np.linspace(0, len(embeddings) - 1, n_sample).astype(np.int64)
+    sample = _filled(embeddings[rows], dim)
     if not n_lists:
         built = faiss.index_factory(dim, CODED[codes].format(dim // 2), METRIC)
         _fill(built, embeddings, sample)
@@ -165,10 +176,9 @@ def saved(path: Path, *, n_rows: int, dim: int) -> Quantised:
 
 
 def _n_bytes(built: Any) -> int:
-    faiss = _faiss()
-    counter = faiss.VectorIOWriter()
-    faiss.write_index(built, counter)
-    return int(counter.data.size())
+    n_lists = getattr(built, "nlist", 0)
+    row = built.code_size + (ROW_NUMBER if n_lists else 0)
+    return int(built.ntotal * row + n_lists * built.d * 4)
 
 
 def _dimensions(dim: int) -> int:

@@ -160,7 +160,7 @@ def bind(
     save_towers(state.towers, draft)
     if previous is None or not patched_query_tower(previous, model, draft / GRAPH):
         export_query_tower(model, draft / GRAPH)
-    difference = onnx_parity(model, draft / GRAPH, asked)
+    measured = onnx_parity(model, draft / GRAPH, asked)
     popularity = state.popularity
     names = [f"half_life_{s:.0f}_s" for s in popularity.half_lives_s[:-1]] + ["prior"]
     write_contents(
@@ -177,4 +177,4 @@ def bind(
         earlier=earlier,
     )
     write_state(draft, state, notes=notes.to_json())
-    return {"largest_difference": difference, "n_queries": len(asked)}
+    return measured.to_json()

@@ -13,10 +13,13 @@ from onnxscript.optimizer import optimize_ir
 from safetensors.torch import save_file
 
 from recbench.errors import ReleaseError
+from recbench.index.exact import ExactIndex
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
 from recbench.runtime.onnx import OnnxQueryTower
+from recbench.runtime.parity import Parity, parity
 from recbench.runtime.protocol import INPUTS
+from recbench.runtime.torch import TorchQueryTower
 from recbench.tables.queries import Queries
 
 __all__ = [
@@ -116,25 +119,24 @@ def patched_query_tower(previous: Path, model: TwoTowerRecommender, path: Path) 
     return True
 
 
-def onnx_parity(model: TwoTowerRecommender, path: Path, queries: Queries) -> float:
-    """The largest absolute difference between ONNX Runtime and torch over real requests.
+def onnx_parity(model: TwoTowerRecommender, path: Path, queries: Queries) -> Parity:
+    """ONNX Runtime against torch over real requests: by value, and by the lists they lead to.
 
     Raises:
-        ReleaseError: it is larger than ``LARGEST_DIFFERENCE``.
+        ReleaseError: a value differs by more than ``LARGEST_DIFFERENCE``.
     """
-    tower = OnnxQueryTower(path, n_items=len(model.items))
-    largest = 0.0
-    for at in range(0, len(queries), 512):
-        batch = queries.take(slice(at, at + 512))
-        exported = tower(*model.inputs(batch))  # type: ignore[arg-type]  # generic arrays
-        difference = np.abs(exported - model.query_embeddings(batch))
-        largest = max(largest, float(difference.max(initial=0.0)))
-    if largest > LARGEST_DIFFERENCE:
+    measured = parity(
+        TorchQueryTower(model.query_tower),
+        OnnxQueryTower(path, n_items=len(model.items)),
+        model.inputs(queries),  # type: ignore[arg-type]  # generic arrays
+        ExactIndex(model.candidate_embeddings, model.hidden),
+    )
+    if measured.largest_difference > LARGEST_DIFFERENCE:
         raise ReleaseError(
-            f"The exported query tower differs from torch by {largest:.2e}, more than "
-            f"{LARGEST_DIFFERENCE:.0e}: nothing was released"
+            f"The exported query tower differs from torch by {measured.largest_difference:.2e}, "
+            f"more than {LARGEST_DIFFERENCE:.0e}: nothing was released"
         )
-    return largest
+    return measured
 
 
 def save_towers(towers: TwoTower, folder: Path) -> None:

@@ -11,7 +11,8 @@ from recbench.runtime.protocol import QueryTower, TowerInputs
 
 __all__ = ["Parity", "parity"]
 
-REQUESTS_PER_BATCH = 128
+REQUESTS_PER_BATCH = 512
+MOST_LISTED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Parity:
     overlap: float  # shared items of both lists over their length, mean over requests
     worst_overlap: float  # of one request
     k: int  # the length of the lists
+    n_listed: int  # requests whose lists were compared
     n_queries: int
 
     def to_json(self, prefix: str = "") -> dict[str, Any]:
@@ -30,7 +32,13 @@ class Parity:
 
 
 def parity(
-    reference: QueryTower, other: QueryTower, requests: TowerInputs, index: Index, *, k: int = 20
+    reference: QueryTower,
+    other: QueryTower,
+    requests: TowerInputs,
+    index: Index,
+    *,
+    k: int = 20,
+    n_listed: int = MOST_LISTED,
 ) -> Parity:
     """``other`` against ``reference``.
 
@@ -40,13 +48,15 @@ def parity(
         requests: inputs of real requests.
         index: of the candidates, searched with both query embeddings.
         k: list length.
+        n_listed: requests whose lists are compared, evenly among all; their values all are.
 
     Raises:
         InputError: no requests.
     """
-    if not len(requests[0]):
-        raise InputError("Parity is measured on real requests: `requests` holds none")
     rows, age_s, watched, window = requests
+    if not len(rows):
+        raise InputError("Parity is measured on real requests: `requests` holds none")
+    listed = np.unique(np.linspace(0, len(rows) - 1, n_listed).astype(np.int64))
     differences: list[float] = []
     overlaps: list[float] = []
     for start in range(0, len(rows), REQUESTS_PER_BATCH):
@@ -54,14 +64,16 @@ def parity(
         asked = rows[part], age_s[part], watched[part], window[part]
         ours, theirs = reference(*asked), other(*asked)
         differences.append(float(np.abs(ours - theirs).max()))
-        listed = (index.search(embedded, k=k)[0] for embedded in (ours, theirs))
-        overlaps += [_overlap(*pair) for pair in zip(*listed, strict=True)]
+        for at in listed[(listed >= start) & (listed < start + len(ours))] - start:
+            lists = (index.search(tower[at : at + 1], k=k)[0][0] for tower in (ours, theirs))
+            overlaps.append(_overlap(*lists))
     return Parity(
         largest_difference=max(differences),
         overlap=float(np.mean(overlaps)),
         worst_overlap=float(min(overlaps)),
         k=k,
-        n_queries=len(overlaps),
+        n_listed=len(overlaps),
+        n_queries=len(rows),
     )
 
 

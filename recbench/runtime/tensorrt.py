@@ -141,7 +141,7 @@ def _tensorrt() -> Any:
     except ModuleNotFoundError as error:
         raise InputError(
             "A TensorRT engine needs tensorrt 10 and an NVIDIA GPU, and tensorrt is not installed "
-            "here: pip install tensorrt-cu13. `runtime.tensorrt_check` tells without it what could "
-            "not be built"
+            "here: pip install 'recbench[tensorrt]'. `runtime.tensorrt_check` tells without it "
+            "what could not be built"
         ) from error
     return tensorrt

@@ -18,7 +18,7 @@ __all__ = ["Platform", "add_triton_version"]
 
 Platform = Literal["onnxruntime_onnx", "tensorrt_plan"]
 FILES = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
-KINDS = {
+KINDS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "TYPE_FP32",
     onnx.TensorProto.FLOAT16: "TYPE_FP16",
     onnx.TensorProto.INT32: "TYPE_INT32",

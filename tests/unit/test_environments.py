@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = tomllib.loads((ROOT / "environments/packages.toml").read_text(encoding="utf-8"))
 FLINK_JOB = ROOT / "recbench/features/flink/job.py"  # runs in its own environment
+# what only machines with a GPU have installed: module -> distribution
+ON_GPUS = {"cupy": ["cupy-cuda13x"], "cuvs": ["cuvs-cu13"], "tensorrt": ["tensorrt-cu13"]}
 
 
 def _script(name):
@@ -88,7 +90,7 @@ def test_locks_without_a_gpu_name_no_cuda_library():
 def test_every_imported_package_is_declared():
     declared = chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     names = {canonicalize_name(Requirement(line).name) for line in declared}
-    distributions = packages_distributions()
+    distributions = packages_distributions() | ON_GPUS
     ours = set((ROOT / "recbench").rglob("*.py")) - {FLINK_JOB}
     ours -= set((ROOT / "recbench/benchmarks/foreign").glob("*.py"))  # run elsewhere
     undeclared = {

@@ -252,3 +252,26 @@ def test_embeddings_that_are_not_finite_are_refused(catalogue):
     broken[3, 0] = np.inf
     with pytest.raises(InputError, match="of 1 items are not finite"):
         ApproximateIndex.build(broken, PACKED)
+
+
+@pytest.mark.parametrize("settings", [PACKED, CELLS, HALVES], ids=["packed", "cells", "halves"])
+def test_what_is_released_holds_nothing_and_others_go_on(catalogue, queries, settings, tmp_path):
+    old, new = (ApproximateIndex.build(catalogue[0], settings) for _ in range(2))
+    old.save(tmp_path / "index.faiss")
+    read = ApproximateIndex.load(tmp_path / "index.faiss", catalogue[0], settings)
+    expected, _ = new.search(queries, k=20)
+    for index in (old, read):
+        index.release()
+        held = index.proposals.faiss_index
+        cells = range(settings.n_lists)
+        left = sum(held.invlists.list_size(n) for n in cells) if settings.n_lists else held.ntotal
+        assert left == 0
+    np.testing.assert_array_equal(new.search(queries, k=20)[0], expected)
+
+
+def test_the_bytes_are_those_of_embeddings_and_codes(catalogue):
+    candidates = catalogue[0]
+    packed = ApproximateIndex.build(candidates, PACKED)
+    assert packed.n_bytes == candidates.nbytes + 24_000 * 4  # 16 dimensions, half a byte for two
+    halves = ApproximateIndex.build(candidates, HALVES)
+    assert halves.n_bytes == candidates.nbytes + 24_000 * (16 * 2 + 8) + 100 * 16 * 4

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from recbench.errors import InputError
-from recbench.index import ApproximateIndex, ApproximateSettings, ExactIndex, choose_index
+from recbench.index import (
+    ApproximateIndex,
+    ApproximateSettings,
+    ExactIndex,
+    choose_index,
+    usual_settings,
+)
 from recbench.index.choose import recall_at_k
 
 
@@ -72,3 +78,21 @@ def test_recall_of_lists_that_ran_out():
     best = np.array([[3.0, 2.0, -np.inf], [-np.inf] * 3], dtype=np.float32)
     found = np.array([[3.0, -np.inf, -np.inf], [-np.inf] * 3], dtype=np.float32)
     assert recall_at_k(found, best).tolist() == [0.5, 0.0]
+
+
+def test_the_usual_settings_have_the_recall_without_having_measured_it(catalogue):
+    candidates, queries, _ = catalogue
+    assert usual_settings(20_000) is None
+    assert usual_settings(1_000_000).n_lists == 1_000
+    index = ApproximateIndex.build(candidates, usual_settings(len(candidates)))
+    best = ExactIndex(candidates).search(queries, k=20)[1]
+    assert recall_at_k(index.search(queries, k=20)[1], best).mean() >= 0.99
+
+
+def test_cells_are_tried_where_there_are_many_candidates(catalogue, monkeypatch):
+    candidates, queries, _ = catalogue
+    monkeypatch.setattr("recbench.index.choose.CELLS_FROM", 1_000)
+    choice = choose_index(candidates, queries, exact_below=1_000)
+    kinds = {(tried.settings.codes, tried.settings.n_lists > 0) for tried in choice.tried[1:]}
+    assert kinds == {("pq4", False), ("pq4", True), ("fp16", True)}
+    assert choice.chosen.recall >= 0.99

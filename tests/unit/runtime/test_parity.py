@@ -32,6 +32,7 @@ def test_differences_and_overlaps_are_those_of_the_worst_and_the_mean():
         "fp16_overlap": 0.75,
         "fp16_worst_overlap": 0.5,
         "fp16_k": 2,
+        "fp16_n_listed": 2,
         "fp16_n_queries": 2,
     }
 
@@ -39,6 +40,14 @@ def test_differences_and_overlaps_are_those_of_the_worst_and_the_mean():
 def test_lists_longer_than_the_catalogue_are_compared_by_what_they_hold():
     tower = answering([1, 0])
     assert parity(tower, tower, requests(1), CANDIDATES, k=9).worst_overlap == 1.0
+
+
+def test_values_of_all_requests_and_lists_of_some_are_compared():
+    many = answering(*[[1, 0]] * 600)
+    last = answering(*[[1, 0]] * 599, [1, 0.5])
+    measured = parity(many, last, requests(600), CANDIDATES, k=3, n_listed=50)
+    assert (measured.n_queries, measured.n_listed) == (600, 50)
+    assert measured.largest_difference == 0.5
 
 
 def test_no_requests_are_no_parity():

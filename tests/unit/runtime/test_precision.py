@@ -6,6 +6,7 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.index import ExactIndex
+from recbench.runtime.export import patched_query_tower
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.parity import parity
 from recbench.runtime.precision import as_half, as_int8
@@ -78,6 +79,17 @@ def test_a_deepseek_tower_is_halved_too(exported_deepseek, tmp_path, tiny_fit, r
         other = tower(tmp_path / name, tiny_fit)
         assert parity(reference, other, requests, index).largest_difference < largest
         assert tensorrt_findings(tmp_path / name, SMALL) == []
+
+
+def test_a_tower_with_the_weights_of_a_refresh_can_be_made_smaller(
+    exported, tiny_fit, requests, index, tmp_path
+):
+    assert patched_query_tower(exported, tiny_fit.model, tmp_path / "patched.onnx")
+    as_half(tmp_path / "patched.onnx", tmp_path / "half.onnx")
+    as_int8(tmp_path / "patched.onnx", tmp_path / "int8.onnx", requests)
+    reference = tower(exported, tiny_fit)
+    for name in ("half.onnx", "int8.onnx"):
+        assert parity(reference, tower(tmp_path / name, tiny_fit), requests, index).overlap > 0.99
 
 
 def test_the_item_table_is_stored_in_half(exported, tmp_path):
