@@ -27,13 +27,16 @@ def retire(last: list[Any]) -> None:
     """Free the one object in ``last``, a dataclass that holds arrays, once nobody else uses it.
 
     Args:
-        last: holds the only lasting reference, and is empty afterwards.
+        last: holds the only lasting reference, and is empty afterwards. A ``release`` of the object
+            frees what is no array.
     """
     until = time.monotonic() + PATIENCE_S
     retired = last[0]
     while sys.getrefcount(retired) > OWN_REFERENCES and time.monotonic() < until:
         time.sleep(LOOK_S)
     if sys.getrefcount(retired) <= OWN_REFERENCES:
+        if hasattr(retired, "release"):
+            retired.release()
         for array in _arrays(retired):
             _give_pages_back(array)
     last.clear()

@@ -1,16 +1,13 @@
 """The index that a release is searched with, by the size of its catalogue."""
 
-from recbench.index import ApproximateIndex, ApproximateSettings, ExactIndex, Index
-from recbench.index.choose import EXACT_BELOW
+from recbench.index import ApproximateIndex, ExactIndex, Index, usual_settings
 from recbench.index.protocol import Floats, Ints
 
 __all__ = ["served_index"]
 
-LARGE = ApproximateSettings(oversample=25)
-
 
 def served_index(candidate_embeddings: Floats, *, hidden: Ints) -> Index:
-    """Exact for a small catalogue, approximate for a large one.
+    """Exact for a small catalogue, approximate for a large one; built anew.
 
     Args:
         candidate_embeddings: (C, D) of a release.
@@ -19,6 +16,7 @@ def served_index(candidate_embeddings: Floats, *, hidden: Ints) -> Index:
     Raises:
         InputError: the catalogue is large and faiss is not installed.
     """
-    if len(candidate_embeddings) < EXACT_BELOW:
+    settings = usual_settings(len(candidate_embeddings))
+    if settings is None:
         return ExactIndex(candidate_embeddings, hidden)
-    return ApproximateIndex.build(candidate_embeddings, LARGE, hidden=hidden)
+    return ApproximateIndex.build(candidate_embeddings, settings, hidden=hidden)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
-from recbench.index import Index
+from recbench.index import ApproximateIndex, Index
 from recbench.refresh.contents import Contents
 from recbench.refresh.registry import Release
 from recbench.runtime.onnx import OnnxQueryTower
@@ -84,6 +84,11 @@ class ServedRelease:
             window = self.histories.window_of(row if n_users else -1)
             query = self.query_embedding(clicks, window, at_us=self.watermark_us + 1)
             self.index.search(query, k=20)
+
+    def release(self) -> None:
+        """Free what the index holds outside of Python; nobody may use this release any more."""
+        if isinstance(self.index, ApproximateIndex):
+            self.index.release()
 
     def query_embedding(self, clicks: Clicks, window: Floats, *, at_us: int) -> Floats:
         """(1, D) of a user with these clicks and window features (W,) at an instant."""

@@ -61,6 +61,18 @@ def test_what_somebody_uses_for_too_long_is_left_alone(monkeypatch):
     assert using.large[SIZE // 2] == 1
 
 
+def test_what_is_no_array_is_freed_by_the_object_itself():
+    freed = []
+
+    @dataclass(frozen=True, slots=True)
+    class Indexed(Held):
+        def release(self):
+            freed.append(self.name)
+
+    retire([Indexed(np.ones(3), ())])
+    assert freed == ["held"]
+
+
 @pytest.mark.parametrize("size", [0, 10, module.LARGE_BYTES - 1])
 def test_small_arrays_are_not_touched(size):
     array = np.ones(size, dtype=np.uint8)
