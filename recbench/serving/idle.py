@@ -33,6 +33,8 @@ def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
     """A future of the running loop that ends with ``work``, done in a new thread."""
     done: Future[None] = Future()
 
+    done.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
+
     def run() -> None:
         try:
             work()
