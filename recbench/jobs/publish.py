@@ -25,6 +25,7 @@ from recbench.runtime.export import (
     patched_query_tower,
     save_towers,
 )
+from recbench.runtime.tensorrt_check import require_tensorrt
 from recbench.settings import Experiment
 from recbench.tables.log import EventLog
 from recbench.tables.queries import Queries
@@ -155,11 +156,12 @@ def bind(
         previous: its exported tower, to be given the new weights; default: a new export.
 
     Raises:
-        ReleaseError: the exported tower differs from torch.
+        ReleaseError: the exported tower differs from torch, or could not be built by TensorRT.
     """
     save_towers(state.towers, draft)
     if previous is None or not patched_query_tower(previous, model, draft / GRAPH):
         export_query_tower(model, draft / GRAPH)
+        require_tensorrt(draft / GRAPH)
     measured = onnx_parity(model, draft / GRAPH, asked)
     popularity = state.popularity
     names = [f"half_life_{s:.0f}_s" for s in popularity.half_lives_s[:-1]] + ["prior"]
