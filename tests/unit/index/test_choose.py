@@ -84,6 +84,7 @@ def test_the_usual_settings_have_the_recall_without_having_measured_it(catalogue
     candidates, queries, _ = catalogue
     assert usual_settings(20_000) is None
     assert usual_settings(1_000_000).n_lists == 1_000
+    assert usual_settings(100_000).codes == "fp16"
     index = ApproximateIndex.build(candidates, usual_settings(len(candidates)))
     best = ExactIndex(candidates).search(queries, k=20)[1]
     assert recall_at_k(index.search(queries, k=20)[1], best).mean() >= 0.99
