@@ -18,7 +18,7 @@ EXACT_BELOW = 20_000  # candidates: a product with all is then as quick as anyth
 CELLS_FROM = 50_000  # candidates: below, visiting some cells only gains nothing
 OVERSAMPLES = (10, 25, 50, 100, 200)
 HARDLY_ANY = 3  # oversample of halves, which lose next to nothing
-USUALLY_PROBED = 1 / 8  # of the cells
+USUALLY_PROBED, LEAST_PROBED = 1 / 8, 40  # of the cells
 PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8)  # of the cells
 QUERIES_PER_BATCH = 8
 EXACT_TIMED = 50  # queries: its recall is known
@@ -111,7 +111,7 @@ def usual_settings(n_candidates: int) -> ApproximateSettings | None:
     if n_candidates <= EXACT_BELOW:
         return None
     n_lists = round(n_candidates**0.5)
-    n_probes = max(1, round(n_lists * USUALLY_PROBED))
+    n_probes = min(n_lists, max(LEAST_PROBED, round(n_lists * USUALLY_PROBED)))
     return ApproximateSettings(
         codes="fp16", n_lists=n_lists, n_probes=n_probes, oversample=HARDLY_ANY
     )
