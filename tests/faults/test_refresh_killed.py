@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -90,8 +89,8 @@ def child(work):
             os._exit(1)
     return os.waitpid(pid, 0)[1]
 
-def copied():
-    workspace = place / "trial" / "workspace"
+def copied(name="trial"):
+    workspace = place / name / "workspace"
     shutil.rmtree(workspace.parent, ignore_errors=True)
     shutil.copytree(place / "first" / "workspace", workspace)
     return workspace
@@ -115,8 +114,8 @@ def two_at_once():
     assert len(registry.releases()) == 2, registry.releases()
     assert registry.unreadable() == {}
 
-def trial(prepare):
-    workspace = copied()
+def trial(prepare, name="trial"):
+    workspace = copied(name)
     def killed():
         prepare()
         run(workspace)
@@ -142,11 +141,36 @@ def trial(prepare):
 
 RECOMMENDED = np.arange(1000, 1010)
 assert child(lambda: begin(place / "first" / "workspace")) == 0
+
+def side_by_side(prepared):
+    # each trial in a process of its own; whether each was killed on the way
+    pids = []
+    for number, prepare in enumerate(prepared):
+        pid = os.fork()
+        if not pid:
+            try:
+                os._exit(KILLED if trial(prepare, f"trial-{number}") else 0)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                os._exit(1)
+        pids.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert set(codes) <= {0, KILLED}, codes
+    return [code == KILLED for code in codes]
+
+KILLED, BESIDE = 3, 2
 moves = 0
-while trial(lambda: at_move(moves)):
-    moves += 1
-for name, prepare in INSIDE.items():
-    assert trial(prepare), name
+while True:
+    starts = range(moves, moves + BESIDE)
+    killed = side_by_side([lambda n=n: at_move(n) for n in starts])
+    moves += sum(killed)
+    if not all(killed):
+        break
+inside_of = list(INSIDE.items())
+for at in range(0, len(inside_of), BESIDE):
+    names, prepared = zip(*inside_of[at : at + BESIDE])
+    assert all(side_by_side(prepared)), names
 two_at_once()
 print(json.dumps({"moves": moves, "inside": len(INSIDE)}))
 """
@@ -171,4 +195,4 @@ def test_killed_anywhere_a_refresh_leaves_a_valid_registry_and_is_done_by_the_ne
     done = json.loads(run.stdout.splitlines()[-1])
     # decides, read, forecast, weights, update, judge, the release, seal, the pointer, outcome
     assert done["moves"] >= 10
-    assert not list(Path(tmp_path / "trial" / "workspace" / "registry").glob(".draft-*"))
+    assert not list(tmp_path.glob("trial*/workspace/registry/.draft-*"))
