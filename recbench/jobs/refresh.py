@@ -442,12 +442,23 @@ class Refresh:
         """All steps, one process at a time; a second one waits and then finds them done."""
         with one_at_a_time(self.folder.parent):
             if self.steps.has(OUTCOME):
-                return self.publish()
+                return self._done_before()
             if self.is_empty:
                 return self.skip(NOTHING_NEW)
             worth, why = self._is_worth_it()
             self.say(why)
             return self.publish() if worth else self.skip(why)
+
+    def _done_before(self) -> Outcome:
+        """How it ended; that its release is no longer served, where somebody went back from it."""
+        outcome, current = self.publish(), self.registry.current()
+        if current is None or current == outcome.current:
+            return outcome
+        reason = (
+            f"it was done before, but {current} is served since: publish {outcome.release} by "
+            "`recbench releases publish`, or wait for new events"
+        )
+        return replace(outcome, decision="skip", reasons=(reason,), current=current)
 
     def why(self) -> str:
         """What is expected of this refresh, in words."""

@@ -175,6 +175,15 @@ def test_started_twice_it_does_the_work_once(place, registry):
     assert len(registry.releases()) == 2
 
 
+def test_what_was_rolled_back_is_not_published_again(place, registry):
+    outcome = refresh_of(place).run()
+    before = registry.roll_back().manifest.release
+    again = refresh_of(place).run()
+    assert (again.decision, again.current) == ("skip", before)
+    assert f"publish {outcome.release} by `recbench releases publish`" in again.reasons[0]
+    assert registry.current() == before
+
+
 def test_after_it_nothing_is_left_to_do(place):
     refresh_of(place).run()
     outcome = refresh_of(place).run()
