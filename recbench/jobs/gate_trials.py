@@ -7,12 +7,11 @@ share can be counted.
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Self
 
 import polars as pl
-from scipy.stats import binomtest
 
 from recbench import columns as c
 from recbench.errors import InputError
@@ -23,6 +22,7 @@ from recbench.jobs.learned import recent_facts
 from recbench.jobs.prequential import Prequential
 from recbench.jobs.progress import rounds_of
 from recbench.jobs.refresh_plan import plan_of
+from recbench.jobs.trials import Trial
 from recbench.models.frozen import Rows, TwoTowerRecommender
 from recbench.models.two_tower import TwoTower
 from recbench.refresh.advance import Advanced, EventsOf, advance
@@ -35,7 +35,7 @@ from recbench.refresh.notes import Notes, judged_since
 from recbench.refresh.state import LearnedState
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["GateTrials", "as_frame", "reasons", "shares", "summary"]
+__all__ = ["GateTrials"]
 
 AHEAD = 5  # windows from a refresh on whose users tell what a fault costs
 NEAR, FAR = 0.1, 1.5  # how far above the wanted cost the real one is looked for, and may lie
@@ -44,65 +44,6 @@ STRONGEST = 32.0
 STALE = 5  # windows that the vectors of a stale index are behind
 MARK = "fault"  # attribute of towers
 WITHIN = 8  # refreshes in which a lasting fault is to be found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One refresh, or a line of them, and what the gate made of it."""
-
-    fault: str  # its kind; empty: none
-    lasting: bool  # whether every candidate from the first on has it
-    wanted: float  # relative NDCG that it was to cost
-    cost: float  # that it does cost
-    window: int  # in which it began
-    seed: int
-    caught: bool
-    reason: str  # what caught it; empty if nothing did
-    published: int  # candidates with the fault, before it was caught or the trial ended
-
-
-def as_frame(trials: Sequence[Trial]) -> pl.DataFrame:
-    """A row a trial."""
-    return pl.DataFrame([asdict(trial) for trial in trials])
-
-
-def shares(trials: pl.DataFrame) -> pl.DataFrame:
-    """``fault, lasting, wanted, n, caught, low, high``: how many are caught, by what and of what.
-
-    The bounds are Wilson's, for the share of all such trials. Rows of no ``fault`` but ``all`` hold
-    every kind together; those of ``wanted`` 0 are false alarms.
-    """
-    both = [trials.with_columns(pl.lit("all").alias("fault")), trials.filter(pl.col("wanted") > 0)]
-    grouped = (
-        pl.concat(both)
-        .group_by("fault", "lasting", "wanted")
-        .agg(pl.len().alias("n"), pl.col("caught").sum().alias("k"))
-        .sort("wanted", "lasting", "fault")
-    )
-    bounds = [
-        binomtest(k, n).proportion_ci(method="wilson") for k, n in grouped.select("k", "n").rows()
-    ]
-    return grouped.with_columns(
-        (pl.col("k") / pl.col("n")).alias("caught"),
-        pl.Series("low", [bound.low for bound in bounds]),
-        pl.Series("high", [bound.high for bound in bounds]),
-    ).drop("k")
-
-
-def reasons(trials: pl.DataFrame) -> pl.DataFrame:
-    """``fault, lasting, wanted, reason, n``: what caught the trials; an empty reason: nothing."""
-    by = ["fault", "lasting", "wanted", "reason"]
-    return trials.group_by(by).agg(pl.len().alias("n")).sort(by)
-
-
-def summary(trials: pl.DataFrame) -> dict[str, float]:
-    """``caught/once/0.2``, ``caught/lasting/0.05``, ``false_alarms`` and the number of each."""
-    figures: dict[str, float] = {}
-    for row in shares(trials).filter(pl.col("fault") == "all").iter_rows(named=True):
-        kind = "lasting" if row["lasting"] else "once"
-        name = f"caught/{kind}/{row['wanted']:g}" if row["wanted"] else "false_alarms"
-        figures |= {name: row["caught"], f"{name}/n": row["n"]}
-    return figures
 
 
 @dataclass(frozen=True, slots=True, eq=False)

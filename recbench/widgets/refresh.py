@@ -124,7 +124,7 @@ def operating_figure(shares: pl.DataFrame) -> "Figure":
     """How often the gate catches a loss, by its size, once and where it lasts.
 
     Args:
-        shares: ``fault, lasting, wanted, n, caught, low, high`` as `jobs.gate_trials.shares` gives.
+        shares: ``fault, lasting, wanted, n, caught, low, high`` as `jobs.trials.shares` gives.
     """
     every = shares.filter(pl.col("fault") == "all")
     alarms = every.filter(pl.col("wanted") == 0)
