@@ -205,7 +205,7 @@ def _patient(first_s: float, metrics: Metrics, pending: Pending) -> type[HttpToo
     class Patient(HttpToolsProtocol):
         _headers_due: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio types the base wider
             super().connection_made(transport)
             self._headers_due = self.loop.call_later(first_s, self._give_up)
 

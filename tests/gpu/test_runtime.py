@@ -42,7 +42,7 @@ def graphs(tmp_path_factory):
 def requests(n=5):
     rng = np.random.default_rng(0)
     rows = rng.integers(-1, N_ITEMS, (n, 8))
-    draw = lambda *shape: rng.random(shape, dtype=np.float32)  # noqa: E731
+    draw = lambda *shape: rng.random(shape, dtype=np.float32)  # noqa: E731  # one line, used thrice below
     return rows, draw(n, 8) * 1e6, draw(n, 8), draw(n, 2)
 
 
