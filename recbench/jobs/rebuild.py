@@ -19,11 +19,13 @@ from recbench.jobs.outcomes import Outcome
 from recbench.jobs.publish import PARITY_QUERIES, bind
 from recbench.jobs.refresh import Refresh
 from recbench.jobs.study import Study
+from recbench.models.frozen import WindowLookup
 from recbench.refresh import Manifest, Registry, Release
-from recbench.refresh.gate import Measured, gate
+from recbench.refresh.gate import Measured, Paired, gate
 from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import paired, recommender_of
 from recbench.refresh.notes import Notes
+from recbench.refresh.state import LearnedState
 from recbench.settings import Experiment
 from recbench.tables.lake_log import LakeLog
 from recbench.tables.queries import InteractionLog
@@ -86,18 +88,8 @@ def rebuild(refresh: Refresh) -> Outcome:
     window = window_lookup(data.events, DEFAULT_WINDOW_FEATURES)
     length = experiment.features.history_length
 
-    # both models with popularity of their own: what is served now, and what would be
-    judge, before = refresh.judge_of_window(), refresh.state
     past = data.events.filter(pl.Series(~fresh))
-    values = []
-    for towers, items, popularity in (
-        (state.towers, state.items, state.popularity),
-        (before.towers, before.items, before.popularity),
-    ):
-        exam = judge.exam(past, tested, at=start, items=items)
-        model = recommender_of(towers, items, popularity, window, history_length=length)
-        values.append(judge.values(model, exam))
-    pair = paired(*values) if len(values[0]) == len(values[1]) else None
+    pair = _judged(refresh, state, past, tested, window)
     measured = Measured(facts=refresh.facts(), usual=refresh.notes.facts, held_back=pair, gain=pair)
     verdict = gate(measured, refresh.limits, accept=refresh.accept)
 
@@ -150,3 +142,20 @@ def rebuild(refresh: Refresh) -> Outcome:
         current=str(refresh.registry.current()),
         done=refresh.done(),
     )
+
+
+def _judged(
+    refresh: Refresh,
+    state: LearnedState,
+    past: pl.DataFrame,
+    tested: pl.DataFrame,
+    window: WindowLookup,
+) -> Paired | None:
+    """The new fit beside what is served now, each with popularity of its own."""
+    judge, before, values = refresh.judge_of_window(), refresh.state, []
+    length = refresh.experiment.features.history_length
+    for own in (state, before):
+        exam = judge.exam(past, tested, at=before.at, items=own.items)
+        model = recommender_of(own.towers, own.items, own.popularity, window, history_length=length)
+        values.append(judge.values(model, exam))
+    return paired(*values) if len(values[0]) == len(values[1]) else None
