@@ -57,7 +57,7 @@ def open_cluster(
     if "://" in where:
         if policy is not None or worker_memory_bytes is not None:
             raise InputError(f"`{where}` is scaled and sized by whoever started it")
-        opened: AbstractContextManager["Client"] = _connected(where, security=security)
+        opened: AbstractContextManager[Client] = _connected(where, security=security)
     elif security is not None:
         raise InputError(f"`security` is for a scheduler's address, got {where!r}")
     else:
