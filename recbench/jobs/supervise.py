@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from recbench.jobs.attempt import CANCELLED, LEASE_S, WANTED, Request
+from recbench.jobs.request import CANCELLED, LEASE_S, WANTED, Request
 
 __all__ = ["supervise"]
 
