@@ -277,7 +277,8 @@ def _outside(rows: Ints, barred: Ints) -> Ints:
         return rows
     at = barred.searchsorted(rows)
     at[at == len(barred)] = 0
-    return rows[barred[at] != rows]
+    outside: Ints = rows[barred[at] != rows]
+    return outside
 
 
 def _by_query(excluded: tuple[Ints, Ints] | None, n_queries: int) -> list[Ints]:

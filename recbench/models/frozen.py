@@ -62,7 +62,8 @@ class FrozenQueryTower(nn.Module):
         starts = torch.arange(history_rows.shape[0], device=history_rows.device) * length
         after = starts + (n_held[:, 0] - 1).clamp(min=0)
         events = Events(self.encoded_items[rows], layout, age_s, watch_ratio)
-        embedded = self.tower(events, Requests(after, history_age_s[:, -1], window_features))
+        requests = Requests(after, history_age_s[:, -1], window_features, one_each=True)
+        embedded = self.tower(events, requests)
         known = (n_held > 0).to(embedded.dtype)
         return torch.cat([embedded * known, 1.0 - known], dim=-1)
 
