@@ -125,8 +125,8 @@ class SequenceQueryTower(nn.Module):
             state = encoder.after_each(inputs, events.layout, requests.after)
         else:
             state = self.encoder(inputs, events.layout, events.age_s)[requests.after]
-        last = events.encoded[requests.after]
-        n_seen = events.layout.positions[requests.after] + 1
+        last = events.encoded.index_select(0, requests.after)
+        n_seen = events.layout.positions.index_select(0, requests.after) + 1
         times = torch.stack([n_seen.to(state.dtype), requests.gap_s / 3_600.0], dim=-1)
         known = torch.log1p(torch.cat([times, requests.window], dim=-1))
         return cast("Tensor", self.head(state, torch.cat([state, last, known], dim=-1)))

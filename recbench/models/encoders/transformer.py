@@ -88,18 +88,20 @@ class _Block(nn.Module):
 
     def after_each(self, states: Tensor, layout: Layout, after: Tensor) -> Tensor:
         query, key, value = self._qkv(states, layout)
-        place = layout.positions[after][:, None]  # (B, 1)
+        place = layout.positions.index_select(0, after)[:, None]  # (B, 1)
         at = place[:, None, :, None].expand(-1, self.n_heads, -1, query.shape[-1])
         later = torch.arange(key.shape[2], device=place.device) > place  # (B, L)
         mixed = _attention(query.gather(2, at), key, value, later[:, None, None])  # (B, H, 1, d)
-        return self._moved(states[after], mixed.flatten(1))
+        return self._moved(states.index_select(0, after), mixed.flatten(1))
 
     def _qkv(self, states: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """(B, H, L, d) each."""
-        qkv = self.qkv(self.before_attention(states)).reshape(
-            states.shape[0], 3, self.n_heads, states.shape[1] // self.n_heads
+        parts = self.qkv(self.before_attention(states)).chunk(3, dim=-1)
+        width = states.shape[1] // self.n_heads
+        query, key, value = (
+            layout.rectangle(part.reshape(-1, self.n_heads, width)).transpose(1, 2)
+            for part in parts
         )
-        query, key, value = layout.rectangle(qkv).permute(2, 0, 3, 1, 4).unbind(0)
         return query, key, value
 
     def _moved(self, states: Tensor, mixed: Tensor) -> Tensor:
