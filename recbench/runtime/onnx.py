@@ -67,6 +67,7 @@ class OnnxQueryTower:
         names = [tensor.name for tensor in self._session.get_inputs()]
         if names != [name for name in INPUTS if name in names] or INPUTS[0] not in names:
             raise ReleaseError(f"{path} takes {names}, expected {INPUTS} or some of them")
+        self.path = path
         self._names = names  # what a tower does not look at is no input of it
         self.n_items = n_items
 
