@@ -15,21 +15,20 @@ import numpy.typing as npt
 
 from recbench.files import write_json
 from recbench.index import ApproximateIndex, ApproximateSettings, ExactIndex, Index
-from recbench.refresh.registry import Release
-from recbench.runtime.onnx import OnnxQueryTower
+from recbench.runtime.onnx import OnnxQueryTower, optimised
 from recbench.serving.histories import Clicks, ReleasedHistories, no_clicks
 from recbench.serving.served_release import ServedRelease
 from recbench.tables.vocabulary import Vocabulary
 
 __all__ = ["lay_out", "open_laid_out"]
 
-FACTS, INDEX = "facts.json", "index.faiss"
+FACTS, INDEX, TOWER = "facts.json", "index.faiss", "tower.onnx"
 NAMED = ("id", "window_names", "history_length", "watermark_us", "repeats")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def lay_out(served: ServedRelease, folder: Path) -> None:
-    """Write everything but the tower's graph, which stays where the release has it.
+    """Write all of it.
 
     Args:
         served: loaded from a verified release.
@@ -39,6 +38,7 @@ def lay_out(served: ServedRelease, folder: Path) -> None:
     names, begins, rows = _flat(served.categories)
     arrays = {
         "item_ids": served.items.ids,
+        "item_order": served.items.order,
         "candidate_embeddings": served.candidate_embeddings,
         "is_hidden": served.is_hidden,
         "popular_rows": served.popular[0],
@@ -59,21 +59,19 @@ def lay_out(served: ServedRelease, folder: Path) -> None:
         served.index.save(folder / INDEX)
         settings = asdict(served.index.settings)
     tower: Any = served.tower
+    optimised(tower.path, folder / TOWER)
     facts = {name: getattr(served, name) for name in NAMED}
-    write_json(
-        folder / FACTS,
-        facts | {"graph": tower.path.name, "categories": names, "index": settings},
-    )
+    write_json(folder / FACTS, facts | {"categories": names, "index": settings})
 
 
-def open_laid_out(release: Release, folder: Path) -> ServedRelease:
-    """What ``lay_out`` wrote of a release, ready to serve; its pages are read when needed."""
+def open_laid_out(folder: Path) -> ServedRelease:
+    """What ``lay_out`` wrote, ready to serve; its pages are read when needed."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     arrays = {path.stem: _mapped(path) for path in folder.glob("*.npy")}
     return ServedRelease(
         id=facts["id"],
-        items=Vocabulary(arrays["item_ids"]),
-        tower=OnnxQueryTower(release.path(facts["graph"]), n_items=len(arrays["item_ids"])),
+        items=Vocabulary.restored(arrays["item_ids"], arrays["item_order"]),
+        tower=OnnxQueryTower(folder / TOWER, n_items=len(arrays["item_ids"]), is_optimised=True),
         index=_index(folder, arrays, facts["index"]),
         candidate_embeddings=arrays["candidate_embeddings"],
         is_hidden=arrays["is_hidden"],

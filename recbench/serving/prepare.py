@@ -52,7 +52,7 @@ def prepared(registry: "Registry", release: str, scratch: Path, *, apart: bool) 
             else:
                 lay_out(ServedRelease.load(registry.open(release)), draft)
             draft.rename(folder)
-        return open_laid_out(registry.open(release, verify=False), folder)
+        return open_laid_out(folder)
 
 
 def _clear(scratch: Path) -> None:
