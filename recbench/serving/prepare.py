@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +52,22 @@ def prepared(registry: "Registry", release: str, scratch: Path, *, apart: bool) 
             if apart:
                 _in_a_process(registry.path, release, draft)
             else:
-                lay_out(ServedRelease.load(registry.open(release)), draft)
+                with _told_where(draft):
+                    lay_out(ServedRelease.load(registry.open(release)), draft)
             draft.rename(folder)
         return open_laid_out(folder)
+
+
+@contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    """A full disk is told as one; `InputError` goes through."""
+    try:
+        yield
+    except OSError as error:
+        raise ReleaseError(
+            f"The release cannot be laid out in {folder.parent}: {error.strerror or error}. Free "
+            "some space there, or name another folder by TMPDIR"
+        ) from error
 
 
 def _clear(scratch: Path) -> None:
@@ -91,8 +106,9 @@ def main(parent: str, registry: str, release: str, folder: str) -> int:
     from recbench.serving.served_release import ServedRelease
 
     try:
-        lay_out(ServedRelease.load(Registry(Path(registry)).open(release)), Path(folder))
-    except (InputError, OSError) as error:  # all else has its traceback in the service's log
+        with _told_where(Path(folder)):
+            lay_out(ServedRelease.load(Registry(Path(registry)).open(release)), Path(folder))
+    except InputError as error:  # all else has its traceback in the service's log
         sys.stdout.write(f"{error}\n")
         return 1
     return 0
