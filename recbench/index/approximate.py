@@ -210,10 +210,11 @@ class ApproximateIndex:
             return None
         effort = k * self.settings.oversample
         n_seen = max(map(len, seen), default=0)
-        n_more = min(n_seen, effort // 2)
+        n_more, crowded = min(n_seen, effort // 8), 1.0
         found, short = [NOTHING] * len(queries), np.arange(len(queries))
         while True:
-            asked = self._asked(queries[short], effort, n_more, n_open, open_rows)
+            spread = crowded * len(self.held) / n_open
+            asked = self._asked(queries[short], effort + n_more, spread, n_open, open_rows)
             if asked is None:
                 return None
             for at, rows in zip(short.tolist(), asked, strict=True):
@@ -224,15 +225,19 @@ class ApproximateIndex:
             if not len(short) or n_more == n_seen:
                 return found
             n_more = min(n_seen, 4 * max(n_more, 1))
+            crowded = (effort + n_more) / effort
 
     def _asked(
-        self, queries: Floats, effort: int, n_more: int, n_open: int, open_rows: Bools | None
+        self, queries: Floats, n_wanted: int, spread: float, n_open: int, open_rows: Bools | None
     ) -> Ints | None:
-        """(Q, effort + n_more) or more rows that faiss proposes; None: scoring all is cheaper."""
-        # cells are divided by taste, and so is what is barred: the more it is, the more are visited
-        more = (effort + n_more) / effort * len(self.held) / n_open
-        n_probes = min(self.settings.n_lists, int(np.ceil(self.settings.n_probes * more)))
-        n_wanted = effort + n_more if self.proposals.filters else int(effort * more)
+        """(Q, n_wanted) or more rows that faiss proposes; None: scoring all is cheaper.
+
+        Cells are divided by taste, and so is what is barred: the more it is, the wider what is left
+        is ``spread`` over cells, and the more of them are visited.
+        """
+        n_probes = min(self.settings.n_lists, int(np.ceil(self.settings.n_probes * spread)))
+        if not self.proposals.filters:
+            n_wanted = int(n_wanted * len(self.held) / n_open)
         if n_wanted > n_open // 4:
             return None
         return self.proposals.search(queries, n_wanted, open_rows=open_rows, n_probes=n_probes)
