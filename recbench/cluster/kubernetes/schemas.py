@@ -1,7 +1,6 @@
 """What the operator's and Kubernetes' own schemas have against a manifest; needs no cluster."""
 
 import importlib.util
-from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,7 @@ OPERATOR_SCHEMAS = "operator/deployment/helm/dask-kubernetes-operator/crds"
 def problems(manifest: Manifest, *, version: str = KUBERNETES_VERSION) -> list[str]:
     """What is wrong with ``manifest``, a line each: where, and what; none: it is valid.
 
-    A field that the schema does not know counts, though Kubernetes would only drop it. The pods of
-    Dask's objects are checked as pods, too, for the operator's schema is that of an older version.
+    A field that the schema does not know counts, though Kubernetes would only drop it.
 
     Args:
         manifest: one object.
@@ -33,9 +31,6 @@ def problems(manifest: Manifest, *, version: str = KUBERNETES_VERSION) -> list[s
     kind, api = str(manifest.get("kind", "")), str(manifest.get("apiVersion", ""))
     if api.startswith(OPERATOR_GROUP):
         found = _problems_by_operator(manifest)
-        for where, pod in _pods_in(manifest.get("spec", {}), path="spec"):
-            as_pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
-            found += [f"{where}: {line}" for line in _problems_by_kubernetes(as_pod, version)]
     else:
         found = _problems_by_kubernetes(manifest, version)
     name = manifest.get("metadata", {}).get("name", "")
@@ -66,16 +61,6 @@ def _problems_by_operator(manifest: Manifest) -> list[str]:
 
 def _line(error: Any) -> str:
     return f"{'.'.join(str(part) for part in error.path) or 'it'}: {error.message}"
-
-
-def _pods_in(part: Any, *, path: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(part, dict):
-        return
-    if "containers" in part:
-        yield path, part
-        return
-    for name, value in part.items():
-        yield from _pods_in(value, path=f"{path}.{name}")
 
 
 @cache

@@ -76,7 +76,7 @@ def check_schedule(what: str, schedule: str) -> None:
     for part, (name, least, most) in zip(parts, CRON, strict=True):
         if not all(_is_cron(each, least, most) for each in part.split(",")):
             raise InputError(
-                f"`{what}` must have a {name} of {least} to {most}, got {part!r} in {schedule!r}"
+                f"`{what}`: the {name} must be {least} to {most}, got {part!r} in {schedule!r}"
             )
 
 
