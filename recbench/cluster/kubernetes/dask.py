@@ -15,12 +15,11 @@ from recbench.cluster.kubernetes.pods import (
 )
 from recbench.cluster.kubernetes.settings import Device, KubernetesSettings
 
-__all__ = ["SCHEDULER_PRELOADS", "autoscaler_spec", "dask_cluster_spec", "other_workers_spec"]
+__all__ = ["SCHEDULER_PRELOAD", "autoscaler_spec", "dask_cluster_spec", "other_workers_spec"]
 
 API = "kubernetes.dask.org/v1"
 
-# modules that the scheduler loads at its start
-SCHEDULER_PRELOADS = ("recbench.cluster.kubernetes.worker_groups",)
+SCHEDULER_PRELOAD = "recbench.cluster.kubernetes.preload"  # a module that it loads at its start
 ROUTES = (
     "distributed.http.scheduler.prometheus",
     "distributed.http.scheduler.info",
@@ -102,13 +101,12 @@ def _scheduler_pod(settings: KubernetesSettings) -> Manifest:
         "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": json.dumps(ROUTES),
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": WORKER_TTL,
     }
-    preloads = [f"--preload={module}" for module in SCHEDULER_PRELOADS]
     return pod(
         containers=[
             container(
                 "scheduler",
                 settings.image_for("jobs"),
-                args=["dask", "scheduler", "--host=0.0.0.0", *preloads],
+                args=["dask", "scheduler", "--host=0.0.0.0", f"--preload={SCHEDULER_PRELOAD}"],
                 env=names_and_values(configuration),
                 ports=[_port(name, number) for name, number in PORTS.items()],
                 readinessProbe=HEALTH | {"periodSeconds": 2, "timeoutSeconds": 5},

@@ -1,4 +1,7 @@
-"""What runs by the clock: a refresh every quarter of an hour, a rebuild every night."""
+"""What runs by the clock: a refresh every quarter of an hour, a rebuild every night.
+
+The pods of these jobs only ask: a worker of the Dask cluster carries the notebook out.
+"""
 
 from recbench.cluster.kubernetes.pods import (
     CLIENT_LABEL,
@@ -15,6 +18,7 @@ from recbench.cluster.kubernetes.settings import KubernetesSettings
 __all__ = ["rebuild_cron_job", "refresh_cron_job"]
 
 APP = "recbench-jobs"
+SIZE = {"cpu": "1", "memory": "2Gi"}  # of a process that asks, and passes on what it hears
 REFUSED = 2  # exit code of `recbench run` for input that no second try would mend
 
 
@@ -94,14 +98,13 @@ def _job(settings: KubernetesSettings, what: str, *, deadline_s: int, run: list[
 
 def _pod(settings: KubernetesSettings, what: str, *, run: list[str]) -> Manifest:
     table = f"data={WORKSPACE}/{settings.table}"
-    size = {"cpu": settings.job_cpu, "memory": settings.job_memory}
     job = container(
         what,
         settings.image_for("jobs"),
-        args=["recbench", "run", *run, "-p", table],
-        env=runs_environment(settings, cpu=settings.job_cpu),
-        requests=size,
-        limits=size,
+        args=["recbench", "run", *run, "-p", table, "--on", settings.scheduler_address],
+        env=runs_environment(settings, cpu=SIZE["cpu"]),
+        requests=SIZE,
+        limits=SIZE,
         mounts=[
             {"name": "workspace", "mountPath": WORKSPACE},
             {"name": "scratch", "mountPath": "/tmp"},  # a volume of the pod's own
@@ -111,8 +114,7 @@ def _pod(settings: KubernetesSettings, what: str, *, run: list[str]) -> Manifest
         containers=[job],
         volumes=[
             workspace_volume(settings),
-            {"name": "scratch", "emptyDir": {"sizeLimit": "20Gi"}},
+            {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
         ],
         restartPolicy="Never",
-        shareProcessNamespace=True,  # what is left of a killed kernel is cleared away
     )

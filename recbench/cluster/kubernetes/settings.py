@@ -48,8 +48,6 @@ class KubernetesSettings:
     worker_memory: str = _dial("16Gi", "Memory of a CPU worker.")
     gpu_worker_cpu: str = _dial("8", "Cores of a worker with one GPU.")
     gpu_worker_memory: str = _dial("32Gi", "Memory of a worker with one GPU.")
-    job_cpu: str = _dial("2", "Cores of a refresh or rebuild.")
-    job_memory: str = _dial("8Gi", "Memory of a refresh or rebuild.")
     table: str = _dial("lake/events/events", "Delta table below the workspace that jobs read.")
     refresh: str = _dial("*/15 * * * *", "When refreshes start, as cron says it.")
     refresh_deadline_s: int = _dial(840, "Seconds after which a refresh is ended.")
@@ -71,7 +69,7 @@ class KubernetesSettings:
         for what in ("storage_class", "wandb_secret"):
             if getattr(self, what):
                 check_name(what, getattr(self, what))
-        for what in ("worker", "gpu_worker", "job"):
+        for what in ("worker", "gpu_worker"):
             check_amount(f"{what}_cpu", getattr(self, f"{what}_cpu"), unit="cpu")
             check_amount(f"{what}_memory", getattr(self, f"{what}_memory"), unit="bytes")
         check_amount("storage", self.storage, unit="bytes")

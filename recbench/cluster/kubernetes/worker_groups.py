@@ -1,4 +1,4 @@
-"""Loaded into the scheduler: scaling down takes workers of the default group only.
+"""Scaling down takes workers of the default group only.
 
 Dask's operator asks the scheduler for n workers to retire, whatever group is to shrink
 (https://github.com/dask/dask-kubernetes/issues/914). Its autoscaler only ever shrinks the default
@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-__all__ = ["OnlyDefaultGroup", "dask_setup"]
+__all__ = ["OnlyDefaultGroup"]
 
 IN_DEFAULT_GROUP = "-default-worker-"  # in the names that the operator gives to workers
 
@@ -22,8 +22,3 @@ class OnlyDefaultGroup(SchedulerPlugin):
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
         """Those of the workers that the operator has started for the default group."""
         return [worker for worker in workers if IN_DEFAULT_GROUP in str(worker.name)]
-
-
-def dask_setup(scheduler: Any) -> None:
-    """What ``dask scheduler --preload`` calls."""
-    scheduler.add_plugin(OnlyDefaultGroup())

@@ -30,8 +30,6 @@ def chosen(draw):
         worker_memory=draw(MEMORY),
         gpu_worker_cpu=draw(CPU),
         gpu_worker_memory=draw(MEMORY),
-        job_cpu=draw(CPU),
-        job_memory=draw(MEMORY),
         claim=draw(NAMES),
         storage_class=draw(st.just("") | NAMES),
         token_secret=draw(NAMES),

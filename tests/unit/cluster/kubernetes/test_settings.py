@@ -19,7 +19,7 @@ from recbench.errors import InputError
         ({"token_secret": ""}, "`token_secret` must be .* got ''"),
         ({"wandb_secret": "a_b"}, "`wandb_secret` must be .* got 'a_b'"),
         ({"worker_cpu": "four"}, "`worker_cpu` must be an amount such as 4 or 500m, got 'four'"),
-        ({"job_memory": "8GB"}, "`job_memory` must be an amount such as 16Gi, got '8GB'"),
+        ({"worker_memory": "8GB"}, "`worker_memory` must be an amount such as 16Gi, got '8GB'"),
         ({"gpu_worker_cpu": "0"}, "`gpu_worker_cpu` must be an amount .* got '0'"),
         ({"storage": "10"}, "`storage` must be an amount .* got '10'"),
         ({"minimum": 3, "maximum": 2}, "1 <= minimum <= maximum, got 3 and 2"),
