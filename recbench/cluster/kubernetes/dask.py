@@ -67,7 +67,7 @@ def dask_cluster_spec(settings: KubernetesSettings) -> Manifest:
     }
 
 
-def other_workers_spec(settings: KubernetesSettings, *, replicas: int = 0) -> Manifest:
+def other_workers_spec(settings: KubernetesSettings) -> Manifest:
     """A ``DaskWorkerGroup`` of the other device than the default workers'; nobody scales it."""
     device: Device = "gpu" if settings.scaled == "cpu" else "cpu"
     return {
@@ -76,7 +76,7 @@ def other_workers_spec(settings: KubernetesSettings, *, replicas: int = 0) -> Ma
         "metadata": labelled(settings, f"{settings.name}-{device}"),
         "spec": {
             "cluster": settings.name,
-            "worker": _workers(settings, device, replicas=replicas),
+            "worker": _workers(settings, device, replicas=settings.other_workers),
         },
     }
 

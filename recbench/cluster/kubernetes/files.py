@@ -30,7 +30,7 @@ ABOUT = {
     ),
     "cluster.yaml": (
         "The Dask cluster for its operator: a scheduler, the workers that the autoscaler adds and",
-        "takes away, and a group of the other kind, of none until somebody asks for some.",
+        "takes away, and a group of the other kind, none of them until somebody asks for some.",
     ),
     "jobs.yaml": (
         "What runs by the clock. What is killed is started once more; a refresh then goes on after",

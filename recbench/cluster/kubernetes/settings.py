@@ -44,6 +44,7 @@ class KubernetesSettings:
     scaled: Device = field(
         default="cpu", metadata={"help": "Which workers the autoscaler adds: cpu or gpu."}
     )
+    other_workers: int = _dial(0, "Workers of the other kind; nobody scales them.")
     worker_cpu: str = _dial("4", "Cores of a CPU worker.")
     worker_memory: str = _dial("16Gi", "Memory of a CPU worker.")
     gpu_worker_cpu: str = _dial("8", "Cores of a worker with one GPU.")
@@ -84,6 +85,8 @@ class KubernetesSettings:
                 "`minimum` and `maximum` must be 1 <= minimum <= maximum, "
                 f"got {self.minimum} and {self.maximum}"
             )
+        if self.other_workers < 0:
+            raise InputError(f"`other_workers` must be 0 or more, got {self.other_workers}")
         if self.scaled not in {"cpu", "gpu"}:
             raise InputError(f"`scaled` must be cpu or gpu, got {self.scaled!r}")
         for what in ("refresh_deadline_s", "rebuild_deadline_s"):

@@ -52,6 +52,7 @@ def test_every_option_reaches_the_manifests(tmp_path):
         "--minimum": "3",
         "--maximum": "33",
         "--scaled": "gpu",
+        "--other-workers": "44",
         "--worker-cpu": "5",
         "--worker-memory": "11Gi",
         "--gpu-worker-cpu": "7",

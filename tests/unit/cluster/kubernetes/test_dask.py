@@ -137,11 +137,12 @@ def test_the_autoscaler_keeps_to_the_limits_and_to_the_name_of_the_cluster():
 
 @pytest.mark.parametrize("scaled", ["cpu", "gpu"])
 def test_a_gpu_worker_has_one_gpu_and_goes_where_gpus_are(scaled):
-    settings = KubernetesSettings(scaled=scaled, gpu_worker_cpu="6")
+    settings = KubernetesSettings(scaled=scaled, gpu_worker_cpu="6", other_workers=5)
     groups = {
         scaled: dask_cluster_spec(settings)["spec"]["worker"],
         {"cpu": "gpu", "gpu": "cpu"}[scaled]: other_workers_spec(settings)["spec"]["worker"],
     }
+    assert [groups[scaled]["replicas"], *(g["replicas"] for g in groups.values())] == [2, 2, 5]
     gpu, cpu = container_of(groups["gpu"]), container_of(groups["cpu"])
     for amounts in gpu["resources"].values():
         assert amounts[GPU] == "1"

@@ -48,7 +48,7 @@ def test_every_manifest_is_valid(manifest, version):
         ("DaskCluster", "spec scheduler", None, "'scheduler' is a required property"),
         ("DaskCluster", "metadata name", None, "'name' is a required property"),
         ("DaskCluster", f"{WORKER} resources limits cpu", 4, "cpu: 4 is not of type 'string'"),
-        ("DaskCluster", f"{WORKER} enviroment", [], "'enviroment' was unexpected"),
+        ("DaskCluster", f"{WORKER} envs", [], "'envs' was unexpected"),
         ("DaskCluster", "spec scheduler service ports 0 targetPort", 8786, "8786 is not of type"),
         ("DaskWorkerGroup", "spec cluster", None, "'cluster' is a required property"),
         (

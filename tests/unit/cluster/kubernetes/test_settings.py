@@ -24,6 +24,7 @@ from recbench.errors import InputError
         ({"storage": "10"}, "`storage` must be an amount .* got '10'"),
         ({"minimum": 3, "maximum": 2}, "1 <= minimum <= maximum, got 3 and 2"),
         ({"minimum": 0}, "1 <= minimum <= maximum, got 0 and 64"),
+        ({"other_workers": -1}, "`other_workers` must be 0 or more, got -1"),
         ({"scaled": "tpu"}, "`scaled` must be cpu or gpu, got 'tpu'"),
         ({"refresh": "every 15 minutes"}, "`refresh` must have 5 fields"),
         ({"refresh": "*/0 * * * *"}, "`refresh`: the minute must be 0 to 59, got '\\*/0'"),
