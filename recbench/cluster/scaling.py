@@ -42,6 +42,8 @@ class ClusterState:
     work: tuple[DueWork, ...]
     startup_s: float  # from asking for a worker to its first task, measured
     hours: tuple[Hour, ...] = ()  # now and forecast; none: every hour costs the same
+    arriving: float = 0.0  # workers that the work of the last minutes keeps busy; for rules that
+    # follow the load, ours follows deadlines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,8 @@ def _fewest(
             new_s = max(usable_s - startup_s, 0.1 * usable_s)
             fewest = n_there + math.ceil((due_work_s - n_there * usable_s) / new_s)
         task_s = work.work_s / max(1, work.n_tasks) / work.gang
-        rounds = max(1, int(usable_s / task_s)) if task_s else work.n_tasks
-        by_task = math.ceil(work.n_tasks / max(1, rounds)) * work.gang
+        by_task = work.gang if work.n_tasks else 0
+        if task_s * work.n_tasks > usable_s:  # one after the other they would be late
+            by_task *= math.ceil(work.n_tasks / max(1, int(usable_s / task_s)))
         wanted = max(wanted, min(fewest, places), by_task)
     return wanted
