@@ -38,7 +38,8 @@ class Reactive(_RunsAtOnce):
 
     def target(self, state: ClusterState) -> int:
         """The rate of arriving work, with headroom."""
-        return max(self.minimum, math.ceil(state.arriving * (1 + self.headroom)))
+        wanted = math.ceil(state.arriving * (1 + self.headroom))
+        return max(self.minimum, wanted, _largest_gang(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,12 @@ class DaskRule(_RunsAtOnce):
         wanted = min(math.ceil(work_s / self.target_duration_s), n_places)
         leaving = sum(idle_s > self.patience_s for idle_s in state.idle_s)
         kept = state.n_ready + state.n_starting - leaving
-        return max(self.minimum, wanted, kept)
+        return max(self.minimum, wanted, kept, _largest_gang(state))
+
+
+def _largest_gang(state: ClusterState) -> int:
+    """With fewer workers it would wait for ever, and all that is due after it."""
+    return max((work.gang for work in state.work), default=0)
 
 
 def best_static(trace: LoadTrace, machine: Machine) -> tuple[int, Outcome]:

@@ -42,8 +42,7 @@ class ClusterState:
     work: tuple[DueWork, ...]
     startup_s: float  # from asking for a worker to its first task, measured
     hours: tuple[Hour, ...] = ()  # now and forecast; none: every hour costs the same
-    arriving: float = 0.0  # workers that the work of the last minutes keeps busy; for rules that
-    # follow the load, ours follows deadlines
+    arriving: float = 0.0  # workers kept busy by what comes; for rules that follow the load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,9 +178,8 @@ class _Simulation:
     def _arrive(self, run: _Run) -> None:
         job = run.job
         self.runs[run.number] = run
-        work_s = len(job.tasks_s) * job.gang * self.task_s.get(job.kind, FIRST_GUESS_S)
-        self.arrived.append((self.now_s, work_s))
         if not job.may_wait:
+            self.arrived.append((self.now_s, self._expected_s(job)))
             self._open(run)
             self._dispatch()
 
@@ -298,8 +297,18 @@ class _Simulation:
             work=tuple(self._due_work(run) for run in self.runs.values()),
             startup_s=self.machine.startup_s,
             hours=self._hours(),
-            arriving=sum(work_s for _, work_s in self.arrived) / ARRIVING_S,
+            arriving=self._arriving(),
         )
+
+    def _arriving(self) -> float:
+        """Workers for the work of the last minutes; what may wait counts evenly over its time."""
+        of_late = sum(work_s for _, work_s in self.arrived) / ARRIVING_S
+        jobs = (run.job for run in self.runs.values() if run.job.may_wait)
+        return of_late + sum(self._expected_s(job) / (job.due_s - job.arrival_s) for job in jobs)
+
+    def _expected_s(self, job: Job) -> float:
+        task_s = self.task_s.get(job.kind, FIRST_GUESS_S)
+        return len(job.tasks_s) * job.gang * task_s
 
     def _due_work(self, run: _Run) -> DueWork:
         return run.due_work(self.now_s, self.task_s.get(run.job.kind, FIRST_GUESS_S))

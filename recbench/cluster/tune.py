@@ -17,8 +17,8 @@ from recbench.cluster.simulate import Machine, Policy, simulate
 __all__ = ["TUNING_SEEDS", "chosen", "tried", "tune"]
 
 TUNING_SEEDS = range(12)  # no trace of these is ever judged on
-HEADROOMS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-DURATIONS_S = (5.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 420.0, 480.0)
+HEADROOMS = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+DURATIONS_S = (5.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 420.0)
 MARGINS_S = (300.0, 360.0, 420.0, 480.0)
 SAFETIES = (1.15, 1.3, 1.45)
 PATIENCES = (0.5, 1.0, 2.0)
