@@ -9,7 +9,7 @@ from recbench.cli.output import json_option, print_table, save_json
 from recbench.errors import InputError
 
 if TYPE_CHECKING:
-    from recbench.cluster.load import LoadTrace
+    from recbench.cluster.load_trace import LoadTrace
     from recbench.cluster.simulate import Machine
 
 __all__ = ["simulate"]
@@ -78,7 +78,7 @@ def simulate(
 
 def _generated(days: int, peak: float) -> list["LoadTrace"]:
     from recbench.cluster.compare import EVALUATION_SEEDS
-    from recbench.cluster.load import day_of_load
+    from recbench.cluster.load_trace import day_of_load
 
     first = EVALUATION_SEEDS.start
     return [day_of_load(first + day, peak_workers=peak) for day in range(days)]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recbench.cluster.load import DAY_S, HOUR_S, Job, LoadTrace, day_of_load
+from recbench.cluster.load_trace import DAY_S, HOUR_S, Job, LoadTrace, day_of_load
 from recbench.errors import InputError
 
 __all__ = ["alibaba_day"]

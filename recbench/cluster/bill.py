@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recbench.cluster.load import HOUR_S, LoadTrace
+from recbench.cluster.load_trace import HOUR_S, LoadTrace
 
 __all__ = ["Bill"]
 

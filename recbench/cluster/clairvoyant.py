@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
-from recbench.cluster.load import HOUR_S, LoadTrace
+from recbench.cluster.load_trace import HOUR_S, LoadTrace
 from recbench.errors import JobError
 
 __all__ = ["least_cost"]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from recbench.cluster.clairvoyant import least_cost
-from recbench.cluster.load import LoadTrace
+from recbench.cluster.load_trace import LoadTrace
 from recbench.cluster.rivals import DaskRule, Fixed, Reactive, best_static
 from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.simulate import Machine, Outcome, Policy, simulate

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recbench.cluster.load import LoadTrace
+from recbench.cluster.load_trace import LoadTrace
 from recbench.cluster.scaling import ClusterState, DueWork
 from recbench.cluster.simulate import Machine, Outcome, simulate
 

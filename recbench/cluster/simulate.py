@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from recbench.cluster.bill import Bill
-from recbench.cluster.load import HOUR_S, Job, LoadTrace
+from recbench.cluster.load_trace import HOUR_S, Job, LoadTrace
 from recbench.cluster.scaling import ClusterState, DueWork, Hour
 
 __all__ = ["Machine", "Outcome", "Policy", "simulate"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from recbench.cluster.load import LoadTrace, day_of_load
+from recbench.cluster.load_trace import LoadTrace, day_of_load
 from recbench.cluster.rivals import DaskRule, Fixed, Reactive
 from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.simulate import Machine, Policy, simulate

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbench.cluster.clairvoyant import least_cost
-from recbench.cluster.load import Job, LoadTrace, day_of_load
+from recbench.cluster.load_trace import Job, LoadTrace, day_of_load
 from recbench.cluster.rivals import DaskRule, Fixed, Reactive
 from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.simulate import Machine, simulate

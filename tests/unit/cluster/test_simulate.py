@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from recbench.cluster.load import Job, LoadTrace, day_of_load
+from recbench.cluster.load_trace import Job, LoadTrace, day_of_load
 from recbench.cluster.rivals import DaskRule, Fixed, Reactive, best_static
 from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.simulate import Machine, simulate
