@@ -21,7 +21,7 @@ from recbench.jobs.notebook import read_notebook
 from recbench.jobs.on_cluster import OnCluster
 from recbench.jobs.run import RunFailedError, resume_run, run_notebook
 
-WAIT_S = 60
+WAIT_S = 120
 MIB = 2**20
 SLOW = (
     "import os, time\nfrom pathlib import Path\n"
@@ -211,8 +211,9 @@ def test_a_kernel_above_its_workers_memory_ends_with_the_figures(client, tmp_pat
     assert job.manifest.status == "killed"
     found = job.manifest.error
     assert found.startswith("cell 2: the kernel held ")
-    assert found.endswith(" MiB, more than the 400 MiB it may")
-    assert int(found.split("held ")[1].split()[0]) > 400
+    held, limit = (int(part.split(" MiB")[0]) for part in found.split("held ")[1].split("the "))
+    assert 200 < limit < 0.95 * 400  # the worker itself holds some
+    assert held > limit
     assert found in str(job.error)
     assert len(job.heard.attempts) == 1  # it would only happen again
     assert (job.folder / "log.txt").read_text() == "filling\n"
