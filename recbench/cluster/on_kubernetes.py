@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,10 @@ def kubernetes_cluster(
     from recbench.cluster.kubernetes.dask import dask_cluster_spec
     from recbench.cluster.kubernetes.settings import KubernetesSettings
 
-    memory = {} if worker_memory_bytes is None else {"worker_memory": str(worker_memory_bytes)}
-    settings = KubernetesSettings(
-        name=f"recbench-{uuid.uuid4().hex[:6]}", minimum=minimum, maximum=maximum, **memory
-    )
+    name = f"recbench-{uuid.uuid4().hex[:6]}"
+    settings = KubernetesSettings(name=name, minimum=minimum, maximum=maximum)
+    if worker_memory_bytes is not None:
+        settings = replace(settings, worker_memory=str(worker_memory_bytes))
     with (
         KubeCluster(
             custom_cluster_spec=dask_cluster_spec(settings),
