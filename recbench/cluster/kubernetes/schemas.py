@@ -11,7 +11,7 @@ from recbench.errors import InputError
 
 __all__ = ["KUBERNETES_VERSION", "problems"]
 
-KUBERNETES_VERSION = "1.37"  # whose schemas are asked
+KUBERNETES_VERSION = "1.35"  # the newest that the operator's Python side supports
 OPERATOR_GROUP = "kubernetes.dask.org/"
 OPERATOR_SCHEMAS = "operator/deployment/helm/dask-kubernetes-operator/crds"
 
@@ -23,7 +23,7 @@ def problems(manifest: Manifest, *, version: str = KUBERNETES_VERSION) -> list[s
 
     Args:
         manifest: one object.
-        version: of Kubernetes, such as ``"1.37"``.
+        version: of Kubernetes, such as ``"1.35"``.
 
     Raises:
         InputError: a package that holds schemas is not installed.
