@@ -21,7 +21,7 @@ from recbench.errors import InputError
         ({"worker_cpu": "four"}, "`worker_cpu` must be an amount such as 4 or 500m, got 'four'"),
         ({"worker_memory": "8GB"}, "`worker_memory` must be an amount such as 16Gi, got '8GB'"),
         ({"gpu_worker_cpu": "0"}, "`gpu_worker_cpu` must be an amount .* got '0'"),
-        ({"storage": "10"}, "`storage` must be an amount .* got '10'"),
+        ({"storage": "100000"}, "`storage` must be an amount .* got '100000'"),
         ({"minimum": 3, "maximum": 2}, "1 <= minimum <= maximum, got 3 and 2"),
         ({"minimum": 0}, "1 <= minimum <= maximum, got 0 and 64"),
         ({"other_workers": -1}, "`other_workers` must be 0 or more, got -1"),
@@ -46,6 +46,7 @@ def test_what_kubernetes_would_not_take_is_refused(dials, says):
     [
         {"refresh": "0,15,30-45/5 8-18 * 1,7 0-6"},
         {"worker_cpu": "1500m", "worker_memory": "512Mi"},
+        {"worker_memory": "17179869184"},
         {"time_zone": "Europe/Berlin"},
         {"image": "registry.example:5000/team/recbench:1.2-rc1"},
     ],
