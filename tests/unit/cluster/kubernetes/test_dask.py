@@ -72,8 +72,8 @@ def test_scheduler_and_worker_start_as_the_pods_start_them(
     start(*args, "--host=127.0.0.1", **environment(worker), **address)
 
     assert answer(http, "/health", of=process) == b"ok"
-    # what the operator polls; the route is not among Dask's own
-    assert json.loads(answer(http, "/api/v1/adaptive_target", of=process)) == {"workers": 0}
+    # what the operator polls, by a route that is not among Dask's own: our policy's minimum
+    assert json.loads(answer(http, "/api/v1/adaptive_target", of=process)) == {"workers": 2}
     deadline = time.monotonic() + PATIENCE_S
     while not (found := json.loads(answer(http, "/api/v1/get_workers", of=process))["workers"]):
         assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()

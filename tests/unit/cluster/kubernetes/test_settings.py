@@ -26,6 +26,7 @@ from recbench.errors import InputError
         ({"minimum": 0}, "1 <= minimum <= maximum, got 0 and 64"),
         ({"other_workers": -1}, "`other_workers` must be 0 or more, got -1"),
         ({"scaled": "tpu"}, "`scaled` must be cpu or gpu, got 'tpu'"),
+        ({"rule": "guess"}, "`rule` must be deadlines or dask, got 'guess'"),
         ({"refresh": "every 15 minutes"}, "`refresh` must have 5 fields"),
         ({"refresh": "*/0 * * * *"}, "`refresh`: the minute must be 0 to 59, got '\\*/0'"),
         ({"rebuild": "0 24 * * *"}, "`rebuild`: the hour must be 0 to 23, got '24'"),
