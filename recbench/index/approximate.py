@@ -17,6 +17,7 @@ from recbench.index.checks import check_candidates, check_finite, check_rows, ch
 from recbench.index.exact import top_k
 from recbench.index.protocol import Bools, Floats, Ints
 from recbench.index.quantised import Codes, Quantised, quantised, saved, written
+from recbench.index.trained import Trained
 
 __all__ = ["ApproximateIndex", "ApproximateSettings"]
 
@@ -73,6 +74,7 @@ class ApproximateIndex:
         settings: ApproximateSettings,
         *,
         hidden: Ints = NOTHING,
+        trained: Trained | None = None,
     ) -> Self:
         """Of (C, D) embeddings, which are kept as they are: float32, or float16 for half the bytes.
 
@@ -82,12 +84,16 @@ class ApproximateIndex:
             candidate_embeddings: finite, by item row.
             settings: how.
             hidden: rows never to be returned.
+            trained: of an index with these settings, built before; default: learned now.
 
         Raises:
-            InputError: embeddings that are not finite, or fewer than there are to be cells.
+            InputError: embeddings that are not finite, or fewer than there are to be cells; or
+                ``trained`` is of other settings.
         """
         check_finite(candidate_embeddings)
-        proposals = quantised(candidate_embeddings, settings.codes, n_lists=settings.n_lists)
+        proposals = quantised(
+            candidate_embeddings, settings.codes, n_lists=settings.n_lists, trained=trained
+        )
         built = cls(settings, candidate_embeddings, proposals, len(candidate_embeddings))
         return built.without(hidden) if len(hidden) else built
 
@@ -126,6 +132,11 @@ class ApproximateIndex:
     def __len__(self) -> int:
         """The number of item rows, hidden ones included."""
         return self.n_rows
+
+    @property
+    def trained(self) -> Trained:
+        """What was learned of the embeddings that faiss saw."""
+        return self.proposals.trained
 
     @property
     def n_recent(self) -> int:

@@ -40,6 +40,7 @@ class LiveRelease:
     Args:
         registry: where releases are.
         name: "current", which follows the registry's pointer, or one release's id, which stays.
+        precision: of the query tower; a release that lacks it is refused.
         publish: calls the function that it is given, there where the reference may be moved.
     """
 
@@ -48,11 +49,13 @@ class LiveRelease:
         registry: Registry,
         name: str = POINTER,
         *,
+        precision: str = "fp32",
         publish: Callable[[Callable[[], None]], None] = lambda move: move(),
     ) -> None:
         self.now: ServedRelease | None = None
         self.retired: list[ServedRelease] = []  # at most one: what served before, to be freed
         self._registry, self._name, self._publish = registry, name, publish
+        self._precision = precision
         self._seen: tuple[int, int] | None = None  # inode and time of change of the pointer
         self._retry_at: float | None = None
         self._refused: str | None = None
@@ -86,7 +89,7 @@ class LiveRelease:
         try:
             release = self._registry.open(self._name)
             if self.now is None or self.now.id != release.manifest.release:
-                served = ServedRelease.load(release)
+                served = ServedRelease.load(release, precision=self._precision)
                 served.warm()
                 self._load_s = time.monotonic() - began
                 self._publish(lambda: self._move(served))

@@ -62,6 +62,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
+            precision=options.precision,
             publish=self._in_loop,
         )
         self._users: Users | None = None
