@@ -124,7 +124,7 @@ class Experiment:
     @classmethod
     def from_json(cls, held: dict[str, Any]) -> Self:
         """What ``dataclasses.asdict`` gave, through JSON; other keys are not looked at."""
-        parts = {
+        parts: dict[str, dict[str, Any]] = {
             part: {n: tuple(v) if isinstance(v, list) else v for n, v in held[part].items()}
             for part in ("features", "towers", "training", "export")
             if part in held  # releases were once made without an export's dials

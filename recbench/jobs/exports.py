@@ -100,7 +100,8 @@ class Exports:
         if measured.overlap < least:
             why = f"its overlap@{measured.k} with torch is {measured.overlap:.4f}, below {least}"
         elif found:
-            why = f"TensorRT {checked_version()} could not build it: {found[0].where}: {found[0].why}"
+            first = f"{found[0].where}: {found[0].why}"
+            why = f"TensorRT {checked_version()} could not build it: {first}"
         if why:
             path.unlink()
             del told[CHECKED]

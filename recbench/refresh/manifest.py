@@ -38,8 +38,8 @@ class Manifest:
     parity: dict[str, float]  # exported towers against torch
     code: dict[str, Any]  # version and commit
     kafka_offsets: dict[str, int] | None = None
-    exports: dict[str, Any] = field(default_factory=dict)  # tower -> precision -> what is said of it
-    index: dict[str, Any] = field(default_factory=dict)  # chosen for it, and what that was measured
+    exports: dict[str, Any] = field(default_factory=dict)  # of a tower's precisions
+    index: dict[str, Any] = field(default_factory=dict)  # what was chosen, and why
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
 
