@@ -71,6 +71,14 @@ def test_a_named_release_stays(registry, publish):
     assert not live.is_stale()
 
 
+def test_a_release_without_the_precision_is_refused_with_the_reason(registry, publish):
+    live = LiveRelease(registry, precision="int8")
+    release = publish().manifest.release
+    live.renew()
+    assert live.now is None
+    assert f"Release {release} has no query tower in int8" in live.status.refused
+
+
 def test_a_corrupted_release_is_refused_and_tried_again_later(registry, publish, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
