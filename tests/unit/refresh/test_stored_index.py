@@ -23,6 +23,7 @@ def small_is_large(monkeypatch):
     monkeypatch.setattr("recbench.index.choose.CELLS_FROM", 1_000)
     choose, keep = stored_index.choose_index, stored_index.kept_index
     monkeypatch.setattr(stored_index, "EXACT_BELOW", 1_000)
+    monkeypatch.setattr(stored_index, "MEASURED_ON", 64)
     monkeypatch.setattr(
         stored_index, "choose_index", lambda *a, **k: choose(*a, exact_below=1_000, **k)
     )
@@ -70,7 +71,7 @@ def test_the_index_that_was_measured_is_the_one_that_is_read(catalogue, sealed):
     assert told["kind"] == "approximate"
     assert told["recall"] >= told["least_recall"] == 0.99
     assert 0 < told["p50_ms"] <= told["p99_ms"]
-    assert (told["n_candidates"], told["n_queries"]) == (N, 256)
+    assert (told["n_candidates"], told["n_queries"]) == (N, 64)
     assert len(told["tried"]) > 1
     read = read_index(release, catalogue[0], hidden=np.array([5]))
     assert isinstance(read, ApproximateIndex)
