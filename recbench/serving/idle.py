@@ -62,7 +62,9 @@ def made_politely(make: Callable[[], Made]) -> Made:
 
 def _politely(make: Callable[[], Made]) -> Made:
     with suppress(OSError):  # where a thread has no nice value of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(POLITE, now))
     return make()
 
 
