@@ -7,6 +7,7 @@ import pytest
 from recbench.refresh import Registry
 from recbench.serving import live as module
 from recbench.serving.live import LiveRelease
+from recbench.serving.served_release import ServedRelease
 
 
 @pytest.fixture
@@ -72,7 +73,9 @@ def test_a_named_release_stays(registry, publish):
 
 
 def test_a_release_without_the_precision_is_refused_with_the_reason(registry, publish):
-    live = LiveRelease(registry, precision="int8")
+    live = LiveRelease(
+        registry, load=lambda held, name: ServedRelease.load(held.open(name), precision="int8")
+    )
     release = publish().manifest.release
     live.renew()
     assert live.now is None
