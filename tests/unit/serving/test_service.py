@@ -176,7 +176,7 @@ def test_its_metrics_count_what_it_answered(service):
     before = service.metric(name)
     for _ in range(5):
         service.recommend()
-    assert service.metric(name) == before + 5
+    service.until(lambda: service.metric(name) == before + 5)  # counted once it is answered
     text = service.get("/metrics")
     assert text.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert text.body.count(b"recbench_release_info{") == 2
