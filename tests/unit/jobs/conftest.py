@@ -1,4 +1,6 @@
-"""One successful run, shared: a kernel takes seconds to start."""
+"""What tests of jobs share: a finished run, for a kernel takes seconds to start; forked processes."""
+
+from multiprocessing import forkserver, get_context
 
 import pytest
 
@@ -34,6 +36,19 @@ def finished_run(tmp_path_factory, write_notebook):
             on_cell=lambda cell, cells_: cells.append((cell, cells_)),
         )
     return result, cells
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """The multiprocessing context of a server that has imported all of a search, and forks.
+
+    To import it takes a process longer than such a search takes. What is forked has the environment
+    of this moment.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["distributed", "recbench.jobs.search"])
+    forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture
