@@ -45,7 +45,9 @@ def test_it_listens_on_loopback_only(broker):
 
 
 @pytest.mark.parametrize(
-    "note", ["no json", "{}", json.dumps({"bootstrap_servers": "127.0.0.1:1", "pid": os.getpid()})]
+    "note",
+    ["no json", "{}", json.dumps({"bootstrap_servers": "127.0.0.1:1", "pid": os.getpid()})],
+    ids=["no json", "no address", "of a process that is no broker"],
 )
 def test_a_stale_note_is_replaced(tmp_path, note):
     (tmp_path / "broker.json").write_text(note)

@@ -46,7 +46,7 @@ def forking():
     of this moment.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload(["distributed", "recbench.jobs.search"])
+    context.set_forkserver_preload(["distributed", "recbench.jobs.search", "recbench.training.fit"])
     forkserver.ensure_running()
     return context
 
