@@ -236,7 +236,7 @@ def _answers(port):
 
 
 def _messages(reader, *, n):
-    got, deadline = [], time.monotonic() + 30
+    got, deadline = [], time.monotonic() + 120
     while len(got) < n and time.monotonic() < deadline:
         got += reader.consume(n, timeout=1)
     return got

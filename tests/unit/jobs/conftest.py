@@ -1,4 +1,4 @@
-"""What tests of jobs share: a finished run, for a kernel takes seconds to start; forked processes."""
+"""One successful run, shared: a kernel takes seconds to start; and processes that start at once."""
 
 from multiprocessing import forkserver, get_context
 

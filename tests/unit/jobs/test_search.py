@@ -119,7 +119,7 @@ Search(lab, lab.tune_prior(), space, n_trials, place / "search").run()
 
 @pytest.fixture
 def start(forking, tiny_log, tmp_path):
-    """Starts a process that searches, and gives it with the event of its first trial's beginning."""
+    """Starts a process that searches; gives it, and the event that is set as a trial begins."""
 
     def start(*, n_trials, slow):
         began = forking.Event()
