@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -29,7 +29,9 @@ from recbench.tables.describe import describe
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
-from recbench.training.fit import Accelerator
+
+if TYPE_CHECKING:
+    from recbench.training.fit import Accelerator
 
 __all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
 
@@ -95,7 +97,7 @@ class Study:
     split: TimeSplit
     experiment: Experiment
     k: int
-    accelerator: Accelerator
+    accelerator: "Accelerator"
     engine: Engine
 
     @classmethod
@@ -105,7 +107,7 @@ class Study:
         experiment: Experiment,
         *,
         k: int = 20,
-        accelerator: Accelerator = "cpu",
+        accelerator: "Accelerator" = "cpu",
         engine: Engine = "cpu",
     ) -> Self:
         """Split 80 / 10 / 10 by time."""
