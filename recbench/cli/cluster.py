@@ -1,7 +1,8 @@
-"""``recbench cluster``: what a cluster would cost, simulated and planned."""
+"""`recbench cluster`: one elastic cluster for everything."""
 
 import click
 
+from recbench.cli.cluster_manifests import manifests
 from recbench.cli.cluster_plan import plan
 from recbench.cli.cluster_simulate import simulate
 
@@ -10,8 +11,9 @@ __all__ = ["cluster"]
 
 @click.group()
 def cluster() -> None:
-    """Plan a cluster, and try scaling policies on simulated days."""
+    """The elastic cluster: what it is told, and what it costs."""
 
 
-cluster.add_command(simulate)
+cluster.add_command(manifests)
 cluster.add_command(plan)
+cluster.add_command(simulate)

@@ -57,9 +57,10 @@ class ScalingPolicy:
     minimum: int = 2
     maximum: int = 64
     deadline_s: float = 900.0  # of work that names no deadline of its own
-    margin_s: float = 180.0  # work is planned to be done so long before it is due
-    safety: float = 1.15  # work may take so much longer than what was measured so far
+    margin_s: float = 420.0  # work is planned to be done so long before it is due
+    safety: float = 1.3  # work may take so much longer than what was measured so far
     patience: float = 1.0  # starts that an idle worker is kept for
+    steady: float = 1.0  # share of the workers that what arrives needs, who stay even if idle
     most_for_later: int = 16  # workers planned for one piece of work that may wait
     carbon_price: float = 0.08  # money for a kilogram of carbon dioxide, beside what is paid
     worker_w: float = 3.5  # drawn by a busy worker
@@ -86,7 +87,8 @@ class ScalingPolicy:
         Never fewer than are busy, whatever the limits say.
         """
         leaving = sum(idle > self.patience * state.startup_s for idle in state.idle_s)
-        kept = state.n_ready + state.n_starting - leaving
+        there = state.n_ready + state.n_starting
+        kept = max(there - leaving, min(there, int(self.steady * state.arriving)))
         wanted = max(self.needed(state), kept, self.minimum)
         return max(state.n_busy, min(wanted, self._limit(state)))
 
