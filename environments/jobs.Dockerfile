@@ -20,13 +20,15 @@ RUN python -m venv /opt/recbench \
 FROM python:3.11-slim
 COPY --from=build /opt/recbench /opt/recbench
 COPY notebooks /opt/notebooks
+# USER: libraries that ask for a name look here before they look for 10001, whom no file names
 ENV PATH=/opt/recbench/bin:$PATH \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     RECBENCH_NOTEBOOKS=/opt/notebooks \
     RECBENCH_RUNS=/workspace/papermill_runs \
-    RECBENCH_WORKSPACE=/workspace
+    RECBENCH_WORKSPACE=/workspace \
+    USER=recbench
 WORKDIR /workspace
 USER 10001:10001
 STOPSIGNAL SIGTERM

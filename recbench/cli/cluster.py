@@ -1,19 +1,20 @@
-"""`recbench cluster`: one elastic cluster for everything."""
+"""``recbench cluster``: open one, ask how it does, what it is told, and what it would cost."""
 
 import click
 
 from recbench.cli.cluster_manifests import manifests
+from recbench.cli.cluster_open import open_
 from recbench.cli.cluster_plan import plan
 from recbench.cli.cluster_simulate import simulate
+from recbench.cli.cluster_status import status
 
 __all__ = ["cluster"]
 
 
 @click.group()
 def cluster() -> None:
-    """The elastic cluster: what it is told, and what it costs."""
+    """One elastic cluster for everything."""
 
 
-cluster.add_command(manifests)
-cluster.add_command(plan)
-cluster.add_command(simulate)
+for command in (open_, status, manifests, plan, simulate):
+    cluster.add_command(command)

@@ -38,7 +38,9 @@ __all__ = ["simulate"]
     "pai_task_table.csv of Alibaba's GPU trace.",
 )
 @click.option("--share", default=0.01, show_default=True, help="Of the jobs of an Alibaba day.")
-@click.option("--tune", is_flag=True, help="Show instead what the dials of each arm were chosen by.")
+@click.option(
+    "--tune", is_flag=True, help="Show instead what the dials of each arm were chosen by."
+)
 @json_option
 def simulate(
     days: int,

@@ -115,7 +115,8 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
 def _workers() -> pl.Expr:
     """Workers of four threads or one GPU that all instances of a task take."""
     each = pl.max_horizontal(
-        (pl.col("plan_cpu").fill_null(0) / 400).ceil(), (pl.col("plan_gpu").fill_null(0) / 100).ceil()
+        (pl.col("plan_cpu").fill_null(0) / 400).ceil(),
+        (pl.col("plan_gpu").fill_null(0) / 100).ceil(),
     ).clip(1)
     return (pl.col("inst_num").fill_null(1) * each).cast(pl.Int64).clip(1)
 

@@ -60,7 +60,9 @@ class LoadTrace:
         """Hours must reach to the end, and jobs must be due after they come."""
         n_hours = len(self.prices)
         if {len(self.carbon_g_per_kwh), len(self.said_prices), len(self.said_carbon)} != {n_hours}:
-            raise InputError(f"`{self.name}`: prices and carbon must be of the same {n_hours} hours")
+            raise InputError(
+                f"`{self.name}`: prices and carbon must be of the same {n_hours} hours"
+            )
         if self.end_s > n_hours * HOUR_S:
             raise InputError(
                 f"`{self.name}`: {n_hours} hours of prices end before {self.end_s:.0f} s, "

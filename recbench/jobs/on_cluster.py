@@ -15,11 +15,11 @@ import nbformat
 
 from recbench.cluster.current import CLUSTER_VARIABLE
 from recbench.cluster.failures import explained
-from recbench.jobs.attempt import Request
 from recbench.jobs.close import close_run
 from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import process_facts, recorded
 from recbench.jobs.prepare import Prepared
+from recbench.jobs.request import Request
 from recbench.jobs.run import RunFailedError, RunResult
 from recbench.jobs.supervise import supervise
 

@@ -24,6 +24,7 @@ def test_what_is_kept_in_the_repository_is_what_the_defaults_give(tmp_path):
 
 def test_check_passes_where_nothing_differs_and_writes_nothing(tmp_path, capsys):
     manifests("--out", tmp_path / "k8s")
+    (tmp_path / "k8s" / "README.md").write_text("no manifest, so nobody's business")
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "k8s").iterdir()}
     manifests("--out", tmp_path / "k8s", "--check")
     assert "6 files in" in capsys.readouterr().out
@@ -52,6 +53,7 @@ def test_every_option_reaches_the_manifests(tmp_path):
         "--minimum": "3",
         "--maximum": "33",
         "--scaled": "gpu",
+        "--rule": "deadlines",
         "--other-workers": "44",
         "--worker-cpu": "5",
         "--worker-memory": "11Gi",
@@ -77,7 +79,7 @@ def test_every_option_reaches_the_manifests(tmp_path):
     assert "nvidia.com/gpu" in str(cluster["spec"]["worker"])
     assert "mine-serve:7" in text
     for option, value in chosen.items():
-        assert option in {"--image", "--scaled"} or value in text, option
+        assert option in {"--image", "--scaled", "--rule"} or value in text, option
 
 
 def test_an_option_that_kubernetes_would_not_take_exits_with_two(tmp_path, capsys):
@@ -95,9 +97,3 @@ def test_what_a_schema_refuses_is_not_written(tmp_path, monkeypatch, capsys):
     assert leaving.value.code == 2
     assert "jobs.yaml: CronJob: is odd" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_files_that_are_not_manifests_stay(tmp_path):
-    (tmp_path / "README.md").write_text("mine")
-    manifests("--out", tmp_path)
-    assert (tmp_path / "README.md").read_text() == "mine"

@@ -94,9 +94,9 @@ def test_it_is_the_best_whole_schedule_where_that_is_not_broken_up(jobs, prices)
 
 def test_by_hand():
     # two hours of work within one slot: two workers for an hour at 3, and two starts of 6 minutes
-    assert least_cost(tiny([job(0, 1, 2)], (3.0,)), startup_s=360.0, slot_s=SLOT_S) == pytest.approx(
-        2 * 3 + 2 * 0.1 * 3
-    )
+    assert least_cost(
+        tiny([job(0, 1, 2)], (3.0,)), startup_s=360.0, slot_s=SLOT_S
+    ) == pytest.approx(2 * 3 + 2 * 0.1 * 3)
 
 
 @pytest.mark.parametrize("policy", [Fixed(24), Reactive(1.0), DaskRule(60), ScalingPolicy()])

@@ -43,7 +43,12 @@ def test_rapl_counts_packages_and_memory_but_no_part_twice(tmp_path):
     package, core = zone(tmp_path, "0", "package-0", 100), zone(tmp_path, "0:0", "core", 100)
     dram, psys = zone(tmp_path, "0:1", "dram", 7), zone(tmp_path, "1", "psys", 0)
     meter = open_meter(powercap=tmp_path, nvml=fake_nvml())
-    for folder, value in ((package, 5_000_100), (core, 4_000_100), (dram, 1_000_007), (psys, 9_000_000)):
+    for folder, value in (
+        (package, 5_000_100),
+        (core, 4_000_100),
+        (dram, 1_000_007),
+        (psys, 9_000_000),
+    ):
         (folder / "energy_uj").write_text(str(value))
 
     assert meter() == pytest.approx(6.0)

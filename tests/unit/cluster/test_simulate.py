@@ -65,9 +65,7 @@ def test_a_gang_waits_for_all_of_its_workers():
 
 def test_a_task_whose_worker_is_taken_back_begins_anew():
     # at 100 the only worker is lost, 40 s into the task; polled at 100, the next is there at 160
-    outcome = simulate(
-        trace(Job("a", 0, 261, (100.0,)), reclaims=((99.0, 1.0),)), Fixed(1), EXACT
-    )
+    outcome = simulate(trace(Job("a", 0, 261, (100.0,)), reclaims=((99.0, 1.0),)), Fixed(1), EXACT)
 
     assert (outcome.n_missed, outcome.starts, outcome.lost_s) == (0, 2, 39)
 

@@ -52,7 +52,7 @@ def pods_in(part):
     return [pod for each in part.values() for pod in pods_in(each)]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(chosen())
 def test_whatever_is_chosen_the_manifests_are_valid(options):
     assert [line for each in everything(options) for line in problems(each)] == []
