@@ -69,9 +69,7 @@ def simulate(
     if tune:
         _tune(machine, json_path)
         return
-    chosen = days_of(
-        data, n_days=days, workspace=workspace_path(), peak_workers=peak, share=share
-    )
+    chosen = days_of(data, n_days=days, workspace=workspace_path(), peak_workers=peak, share=share)
     found = compare(chosen.traces, machine, ScalingPolicy(maximum=maximum), say=_say)
     frame = pl.concat([day.frame for day in found])
     arms, savings = arms_table(frame), savings_table(frame)

@@ -1,4 +1,4 @@
-"""Days of load by name: generated ones, ones with the rhythm of a log, or those of a public trace."""
+"""Days of load by name: generated, with the rhythm of a log, or those of a public trace."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -13,35 +13,42 @@ COMMAND = "recbench cluster plan --markdown environments/SCALE.md"
 
 HEAD = """# Beyond one cluster
 
-What {users:,.0f} million users, {items:,.0f} million items and {events:g} million events a second would take, as far as
-unit costs that were measured on two cores can tell. Nothing here was run at that size. This file is
-written by `{command}`; `--costs FOLDER` takes the unit costs from your own
-`recbench bench NAME --json FOLDER/NAME.json` instead.
+What {users:,.0f} million users, {items:,.0f} million items and {events:g} million events a second
+would take, as far as unit costs that were measured on two cores can tell. Nothing here was run at
+that size. This file is written by `{command}`;
+`--costs FOLDER` takes the unit costs from your own `recbench bench NAME --json FOLDER/NAME.json`.
 
-A **bottleneck** is what the design as it is has least of: 1.0 means used up, and what stands beside it takes
-over from there. Machines have {threads} threads and {memory:.0f} GB; a machine that is needed for its memory is
-paid for all the same."""
+A **bottleneck** is what the design as it is has least of: 1 means used up, and something else takes
+over from there. Machines have {threads} threads and {memory:.0f} GB; one that is needed for its
+memory is paid for all the same."""
 
 COSTS = """## Unit costs
 
-Measured by the command beside each, on the machine and day beside it; shared cores measure too dear rather
-than too cheap."""
+Measured by the command beside each, on the machine and day beside it; shared cores measure too dear
+rather than too cheap."""
 
 ASSUMED = """## Stated, not measured
 
-Change them in `recbench.cluster.plan.Assumptions`; each moves the plan in proportion. Of energy, the machines'
-own is counted, at the watts of `recbench.cluster.energy`, not cooling, network or storage."""
+Change them in `recbench.cluster.plan.Assumptions`. Of energy, the machines' own is counted, at the
+watts of `recbench.cluster.energy`, not cooling, network or storage."""
 
 READING = """## How to read it
 
-- Threads, memory and storage grow in proportion, except a search, which grows with the square root of the
-  catalogue: cells grow with the root, and with them what lies in a cell.
-- At 1x what gives way is one process today, and is cut by hash of the user or by rows, which the design already has:
-  partitions, ranks, features by hash. Only the ids of a day ask for another engine.
-- At 10x other engines carry the state: Flink for ids and windows, Redis Cluster for users, an index by shards.
-- At 100x everything is by shards and regions, and each region is a 1x to 10x plan of its own: users do not
-  cross regions within a session, so only items and models are exchanged. The money for serving says so too: a copy
-  of the whole index in every machine is what nobody would build."""
+- Threads, memory and storage grow in proportion, except a search, which grows with the square root
+  of the catalogue: cells grow with the root, and with them what lies in a cell.
+- At 1x what gives way is one process today, and is cut by hash of the user or by rows, which the
+  design already has: partitions, ranks, features by hash. Only the ids of a day ask for another
+  engine.
+- At 10x other engines carry the state: Flink for ids and windows, Redis Cluster for users, an index
+  by shards.
+- At 100x everything is by shards and regions, and each region is a 1x to 10x plan of its own: users
+  do not cross regions within a session, so only items and models are exchanged. The money for
+  serving says so, too: a copy of the whole index in every machine is what nobody would build."""
+
+HEADER = (
+    "| stage | threads | memory, GB | machines | money a day | kWh a day | first bottleneck |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
 
 
 def plan_markdown(world: World, costs: UnitCosts, assumed: Assumptions) -> str:
@@ -62,8 +69,7 @@ def plan_markdown(world: World, costs: UnitCosts, assumed: Assumptions) -> str:
 
 
 def _section(factor: int, plans: Sequence[StagePlan]) -> str:
-    rows = ["| stage | threads | memory, GB | machines | money a day | kWh a day | first bottleneck |"]
-    rows.append("| --- | --- | --- | --- | --- | --- | --- |")
+    rows = list(HEADER)
     for plan in plans:
         rows.append(
             f"| {plan.stage} | {_number(plan.threads)} | {_number(plan.memory_bytes / 1e9)} | "

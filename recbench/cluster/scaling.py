@@ -1,4 +1,4 @@
-"""How many workers there should be now: a pure function of what waits, by when, and what it costs."""
+"""How many workers there should be now: a pure function of what waits, by when, at which price."""
 
 import math
 from dataclasses import dataclass, fields
@@ -61,6 +61,7 @@ class ScalingPolicy:
     safety: float = 1.3  # work may take so much longer than what was measured so far
     patience: float = 1.0  # starts that an idle worker is kept for
     steady: float = 1.0  # share of the workers that what arrives needs, who stay even if idle
+    later_margin_s: float = 1800.0  # the margin of what may wait: it has the time
     most_for_later: int = 16  # workers planned for one piece of work that may wait
     carbon_price: float = 0.08  # money for a kilogram of carbon dioxide, beside what is paid
     worker_w: float = 3.5  # drawn by a busy worker
@@ -112,8 +113,11 @@ class ScalingPolicy:
 
     def _plan(self, work: DueWork, state: ClusterState) -> DueWork | None:
         """The work as it is to be done from now on; None: a later hour is cheaper."""
+        if not work.may_wait:
+            return work
+        work = work._replace(due_s=work.due_s - max(0.0, self.later_margin_s - self.margin_s))
         usable_s = work.due_s - self.margin_s - state.startup_s
-        if not work.may_wait or not state.hours or usable_s <= state.hours[0].seconds:
+        if not state.hours or usable_s <= state.hours[0].seconds:
             return work
         n_workers = min(self.most_for_later, max(1, work.n_tasks) * work.gang)
         needed_s = work.work_s * self.safety / n_workers

@@ -1,7 +1,8 @@
-"""What the dials of every arm were chosen by: the same traces, the same rule, kept apart from others.
+"""What the dials of every arm were chosen by: the same traces, kept apart from those judged on.
 
-Of the settings that miss no more deadlines than sixty-four fixed workers do, the cheapest; if none
-does, the one that misses fewest.
+Of the settings that are late seldom enough, the cheapest; if none is, the one that misses fewest.
+Seldom enough is for ours: no more often than sixty-four fixed workers; for the others one job in a
+thousand, for without that grace they would have to be as dear as a fixed size.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,16 +18,17 @@ __all__ = ["TUNING_SEEDS", "chosen", "tried", "tune"]
 
 TUNING_SEEDS = range(24)  # no trace of these is ever judged on
 HEADROOMS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-DURATIONS_S = (5.0, 240.0, 300.0, 330.0, 360.0)
+DURATIONS_S = (5.0, 240.0, 300.0, 360.0, 420.0, 480.0, 540.0, 600.0)
+GRACE = 0.001  # share of jobs that may be late under the others
 OURS = (  # margin_s, safety, patience, steady
-    (360.0, 1.45, 1.0, 1.0),
+    (300.0, 1.3, 1.0, 1.0),
+    (360.0, 1.15, 1.0, 1.0),
+    (360.0, 1.3, 1.0, 1.0),
+    (420.0, 1.15, 1.0, 1.0),
     (420.0, 1.3, 1.0, 1.0),
-    (420.0, 1.45, 1.0, 1.0),
-    (480.0, 1.3, 1.0, 1.0),
-    (480.0, 1.45, 1.0, 1.0),
-    (420.0, 1.3, 0.5, 1.0),
-    (420.0, 1.3, 2.0, 1.0),
-    (420.0, 1.3, 1.0, 0.8),
+    (360.0, 1.3, 0.5, 1.0),
+    (360.0, 1.3, 1.0, 0.8),
+    (360.0, 1.45, 1.0, 1.0),
 )
 
 
@@ -39,11 +41,12 @@ def tune(
     """What each setting of each arm cost and missed on the tuning traces, by arm."""
     traces = [day_of_load(seed) for seed in seeds]
     allowed = sum(simulate(trace, Fixed(machine.most), machine).n_missed for trace in traces)
+    grace = int(GRACE * sum(len(trace.jobs) for trace in traces))
     found = {}
     reactive = {f"{headroom:g}": Reactive(headroom) for headroom in HEADROOMS}
-    found["reactive with headroom"] = tried(reactive, traces, machine, allowed=allowed, say=say)
+    found["reactive with headroom"] = tried(reactive, traces, machine, allowed=grace, say=say)
     dask = {f"{seconds:g}": DaskRule(seconds) for seconds in DURATIONS_S}
-    found["Dask's rule"] = tried(dask, traces, machine, allowed=allowed, say=say)
+    found["Dask's rule"] = tried(dask, traces, machine, allowed=grace, say=say)
     ours = {
         f"margin {m:g} s, safety {s:g}, patience {p:g}, steady {k:g}": ScalingPolicy(
             margin_s=m, safety=s, patience=p, steady=k

@@ -1,3 +1,4 @@
+import contextlib
 import types
 
 import pytest
@@ -51,10 +52,10 @@ def test_a_power_cap_needs_the_users_word():
 def test_a_power_cap_ends_with_its_block_however_it_ends():
     nvml = gpu()
 
-    with pytest.raises(ZeroDivisionError), power_capped(nvml, 0, 250, allowed=True):
+    with contextlib.suppress(ZeroDivisionError), power_capped(nvml, 0, 250, allowed=True):
         assert nvml.limits[-1] == 250_000
         raise ZeroDivisionError
-    assert nvml.limits[-1] == 350_000
+    assert nvml.limits == [350_000, 250_000, 350_000]
 
 
 def test_a_cap_beyond_what_the_gpu_allows_is_refused():
