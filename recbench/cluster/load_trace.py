@@ -17,6 +17,7 @@ DAY_S = 24 * HOUR_S
 USUAL_PEAK_WORKERS = 40.0
 REFRESH_S = 900.0  # between two refreshes of one log, and the deadline of each
 STRAGGLERS, STRAGGLE = 0.01, 3.0  # share of tasks, and how many times as long they take
+LONGEST = 4.0  # times the mean; what takes longer, schedulers start elsewhere a second time
 
 Floats = npt.NDArray[np.float64]
 
@@ -181,7 +182,8 @@ def _tasks(
     """About ``work_s`` in pieces of about ``task_s``; a few of them straggle."""
     n = max(1, round(work_s / task_s))
     straggle = np.where(rng.random(n) < STRAGGLERS, STRAGGLE, 1.0)
-    return _floats(work_s / n * rng.lognormal(-(spread**2) / 2, spread, n) * straggle)
+    times = np.minimum(rng.lognormal(-(spread**2) / 2, spread, n) * straggle, LONGEST)
+    return _floats(work_s / n * times)
 
 
 def _reclaims(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:

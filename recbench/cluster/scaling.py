@@ -57,10 +57,10 @@ class ScalingPolicy:
     minimum: int = 2
     maximum: int = 64
     deadline_s: float = 900.0  # of work that names no deadline of its own
-    margin_s: float = 420.0  # work is planned to be done so long before it is due
+    margin_s: float = 480.0  # work is planned to be done so long before it is due
     safety: float = 1.3  # work may take so much longer than what was measured so far
-    patience: float = 1.0  # starts that an idle worker is kept for
-    steady: float = 1.0  # share of the workers that what arrives needs, who stay even if idle
+    patience: float = 0.25  # starts that an idle worker is kept for
+    steady: float = 0.9  # share of the workers that what arrives needs, who stay even if idle
     later_margin_s: float = 1800.0  # the margin of what may wait: it has the time
     most_for_later: int = 16  # workers planned for one piece of work that may wait
     carbon_price: float = 0.08  # money for a kilogram of carbon dioxide, beside what is paid
@@ -89,7 +89,7 @@ class ScalingPolicy:
         """
         leaving = sum(idle > self.patience * state.startup_s for idle in state.idle_s)
         there = state.n_ready + state.n_starting
-        kept = max(there - leaving, min(there, int(self.steady * state.arriving)))
+        kept = max(there - leaving, min(there, self._steady(state)))
         wanted = max(self.needed(state), kept, self.minimum)
         return max(state.n_busy, min(wanted, self._limit(state)))
 
@@ -108,8 +108,18 @@ class ScalingPolicy:
         """Whether work that may wait should be let to the workers now.
 
         The cheapest hours that suffice before it is due are chosen; price and carbon both count.
+        At other hours it may have the idle time of workers that are kept in any case.
         """
-        return self._plan(work, state) is not None
+        if self._plan(work, state) is not None:
+            return True
+        if state.n_ready <= state.n_busy:
+            return False
+        kept = max(self.needed(state), self._steady(state), self.minimum)
+        return state.n_ready + state.n_starting <= kept
+
+    def _steady(self, state: ClusterState) -> int:
+        """Workers that what arrives keeps busy on average; they stay, for they are soon needed."""
+        return int(self.steady * state.arriving)
 
     def _plan(self, work: DueWork, state: ClusterState) -> DueWork | None:
         """The work as it is to be done from now on; None: a later hour is cheaper."""

@@ -1,8 +1,9 @@
 """What the dials of every arm were chosen by: the same traces, kept apart from those judged on.
 
-Of the settings that are late seldom enough, the cheapest; if none is, the one that misses fewest.
-Seldom enough is for ours: no more often than sixty-four fixed workers; for the others one job in a
-thousand, for without that grace they would have to be as dear as a fixed size.
+Settings stand in the order of their caution. Of those that are late seldom enough, the most
+cautious one is taken that costs at most 3 % more than the cheapest: it is judged on days that it
+has not seen. Seldom enough is: no more often than sixty-four fixed workers; for the one that follows the
+load one job in a thousand, for without that grace it would have to be as dear as a fixed size.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,19 +17,18 @@ from recbench.cluster.simulate import Machine, ScalingRule, simulate
 
 __all__ = ["TUNING_SEEDS", "chosen", "tried", "tune"]
 
-TUNING_SEEDS = range(24)  # no trace of these is ever judged on
-HEADROOMS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-DURATIONS_S = (5.0, 240.0, 300.0, 360.0, 420.0, 480.0, 540.0, 600.0)
-GRACE = 0.001  # share of jobs that may be late under the others
+TUNING_SEEDS = range(16)  # no trace of these is ever judged on
+HEADROOMS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+DURATIONS_S = (600.0, 480.0, 420.0, 360.0, 300.0, 5.0)
+GRACE = 0.001  # share of jobs that may be late under the rule that follows the load
+NEARLY = 1.03  # of the least cost
 OURS = (  # margin_s, safety, patience, steady
-    (300.0, 1.3, 1.0, 1.0),
-    (360.0, 1.15, 1.0, 1.0),
-    (360.0, 1.3, 1.0, 1.0),
-    (420.0, 1.15, 1.0, 1.0),
-    (420.0, 1.3, 1.0, 1.0),
-    (360.0, 1.3, 0.5, 1.0),
-    (360.0, 1.3, 1.0, 0.8),
-    (360.0, 1.45, 1.0, 1.0),
+    (360.0, 1.3, 0.25, 0.9),
+    (420.0, 1.3, 0.25, 0.9),
+    (420.0, 1.3, 1.0, 0.9),
+    (360.0, 1.45, 0.25, 0.9),
+    (420.0, 1.45, 0.25, 0.9),
+    (480.0, 1.3, 0.25, 0.9),
 )
 
 
@@ -46,7 +46,7 @@ def tune(
     reactive = {f"{headroom:g}": Reactive(headroom) for headroom in HEADROOMS}
     found["reactive with headroom"] = tried(reactive, traces, machine, allowed=grace, say=say)
     dask = {f"{seconds:g}": DaskRule(seconds) for seconds in DURATIONS_S}
-    found["Dask's rule"] = tried(dask, traces, machine, allowed=grace, say=say)
+    found["Dask's rule"] = tried(dask, traces, machine, allowed=allowed, say=say)
     ours = {
         f"margin {m:g} s, safety {s:g}, patience {p:g}, steady {k:g}": ScalingPolicy(
             margin_s=m, safety=s, patience=p, steady=k
@@ -79,7 +79,8 @@ def tried(
 
 
 def chosen(table: pl.DataFrame) -> str:
-    """The setting that the rule takes."""
+    """The setting that the rule takes; where none serves, the one that misses fewest."""
     serving = table.filter("serves")
-    order = ["cost"] if len(serving) else ["missed", "cost"]
-    return str((serving if len(serving) else table).sort(order)["setting"][0])
+    if not len(serving):
+        return str(table.sort("missed", "cost")["setting"][0])
+    return str(serving.filter(pl.col("cost") <= NEARLY * pl.col("cost").min())["setting"][-1])

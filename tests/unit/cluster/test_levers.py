@@ -65,7 +65,7 @@ def test_a_cap_beyond_what_the_gpu_allows_is_refused():
 
 def test_a_rebuild_is_put_off_to_the_cheapest_hours_before_it_is_due():
     hours = [Hour(1800, 3.0), Hour(3600, 2.0), Hour(3600, 1.0), Hour(3600, 0.1)]
-    policy = ScalingPolicy(margin_s=0)
+    policy = ScalingPolicy(margin_s=0, later_margin_s=0)
     rebuild = DueWork(3600, 9000, n_tasks=16, may_wait=True)
 
     # due after 2.5 hours: the fourth hour is too late, the third is cheapest

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from recbench.cluster.scaling import ClusterState, DueWork, Hour, ScalingPolicy
 from recbench.errors import InputError
 
-PLAIN = ScalingPolicy(minimum=0, margin_s=100, safety=1.0)
+PLAIN = ScalingPolicy(
+    minimum=0, margin_s=100, safety=1.0, patience=1.0, later_margin_s=100, carbon_price=0.08
+)
 
 
 def state(*work, n_ready=0, n_busy=0, idle_s=(), hours=(), n_starting=0, startup_s=60.0):
