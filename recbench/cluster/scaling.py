@@ -171,7 +171,8 @@ def _fewest(
     """The fewest workers that finish all of it in time, the earliest deadline first.
 
     For each deadline, what is due by then must fit into the time of those who are there, and of
-    new ones from when they have started; whole tasks must fit, too; and a gang needs its ranks.
+    new ones from when they have started; whole tasks must fit, too; and a gang needs its ranks
+    beside what is due before it.
     """
     wanted, due_work_s, places = 0, 0.0, 0
     for work in by_due:
@@ -189,5 +190,7 @@ def _fewest(
         by_task = work.gang if work.n_tasks else 0
         if task_s * work.n_tasks > usable_s:  # one after the other they would be late
             by_task *= math.ceil(work.n_tasks / max(1, int(usable_s / task_s)))
+        if work.gang > 1 and not work.has_begun:  # else its ranks would never be free at once
+            by_task += wanted
         wanted = max(wanted, min(fewest, places), by_task)
     return wanted

@@ -27,7 +27,7 @@ def test_every_arm_stands_beside_ours_and_the_bound(simulated):
     assert costs["clairvoyant bound"] < costs["ours"] < costs["fixed, largest"]
     assert {row["days"] for row in held["savings"]} == {2}
     assert "What ours saves" in printed.out
-    assert "day 10001: ours" in printed.err
+    assert "day 20001: ours" in printed.err
 
 
 def test_a_log_gives_its_rhythm(tiny_log, tmp_path, monkeypatch, capsys):

@@ -38,5 +38,5 @@ def test_a_log_without_events_has_no_rhythm():
 def test_generated_days_say_which_they_are(tmp_path):
     found = days_of("generated", n_days=2, workspace=tmp_path, peak_workers=1)
 
-    assert [trace.seed for trace in found.traces] == [10_000, 10_001]
-    assert found.data == {"generated": "seeds 10000 to 10001"}
+    assert [trace.seed for trace in found.traces] == [20_000, 20_001]
+    assert found.data == {"generated": "seeds 20000 to 20001"}

@@ -128,6 +128,14 @@ def test_a_gang_gets_all_of_its_workers():
     assert PLAIN.target(state(DueWork(8 * 60, 3600, n_tasks=1, gang=8))) == 8
 
 
+def test_a_gang_gets_its_workers_beside_what_is_due_before_it():
+    urgent = DueWork(1600, 900, n_tasks=100)  # three workers, as above
+    gang = DueWork(8 * 60, 3600, n_tasks=1, gang=8)
+
+    assert PLAIN.target(state(urgent, gang)) == 3 + 8
+    assert PLAIN.target(state(urgent, gang._replace(has_begun=True))) == 8
+
+
 def test_an_idle_worker_stays_for_as_long_as_its_restart_would_take():
     seen = state(n_ready=3, idle_s=(59, 60, 61), startup_s=60)
 
