@@ -146,7 +146,7 @@ def _refreshes(rng: np.random.Generator, rate: Floats, n_logs: int) -> Iterator[
     sizes = sizes / sizes.sum()
     arrived = np.concatenate([[0.0], np.cumsum(rate)]) * 60  # worker-seconds of work until then
     for log in range(n_logs):
-        offset = int(rng.integers(REFRESH_S / 60))
+        offset = int(rng.integers(int(REFRESH_S / 60)))
         for minute in range(offset, int(DAY_S / 60), int(REFRESH_S / 60)):
             begun = max(0, minute - int(REFRESH_S / 60))
             work_s = sizes[log] * (arrived[minute] - arrived[begun]) + 20.0

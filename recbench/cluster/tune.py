@@ -1,9 +1,10 @@
-"""What the dials of every arm were chosen by: the same traces, kept apart from those judged on.
+"""What the dials of every arm were chosen by: the same days, kept apart from those judged on.
 
 Settings stand in the order of their caution. Of those that are late seldom enough, the most
 cautious one is taken that costs at most 3 % more than the cheapest: it is judged on days that it
-has not seen. Seldom enough is: no more often than sixty-four fixed workers; for the one that follows the
-load one job in a thousand, for without that grace it would have to be as dear as a fixed size.
+has not seen. Seldom enough is: no more often than sixty-four fixed workers; for the one that
+follows the load one job in a thousand, for without that grace it would have to be as dear as a
+fixed size.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
