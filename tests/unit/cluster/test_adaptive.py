@@ -84,7 +84,7 @@ def test_a_deadline_that_two_workers_cannot_keep_asks_for_more(cluster, client, 
     with dask.config.set({"distributed.scheduler.default-task-durations": {"long": "10 m"}}):
         futures = [client.submit(held, n, key=f"long-{n}") for n in range(6)]
         wait_until_busy(cluster, 2, n_tasks=6)
-        # 900 s less the margin of 180 s leave room for one task of 600 s on a worker: six workers
+        # less the margin, 900 s leave no room for two tasks of 600 s on a worker: six workers
         assert asked_by_operator(cluster) == 6
     GATE.set()
     client.gather(futures)
