@@ -60,7 +60,9 @@ def least_cost(trace: LoadTrace, *, startup_s: float, slot_s: float = 300.0) -> 
     for due, come in kinds:
         bounds += list(zip(due.tolist(), come.tolist(), strict=True))
     zeros = np.zeros(matrix.shape[0])
-    found = linprog(cost, A_ub=matrix, b_ub=zeros, bounds=bounds, method="highs")
+    found: Any = linprog(  # type: ignore[call-overload]  # the stubs know no sparse matrix
+        cost, A_ub=matrix, b_ub=zeros, bounds=bounds, method="highs"
+    )
     if not found.success or found.fun is None:
         raise JobError(f"The bound for `{trace.name}` was not found: {found.message}")
     return float(found.fun)
