@@ -206,6 +206,7 @@ TABLES: Ladder = (
     (1, "tables by rows over ranks"),
     (10, "torchrec's sharded tables on GPUs, cold rows in host memory"),
 )
+# The file is as long as this table, which says nothing when it is cut up.
 STAGES: Sequence[_Stage] = (
     _Stage(
         "broker",

@@ -11,9 +11,8 @@ from recbench.cli import main
 def simulated(tmp_path, monkeypatch, capsys):
     """What a small simulation wrote and printed."""
     monkeypatch.chdir(tmp_path)
-    main(
-        ["cluster", "simulate", "--days", "2", "--peak", "2", "--maximum", "8", "--json", "s.json"]
-    )
+    arguments = ["--days", "1", "--peak", "1", "--maximum", "8", "--json", "s.json"]
+    main(["cluster", "simulate", *arguments])
     return json.loads((tmp_path / "s.json").read_text()), capsys.readouterr()
 
 
