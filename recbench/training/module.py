@@ -6,9 +6,11 @@ import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 
+from recbench.models.ranks import has_ranks
 from recbench.models.two_tower import TwoTower
 from recbench.training.average import WeightAverage
 from recbench.training.batch import Batch
+from recbench.training.gradients import average_gradients
 from recbench.training.moments import Moments, moments_of
 from recbench.training.negative_cache import NegativeCache
 from recbench.training.objective import Objective
@@ -88,6 +90,11 @@ class TwoTowerModule(lightning.LightningModule):
     ) -> Batch:
         """Every tensor of the batch; nothing is copied where it is there already."""
         return batch.to(device)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """With several ranks: the mean of their gradients, so that all make one step."""
+        if has_ranks():
+            average_gradients(self.towers.parameters())
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """A step, then the average moves: measures and checkpoints after it see both."""

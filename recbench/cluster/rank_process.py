@@ -1,0 +1,129 @@
+"""One rank: a process that joins the others, works, and says at any time that it is alive."""
+
+import os
+import pickle
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import distributed
+
+from recbench.cluster import frames
+
+__all__ = ["RankOrders", "StoreRank", "run_rank"]
+
+BEAT_EVERY_S = 0.1
+STOPPED, DRIVER_GONE = 17, 18  # exit statuses
+OF_OTHERS = ("gloo", "NCCL", "ProcessGroup", "Connection closed by peer", "recvValue failed")
+OF_MEMORY = ("can't allocate memory", "out of memory")
+Why = Literal["error", "others", "memory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankOrders:
+    """What a rank is told; small, and of plain values."""
+
+    number: int
+    n_ranks: int
+    host: str  # of the driver's store
+    port: int
+    attempt: str  # keys of one attempt have this prefix
+    work: str  # path of the pickled work
+    backend: str
+    n_threads: int
+    collective_timeout_s: float
+
+
+class StoreRank:
+    """`training.distributed.Rank` over the driver's store."""
+
+    def __init__(self, orders: RankOrders, store: distributed.Store) -> None:
+        """``store`` is that of the attempt."""
+        self.number, self.n_ranks = orders.number, orders.n_ranks
+        self._store = store
+
+    def tell(self, name: str, value: Any) -> None:
+        """Numbered, so that the driver reads in order."""
+        body = pickle.dumps((name, value))
+        self._store.set(f"told/{self._store.add('told', 1)}", body)
+
+    def asked_to_pause(self) -> bool:
+        """Whether the driver has set the key."""
+        return self._store.check(["pause"])
+
+
+def run_rank(orders: RankOrders, link: socket.socket) -> int:
+    """Work, and send ``("done", result)`` or ``("failed", why, error, trace)``; exit status."""
+    torch.set_num_threads(orders.n_threads)
+    threading.Thread(target=_beat, args=[orders], daemon=True).start()
+    try:
+        result = _work(orders)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the driver must know
+        frames.send(link, ("failed", _why(error), _picklable(error), traceback.format_exc()))
+        return 1
+    frames.send(link, ("done", pickle.dumps(result)))
+    return 0
+
+
+def _work(orders: RankOrders) -> Any:
+    if "nccl" in orders.backend:
+        torch.cuda.set_device(0)  # the worker sees one device
+    store = _store(orders)
+    distributed.init_process_group(
+        orders.backend,
+        store=distributed.PrefixStore("group", store),
+        rank=orders.number,
+        world_size=orders.n_ranks,
+        timeout=timedelta(seconds=orders.collective_timeout_s),
+    )
+    with Path(orders.work).open("rb") as file:
+        work: Callable[[StoreRank], Any] = pickle.load(file)
+    result = work(StoreRank(orders, store))
+    distributed.destroy_process_group()
+    return result
+
+
+def _store(orders: RankOrders) -> distributed.Store:
+    store = distributed.TCPStore(
+        orders.host, orders.port, is_master=False, timeout=timedelta(seconds=30)
+    )
+    return distributed.PrefixStore(orders.attempt, store)
+
+
+def _beat(orders: RankOrders) -> None:
+    """A thread of its own and a connection of its own: steps and collectives may take their time.
+
+    A count by step would blame the wrong rank, since all wait for the slowest.
+    """
+    try:
+        store = _store(orders)
+        while not store.check(["stop"]):
+            store.add(f"beat/{orders.number}", 1)
+            time.sleep(BEAT_EVERY_S)
+    except Exception:  # noqa: BLE001  # the store is the driver's: without it nobody wants the result
+        os._exit(DRIVER_GONE)
+    os._exit(STOPPED)
+
+
+def _why(error: BaseException) -> Why:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or any(sign in text for sign in OF_MEMORY):
+        return "memory"
+    if isinstance(error, RuntimeError) and any(sign in text for sign in OF_OTHERS):
+        return "others"
+    return "error"
+
+
+def _picklable(error: BaseException) -> BaseException:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  # any class may fail in its own way
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
