@@ -12,17 +12,21 @@ from the worker: a killed worker leaves nothing behind.
 
 import ctypes
 import gc
+import importlib
 import os
 import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from recbench.cluster import frames
 
 __all__ = ["ForkServer"]
 
+NEEDED = ("recbench.cluster.rank_process", "recbench.training.distributed", "recbench.training.fit")
 PR_SET_PDEATHSIG = 1
 REQUEST_S = 10.0  # a connection that asks for nothing is not waited for any longer
 
@@ -75,9 +79,8 @@ class ForkServer:
             self._become_rank(orders, link, parent)
         self.links[process] = link
         self.selector.register(link, selectors.EVENT_READ, data=process)
-        _send_if_there(link, ("started", process))
 
-    def _become_rank(self, orders: object, link: socket.socket, parent: int) -> None:
+    def _become_rank(self, orders: Any, link: socket.socket, parent: int) -> None:
         """Never returns."""
         status = 1
         try:
@@ -92,6 +95,7 @@ class ForkServer:
                 other.close()
             from recbench.cluster.rank_process import run_rank
 
+            frames.send(link, ("started", os.getpid()))
             status = run_rank(orders, link)
         finally:
             sys.stdout.flush()
@@ -115,18 +119,14 @@ class ForkServer:
 
 
 def _send_if_there(link: socket.socket, message: tuple[str, int]) -> None:
-    try:
+    with suppress(OSError):  # nobody waits for it any more
         frames.send(link, message)
-    except OSError:
-        pass  # nobody waits for it any more
 
 
 def _import_ahead() -> None:
     """What a rank needs, in memory that ranks share; frozen, so that no collection copies it."""
-    import recbench.cluster.rank_process
-    import recbench.training.distributed
-    import recbench.training.fit  # noqa: F401
-
+    for name in NEEDED:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

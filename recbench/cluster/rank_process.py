@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # they are there
 
 from recbench.cluster import frames
 
@@ -37,14 +38,14 @@ class RankOrders:
     attempt: str  # keys of one attempt have this prefix
     work: str  # path of the pickled work
     backend: str
-    n_threads: int
+    n_threads: int = 1
     collective_timeout_s: float
 
 
 class StoreRank:
     """`training.distributed.Rank` over the driver's store."""
 
-    def __init__(self, orders: RankOrders, store: distributed.Store) -> None:
+    def __init__(self, orders: RankOrders, store: Store) -> None:
         """``store`` is that of the attempt."""
         self.number, self.n_ranks = orders.number, orders.n_ranks
         self._store = store
@@ -52,11 +53,11 @@ class StoreRank:
     def tell(self, name: str, value: Any) -> None:
         """Numbered, so that the driver reads in order."""
         body = pickle.dumps((name, value))
-        self._store.set(f"told/{self._store.add('told', 1)}", body)
+        self._store.set(f"told/{self._store.add('told', 1)}", body)  # type: ignore[arg-type]  # bytes will do
 
     def asked_to_pause(self) -> bool:
         """Whether the driver has set the key."""
-        return self._store.check(["pause"])
+        return bool(self._store.check(["pause"]))
 
 
 def run_rank(orders: RankOrders, link: socket.socket) -> int:
@@ -78,7 +79,7 @@ def _work(orders: RankOrders) -> Any:
     store = _store(orders)
     distributed.init_process_group(
         orders.backend,
-        store=distributed.PrefixStore("group", store),
+        store=PrefixStore("group", store),
         rank=orders.number,
         world_size=orders.n_ranks,
         timeout=timedelta(seconds=orders.collective_timeout_s),
@@ -90,11 +91,9 @@ def _work(orders: RankOrders) -> Any:
     return result
 
 
-def _store(orders: RankOrders) -> distributed.Store:
-    store = distributed.TCPStore(
-        orders.host, orders.port, is_master=False, timeout=timedelta(seconds=30)
-    )
-    return distributed.PrefixStore(orders.attempt, store)
+def _store(orders: RankOrders) -> Store:
+    store = TCPStore(orders.host, orders.port, is_master=False, timeout=timedelta(seconds=30))
+    return PrefixStore(orders.attempt, store)
 
 
 def _beat(orders: RankOrders) -> None:

@@ -24,7 +24,7 @@ from recbench.errors import InputError
 from recbench.training.ledger import Ledger, drop_unfinished
 from recbench.training.progress import progress_bar
 from recbench.training.sharded_checkpoints import ShardedCheckpointIO, latest_checkpoint, step_of
-from recbench.training.trainer import Fitted, Training
+from recbench.training.trainer import Accelerator, Fitted, Training
 
 __all__ = ["Cluster", "Paused", "Rank", "fit_on"]
 
@@ -56,17 +56,19 @@ class Paused:
 class Cluster(Protocol):
     """Whatever can run the same work on ranks, again and again, until it is done."""
 
-    def run(
+    def run_ranks(
         self,
         work: Callable[[Rank], Any],
         *,
         folder: Path,
+        accelerator: Accelerator,
         on_told: Callable[[str, Any], None],
     ) -> Any:
         """What rank 0 returned at last.
 
         ``work`` is sent to each rank. It starts anew after a failure or a `Paused`, with as many
         ranks as there are then, and finds in ``folder``, which all share, how far it had come.
+        ``on_told`` gets what ranks tell: ``step``, ``saved``, ``value`` and ``note``.
         """
         ...
 
@@ -83,8 +85,13 @@ def fit_on(
     """What `fit` does on a cluster; the towers given are trained in place, too.
 
     Raises:
-        InputError: the steps between checkpoints are below 1.
+        InputError: ``cluster`` cannot launch ranks, or the steps between checkpoints are below 1.
     """
+    if not hasattr(cluster, "run_ranks"):
+        raise InputError(
+            f"`cluster` must launch ranks, got {type(cluster).__name__}; of a Dask client: "
+            "`cluster=recbench.cluster.ranks.ranks_on(client)`"
+        )
     if checkpoint_every < 1:
         raise InputError(f"`checkpoint_every` must be at least 1, got {checkpoint_every}")
     with ExitStack() as stack:
@@ -92,7 +99,12 @@ def fit_on(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recbench-")))
         bar = stack.enter_context(progress_bar(label, total=training.max_steps))
         work = partial(_train, training=training, folder=folder, every=checkpoint_every)
-        trained, fitted = cluster.run(work, folder=folder, on_told=_Listener(bar, on_value))
+        trained, fitted = cluster.run_ranks(
+            work,
+            folder=folder,
+            accelerator=training.accelerator,
+            on_told=_Listener(bar, on_value),
+        )
     training.towers.load_state_dict(trained)
     return fitted  # type: ignore[no-any-return]  # as `_train` returns it
 
@@ -132,11 +144,15 @@ def _train(rank: Rank, *, training: Training, folder: Path, every: int) -> Any:
         checkpoints=ShardedCheckpointIO(),
         resume=start,
         first_step=saver.first_step,
-        on_value=lambda step, value: rank.number or rank.tell("value", (step, value)),
+        on_value=_teller(rank),
     )
     if saver.paused_at is not None:
         return Paused(saver.paused_at)
     return (own.towers.cpu().state_dict(), fitted) if rank.number == 0 else None
+
+
+def _teller(rank: Rank) -> Callable[[int, float], None] | None:
+    return None if rank.number else lambda step, value: rank.tell("value", (step, value))
 
 
 def _by_first_rank(evaluate: Callable[[Any], float]) -> Callable[[Any], float]:
@@ -173,8 +189,8 @@ class _SaveTogether(lightning.Callback):
         self._tell_step(step)
         if step % self.every == 0:
             self._save(trainer, step)
-            if self._shall_pause() and step < trainer.max_steps:
-                self.paused_at = self.saved_at
+            if self.saved_at == step < trainer.max_steps and self._shall_pause():
+                self.paused_at = step
                 trainer.should_stop = True
 
     def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
@@ -206,6 +222,8 @@ class _SaveTogether(lightning.Callback):
         if not _any_rank(failure is not None):
             self.ledger.forget()
             self.saved_at = step
+            if self.rank.number == 0:
+                self.rank.tell("saved", step)
         else:
             if written is not None:
                 written.unlink()

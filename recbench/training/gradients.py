@@ -56,7 +56,7 @@ def _average_dense(parameters: list[torch.nn.Parameter], n_ranks: int) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= n_ranks
-    parts = flat.split([gradient.numel() for gradient in gradients])
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
     shaped = [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
     torch._foreach_copy_(gradients, shaped)
 
@@ -70,4 +70,6 @@ def _average_rows(table: torch.nn.Parameter, sizes: list[int], n_ranks: int) -> 
     else:
         rows, values = own.indices()[0], own.values()
     rows, values = gathered_rows(rows, sizes), gathered_rows(values, sizes)
-    table.grad = torch.sparse_coo_tensor(rows[None], values / n_ranks, table.shape).coalesce()
+    table.grad = torch.sparse_coo_tensor(
+        rows[None], values / n_ranks, table.shape, check_invariants=False
+    ).coalesce()

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed.checkpoint as dcp
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor, distributed
-from torch.distributed.checkpoint import CheckpointException, FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from recbench.files import sync_directory, whole_file
 
@@ -67,7 +69,7 @@ class ShardedCheckpointIO(CheckpointIO):
         state: dict[str, Any] = {}
         state[REST] = pickle.dumps(_apart(checkpoint, "", state))
         try:
-            dcp.save(state, storage_writer=FileSystemWriter(draft, sync_files=True))
+            save(state, storage_writer=FileSystemWriter(draft, sync_files=True))
         except CheckpointException as error:
             if distributed.get_rank() == 0:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -85,7 +87,7 @@ class ShardedCheckpointIO(CheckpointIO):
             else None
             for name, held in reader.read_metadata().state_dict_metadata.items()
         }
-        dcp.load(state, storage_reader=reader, no_dist=True)
+        load(state, storage_reader=reader, no_dist=True)
         whole: dict[str, Any] = _together(pickle.loads(state[REST]), state)
         return whole
 

@@ -134,7 +134,7 @@ class Training:
 
 class _StopOnNaN(lightning.Callback):
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, module: Any, outputs: Any, *_: Any, **__: Any
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any, **__: Any
     ) -> None:
         if not torch.isfinite(outputs["loss"]):
             raise JobError(
