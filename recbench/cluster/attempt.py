@@ -8,8 +8,8 @@ from typing import Any
 from distributed import Client, Future
 from torch.distributed import Store  # type: ignore[attr-defined]  # it is there
 
-from recbench.cluster.rank_process import RankOrders
-from recbench.cluster.supervise import RankEnd, supervise
+from recbench.cluster.orders import RankEnd, RankOrders
+from recbench.cluster.supervise import supervise
 
 __all__ = ["Attempt", "RankFailure"]
 
@@ -159,9 +159,10 @@ class Attempt:
             time.sleep(LOOK_EVERY_S)
 
     def _raise_if_own(self, number: int, end: RankEnd) -> None:
-        if end.kind == "failed" and end.why == "error" and end.error is not None:
-            end.error.add_note(f"{self._name(number)}:\n{end.trace}")
-            raise end.error
+        if end.kind == "failed" and end.why == "error":
+            error: BaseException = pickle.loads(end.error)
+            error.add_note(f"{self._name(number)}:\n{end.trace}")
+            raise error
         if end.kind in ("died", "memory") or end.why == "memory":
             of_memory = end.kind == "memory" or end.why == "memory"
             what = "ran out of memory" if of_memory else "died"

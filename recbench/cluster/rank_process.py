@@ -7,7 +7,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -17,29 +16,14 @@ from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # they are there
 
 from recbench.cluster import frames
+from recbench.cluster.orders import RankEnd, RankOrders
 
-__all__ = ["RankOrders", "StoreRank", "run_rank"]
+__all__ = ["StoreRank", "run_rank"]
 
 BEAT_EVERY_S = 0.1
 STOPPED, DRIVER_GONE = 17, 18  # exit statuses
 OF_OTHERS = ("gloo", "NCCL", "ProcessGroup", "Connection closed by peer", "recvValue failed")
 OF_MEMORY = ("can't allocate memory", "out of memory")
-Why = Literal["error", "others", "memory"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankOrders:
-    """What a rank is told; small, and of plain values."""
-
-    number: int
-    n_ranks: int
-    host: str  # of the driver's store
-    port: int
-    attempt: str  # keys of one attempt have this prefix
-    work: str  # path of the pickled work
-    backend: str
-    n_threads: int = 1
-    collective_timeout_s: float
 
 
 class StoreRank:
@@ -61,15 +45,15 @@ class StoreRank:
 
 
 def run_rank(orders: RankOrders, link: socket.socket) -> int:
-    """Work, and send ``("done", result)`` or ``("failed", why, error, trace)``; exit status."""
+    """Work, send the `RankEnd`, and return the process's exit status."""
     torch.set_num_threads(orders.n_threads)
     threading.Thread(target=_beat, args=[orders], daemon=True).start()
     try:
         result = _work(orders)
     except BaseException as error:  # noqa: BLE001  # whatever it is, the driver must know
-        frames.send(link, ("failed", _why(error), _picklable(error), traceback.format_exc()))
+        frames.send(link, ("end", _failed(error)))
         return 1
-    frames.send(link, ("done", pickle.dumps(result)))
+    frames.send(link, ("end", RankEnd(kind="done", result=pickle.dumps(result))))
     return 0
 
 
@@ -111,18 +95,15 @@ def _beat(orders: RankOrders) -> None:
     os._exit(STOPPED)
 
 
-def _why(error: BaseException) -> Why:
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or any(sign in text for sign in OF_MEMORY):
-        return "memory"
-    if isinstance(error, RuntimeError) and any(sign in text for sign in OF_OTHERS):
-        return "others"
-    return "error"
-
-
-def _picklable(error: BaseException) -> BaseException:
+def _failed(error: BaseException) -> RankEnd:
+    said = f"{type(error).__name__}: {error}"
+    why: Literal["error", "others", "memory"] = "error"
+    if isinstance(error, MemoryError) or any(sign in said for sign in OF_MEMORY):
+        why = "memory"
+    elif isinstance(error, RuntimeError) and any(sign in said for sign in OF_OTHERS):
+        why = "others"
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(body := pickle.dumps(error))
     except Exception:  # noqa: BLE001  # any class may fail in its own way
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        body = pickle.dumps(RuntimeError(said))
+    return RankEnd(kind="failed", why=why, error=body, said=said, trace=traceback.format_exc())

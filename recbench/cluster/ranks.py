@@ -112,7 +112,7 @@ class RankCluster:
         from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # it is there
 
         from recbench.cluster.attempt import Attempt
-        from recbench.cluster.rank_process import RankOrders
+        from recbench.cluster.orders import RankOrders
 
         name = uuid.uuid4().hex[:12]
 

@@ -3,35 +3,22 @@
 import select
 import socket
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 from distributed.worker import Worker, get_worker, thread_state  # type: ignore[attr-defined]  # it is there
 
 from recbench.cluster import frames
+from recbench.cluster.orders import RankEnd, RankOrders
 from recbench.cluster.warm import fork_socket
 
-__all__ = ["RankEnd", "supervise"]
+__all__ = ["supervise"]
 
 LOOK_EVERY_S = 0.02
 WEIGH_EVERY_S = 0.2
-Kind = Literal["done", "failed", "died", "memory", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankEnd:
-    """How a rank ended: with its pickled result, with an error of its own, or by other hands."""
-
-    kind: Kind
-    result: bytes = b""
-    why: str = ""  # of "failed": error, others, memory
-    error: BaseException | None = None
-    trace: str = ""
-    said: str = ""  # in words
-
-
-def supervise(orders: Any) -> RankEnd:
+def supervise(orders: RankOrders) -> RankEnd:
     """Run one rank beside this worker; the worker itself imports no torch and trains nothing.
 
     Cancelling the task kills the rank, and so does whatever ends the worker. A rank that holds
@@ -50,7 +37,8 @@ def supervise(orders: Any) -> RankEnd:
 
 def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: Any) -> RankEnd:
     limit = worker.memory_manager.memory_limit
-    end, weigh_at = None, 0.0
+    weigh_at = 0.0
+    end: RankEnd | None = None
     while True:
         readable, _, _ = select.select([link], [], [], LOOK_EVERY_S)
         if readable:
@@ -60,7 +48,7 @@ def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: 
                 return end or RankEnd(kind="died", said="its worker's fork server is gone")
             if message[0] == "exit":
                 return end or _ended(message[1])
-            end = _told(message)
+            end = message[1]
         elif _is_cancelled(worker, key):
             return RankEnd(kind="cancelled")
         elif limit and time.monotonic() > weigh_at:
@@ -69,14 +57,6 @@ def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: 
             if held > limit:
                 said = f"it held {held / 2**20:.0f} MiB of {limit / 2**20:.0f} MiB"
                 return RankEnd(kind="memory", said=said)
-
-
-def _told(message: Any) -> RankEnd:
-    if message[0] == "done":
-        return RankEnd(kind="done", result=message[1])
-    _, why, error, trace = message
-    said = f"{type(error).__name__}: {error}"
-    return RankEnd(kind="failed", why=why, error=error, trace=trace, said=said)
 
 
 def _ended(status: int) -> RankEnd:
