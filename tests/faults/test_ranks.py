@@ -40,9 +40,7 @@ MEMORY_BYTES = 900 * 2**20  # of a worker: thrice what a rank holds
 @pytest.fixture(scope="module")
 def client():
     """Three worker processes; one is more than needed, so that there are survivors."""
-    with open_cluster(
-        "local", minimum=3, maximum=3, worker_memory_bytes=MEMORY_BYTES
-    ) as client:
+    with open_cluster("local", minimum=3, maximum=3, worker_memory_bytes=MEMORY_BYTES) as client:
         yield client
 
 

@@ -172,9 +172,7 @@ def test_two_ranks_train_what_one_process_does(tiny_towers, tiny_batches, ranks)
     assert not torch.equal(towers.items.item.weight, tiny_towers().items.item.weight)
 
 
-def test_a_checkpoint_goes_on_with_any_number_of_ranks(
-    tiny_towers, tiny_batches, ranks, tmp_path
-):
+def test_a_checkpoint_goes_on_with_any_number_of_ranks(tiny_towers, tiny_batches, ranks, tmp_path):
     steps = tiny_batches.steps_per_epoch
     options = {"checkpoint": tmp_path, "checkpoint_every": 3}
     alone = fit(tiny_towers(), tiny_batches, max_steps=steps)
