@@ -1,13 +1,15 @@
 """Ranks and workers that die or hang in the middle of a training: how long until it goes on."""
 
+import math
 import os
 import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -29,7 +31,7 @@ __all__ = ["run"]
 N_RANKS, N_WORKERS = 2, 3  # one more, so that the survivors of a worker are as many as before
 SAVE_EVERY = 20
 ENDLESS = 10_000_000
-LONGEST_S = 60.0  # of one trial
+LONGEST_S, WARM_S = 60.0, 180.0
 
 # what is struck, with which signal
 STRIKES = {
@@ -43,9 +45,9 @@ def run(*, runs: int = 10, events: int = 50_000, seed: int = 0) -> BenchResult:
     """Strike a training of two ranks again and again; seconds until it makes a step again.
 
     Three worker processes of this machine, the default two-tower with tables by row, a checkpoint
-    every 20 steps. A trial is from the signal to the driver's word of the first step that was
-    trained after it, which is the first one after the last checkpoint. Before a worker is struck
-    all three are warm; the one that comes for it starts while the survivors go on.
+    every 20 steps. A trial is from the signal to the driver's word of the first step trained after
+    it, which is the first one after the last checkpoint. It begins when all three workers are
+    warm; the one that comes for a killed one starts while the survivors go on.
 
     Args:
         runs: trials of each kind.
@@ -54,7 +56,7 @@ def run(*, runs: int = 10, events: int = 50_000, seed: int = 0) -> BenchResult:
 
     Raises:
         InputError: a number below 1.
-        JobError: training did not go on within a minute.
+        JobError: nothing failed within a minute of a signal, or workers did not come.
     """
     if min(runs, events) < 1:
         raise InputError(f"`runs` and `events` must be positive, got {runs, events}")
@@ -63,25 +65,37 @@ def run(*, runs: int = 10, events: int = 50_000, seed: int = 0) -> BenchResult:
 
     settings = Experiment(training=TrainingSettings(table_updates="rows"), seed=seed)
     log, batches = generated_batches(events, settings)
-    with (
-        open_cluster("local", minimum=N_WORKERS, maximum=N_WORKERS) as client,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        ranks = ranks_on(client, minimum=1, maximum=N_RANKS)
-        trials = _Trials(ranks, client, kinds=[kind for kind in STRIKES for _ in range(runs)])
-        try:
-            fit(
-                new_towers(log, settings),
-                batches,
-                max_steps=ENDLESS,
-                checkpoint=Path(folder),
-                checkpoint_every=SAVE_EVERY,
-                cluster=trials,
-                label="struck",
-            )
-        except _AllDone:
-            pass
-    return _result(trials.seconds)
+    with open_cluster("local", minimum=N_WORKERS, maximum=N_WORKERS) as client:
+        ranks = ranks_on(client, minimum=N_RANKS, maximum=N_RANKS)
+        seconds: dict[str, list[float]] = {kind: [] for kind in STRIKES}
+        for _ in range(runs):
+            for kind in STRIKES:
+                trial = _Trial(ranks, client, kind)
+                _wait_until_warm(client)
+                with TemporaryDirectory() as folder, suppress(_Over):
+                    fit(
+                        new_towers(log, settings),
+                        batches,
+                        max_steps=ENDLESS,
+                        checkpoint=Path(folder),
+                        checkpoint_every=SAVE_EVERY,
+                        cluster=trial,
+                        label=kind,
+                    )
+                seconds[kind].append(trial.seconds)
+    return _result(seconds)
+
+
+def _wait_until_warm(client: "Client") -> None:
+    """The worker that comes for a killed one is no part of the next trial."""
+    from recbench.cluster.warm import WarmWorkers, warm_workers
+
+    client.register_plugin(WarmWorkers())
+    until = time.monotonic() + WARM_S
+    while len(warm_workers(client)) < N_WORKERS:
+        if time.monotonic() > until:
+            raise JobError(f"{N_WORKERS} workers were not warm within {WARM_S:g} s")
+        time.sleep(0.1)
 
 
 def _result(seconds: dict[str, list[float]]) -> BenchResult:
@@ -95,20 +109,20 @@ def _result(seconds: dict[str, list[float]]) -> BenchResult:
     )
 
 
-class _AllDone(Exception):
-    """Nothing is left to strike."""
+class _Over(Exception):
+    """The trial's way out of an endless training."""
 
 
 @dataclass
-class _Trials:
-    """A cluster whose ranks are struck after a checkpoint; tells each time how long it took."""
+class _Trial:
+    """A cluster of which one rank or worker is struck after the first checkpoint."""
 
     ranks: "RankCluster"
     client: "Client"
-    kinds: list[str]
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in STRIKES})
-    struck_at: float | None = None
+    kind: str
+    struck_at: float = math.inf
     is_seen: bool = False  # the driver knows that something failed
+    seconds: float = math.nan
 
     def run_ranks(
         self, work: Callable[[Any], Any], *, on_told: Callable[[str, Any], None], **options: Any
@@ -120,30 +134,22 @@ class _Trials:
         return self.ranks.run_ranks(work, on_told=told, **options)
 
     def _look(self, name: str) -> None:
-        if self.struck_at is None:
-            if name == "saved":
-                self._strike_if_ready()
-            return
-        passed = time.monotonic() - self.struck_at
-        if name == "note":
+        now = time.monotonic()
+        if name == "saved" and self.struck_at == math.inf:
+            self._strike()
+        elif name == "note":
             self.is_seen = True
         elif name == "step" and self.is_seen:
-            self.seconds[self.kinds.pop(0)].append(passed)
-            self.struck_at, self.is_seen = None, False
-        if passed > LONGEST_S:
-            raise JobError(f"{self.kinds[0]}: no step within {LONGEST_S:g} s")
+            self.seconds = now - self.struck_at
+            raise _Over
+        elif now - self.struck_at > LONGEST_S:
+            raise JobError(f"{self.kind}: training did not fail within {LONGEST_S:g} s")
 
-    def _strike_if_ready(self) -> None:
-        from recbench.cluster.warm import warm_workers
-
-        if not self.kinds:
-            raise _AllDone
-        found = _ranks_of(self.client)
-        if len(found) == N_RANKS and len(warm_workers(self.client)) == N_WORKERS:
-            whose, sent = STRIKES[self.kinds[0]]
-            target = found[-1][whose]
-            self.struck_at = time.monotonic()
-            os.kill(target, sent)
+    def _strike(self) -> None:
+        whose, sent = STRIKES[self.kind]
+        target = _ranks_of(self.client)[-1][whose]
+        self.struck_at = time.monotonic()
+        os.kill(target, sent)
 
 
 def _ranks_of(client: "Client") -> list[dict[str, int]]:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +125,8 @@ def _gangs(most: int) -> dict[str, float]:
     figures = {}
     with _threads(2) as (cluster, client), tempfile.TemporaryDirectory() as folder:
         for n in [*(n for n in GANGS if n < most), most]:
-            cluster.scale(n)
-            client.wait_for_workers(n)  # type: ignore[no-untyped-call]  # Dask's
+            cluster.scale(n)  # type: ignore[no-untyped-call]  # Dask's
+            client.wait_for_workers(n)
             ranks = _ranks(client, n)
             _gang_s(ranks, Path(folder))  # until all are warm
             figures[f"gang_start_{n}_s"] = _gang_s(ranks, Path(folder))
@@ -171,7 +171,7 @@ def _gang_s(ranks: "RankCluster", folder: Path) -> float:
 def _task_ms(client: "Client") -> float:
     start = time.monotonic()
     futures: Sequence[Any] = client.map(_nothing, range(N_TASKS), pure=False)  # type: ignore[no-untyped-call]  # Dask's
-    client.gather(futures)  # type: ignore[no-untyped-call]  # Dask's
+    client.gather(futures)
     return (time.monotonic() - start) / N_TASKS * 1e3
 
 
@@ -197,7 +197,7 @@ def _grown(
         if not wished:
             wished.append(now)
             ranks.maximum = most
-            cluster.scale(most)
+            cluster.scale(most)  # type: ignore[no-untyped-call]  # Dask's
         elif len(wished) == 1 and n_ranks == most:
             figures[f"grow_2_to_{most}_s"] = now - wished[0]
             wished.append(now)
@@ -206,8 +206,6 @@ def _grown(
             figures[f"shrink_{most}_to_2_s"] = now - wished[1]
             raise _Back
 
-    try:
+    with suppress(_Back):
         ranks.run_ranks(keep_meeting, folder=folder, accelerator="cpu", on_told=told)
-    except _Back:
-        pass
     return figures

@@ -12,6 +12,7 @@ import errno
 import pickle
 import re
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +88,9 @@ class ShardedCheckpointIO(CheckpointIO):
             else None
             for name, held in reader.read_metadata().state_dict_metadata.items()
         }
-        load(state, storage_reader=reader, no_dist=True)
+        with warnings.catch_warnings():  # each rank reads for itself, as it should
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            load(state, storage_reader=reader, no_dist=True)
         whole: dict[str, Any] = _together(pickle.loads(state[REST]), state)
         return whole
 
