@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,8 +170,8 @@ def _gang_s(ranks: "RankCluster", folder: Path) -> float:
 
 def _task_ms(client: "Client") -> float:
     start = time.monotonic()
-    futures: Sequence[Any] = client.map(_nothing, range(N_TASKS), pure=False)  # type: ignore[no-untyped-call]  # Dask's
-    client.gather(futures)
+    futures = client.map(_nothing, range(N_TASKS), pure=False)
+    client.gather(futures)  # type: ignore[no-untyped-call]  # Dask's
     return (time.monotonic() - start) / N_TASKS * 1e3
 
 

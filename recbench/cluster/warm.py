@@ -13,6 +13,10 @@ from distributed import Client, Worker, WorkerPlugin
 __all__ = ["WarmWorkers", "fork_socket", "warm_workers"]
 
 TOPIC = "recbench-fork-server"
+ENVIRONMENT = {
+    "POLARS_ALLOW_FORKING_THREAD": "1",  # it is imported before the fork, and not used
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # else a driver that leaves is a page of warnings
+}
 AGAIN_AFTER_S = 1.0  # a server that cannot live is not started in a circle
 
 
@@ -49,7 +53,7 @@ class _Server:
                 stdin=subprocess.PIPE,  # its end tells the server that this process is gone
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the driver
-                env=os.environ | {"POLARS_ALLOW_FORKING_THREAD": "1"},  # imported, not used
+                env=os.environ | ENVIRONMENT,
             ) as self.process:
                 assert self.process.stdout is not None
                 for line in self.process.stdout:
