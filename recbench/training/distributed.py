@@ -24,6 +24,12 @@ from recbench.errors import InputError
 from recbench.training.ledger import Ledger, drop_unfinished
 from recbench.training.progress import progress_bar
 from recbench.training.sharded_checkpoints import ShardedCheckpointIO, latest_checkpoint, step_of
+from recbench.training.sharded_towers import (
+    rows_on_disk,
+    take_rows,
+    with_whole_rows,
+    with_written_rows,
+)
 from recbench.training.trainer import Accelerator, Fitted, Training
 
 __all__ = ["Cluster", "Paused", "Rank", "fit_on"]
@@ -80,12 +86,14 @@ def fit_on(
     folder: Path | None,
     checkpoint_every: int,
     on_value: Callable[[int, float], None] | None,
+    shard_rows: bool,
     label: str,
 ) -> Fitted:
     """What `fit` does on a cluster; the towers given are trained in place, too.
 
     Raises:
-        InputError: ``cluster`` cannot launch ranks, or the steps between checkpoints are below 1.
+        InputError: ``cluster`` cannot launch ranks, the steps between checkpoints are below 1, or
+            as `sharded_towers.rows_on_disk` says.
     """
     if not hasattr(cluster, "run_ranks"):
         raise InputError(
@@ -98,6 +106,9 @@ def fit_on(
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recbench-")))
         bar = stack.enter_context(progress_bar(label, total=training.max_steps))
+        if shard_rows:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(rows_on_disk(training, folder))
         work = partial(_train, training=training, folder=folder, every=checkpoint_every)
         trained, fitted = cluster.run_ranks(
             work,
@@ -105,8 +116,9 @@ def fit_on(
             accelerator=training.accelerator,
             on_told=_Listener(bar, on_value),
         )
+        fitted = with_whole_rows(trained, fitted, folder)
     training.towers.load_state_dict(trained)
-    return fitted  # type: ignore[no-any-return]  # as `_train` returns it
+    return fitted
 
 
 class _Listener:
@@ -132,6 +144,7 @@ def _train(rank: Rank, *, training: Training, folder: Path, every: int) -> Any:
     if rank.number == 0:
         drop_unfinished(folder)
     distributed.barrier()
+    take_rows(training.towers, rank=rank.number, n_ranks=rank.n_ranks)
     saver = _SaveTogether(rank, folder, every=every, accumulate=training.accumulate)
     saver.first_step = step_of(start)
     own = replace(
@@ -148,6 +161,7 @@ def _train(rank: Rank, *, training: Training, folder: Path, every: int) -> Any:
     )
     if saver.paused_at is not None:
         return Paused(saver.paused_at)
+    fitted = with_written_rows(own.towers, fitted, folder)
     return (own.towers.cpu().state_dict(), fitted) if rank.number == 0 else None
 
 

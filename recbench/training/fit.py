@@ -43,6 +43,7 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_every: int = 200,
     cluster: "Cluster | None" = None,
+    shard_rows: bool = False,
     label: str = "train",
 ) -> Fitted:
     """Train for ``max_steps``, or to the step that is best by ``evaluate``.
@@ -73,10 +74,12 @@ def fit(
             serves workers on this machine.
         checkpoint_every: steps.
         cluster: where to train; see ``recbench.cluster.ranks_on``. Default: in this process.
+        shard_rows: on a cluster, each rank holds some rows of the table of item ids, of its
+            moments and its average, for tables that no worker can hold; not with ``evaluate``.
         label: what the progress bar is called.
 
     Raises:
-        InputError: ``accelerator="gpu"`` without a CUDA device.
+        InputError: ``accelerator="gpu"`` without a CUDA device, or dials that do not go together.
         JobError: the loss became NaN; on a cluster also: it failed too often without a step.
     """
     if max_steps == 0:
@@ -108,8 +111,11 @@ def fit(
             folder=checkpoint,
             checkpoint_every=checkpoint_every,
             on_value=on_value,
+            shard_rows=shard_rows,
             label=label,
         )
+    if shard_rows:
+        raise InputError("`shard_rows` cuts the table among ranks: give a `cluster`, too")
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("`accelerator='gpu'` needs a CUDA device, and torch sees none; use 'cpu'")
     callbacks: list[lightning.Callback] = [TrainingProgress(label)]

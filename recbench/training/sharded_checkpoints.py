@@ -13,7 +13,7 @@ import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,13 @@ from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor, distributed
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
 
 from recbench.files import sync_directory, whole_file
+from recbench.training.sharded_rows import RowShard, rows_of_rank
 
 __all__ = ["ShardedCheckpointIO", "latest_checkpoint", "step_of"]
 
@@ -82,16 +84,10 @@ class ShardedCheckpointIO(CheckpointIO):
     ) -> dict[str, Any]:
         """What was saved, on the CPU."""
         reader = FileSystemReader(path)
-        state: dict[str, Any] = {
-            name: torch.empty(held.size, dtype=held.properties.dtype)
-            if isinstance(held, TensorStorageMetadata)
-            else None
-            for name, held in reader.read_metadata().state_dict_metadata.items()
-        }
-        with warnings.catch_warnings():  # each rank reads for itself, as it should
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            load(state, storage_reader=reader, no_dist=True)
-        whole: dict[str, Any] = _together(pickle.loads(state[REST]), state)
+        rest = pickle.loads(_read(reader, {REST: None})[REST])
+        known = reader.read_metadata().state_dict_metadata
+        state = {place.name: _room(place, known[place.name]) for place in _places(rest)}
+        whole: dict[str, Any] = _together(rest, _read(reader, state))
         return whole
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -100,16 +96,17 @@ class ShardedCheckpointIO(CheckpointIO):
 
 
 class _Place(NamedTuple):
-    """Where a tensor was."""
+    """Where a tensor was, and whether each rank has some of its rows."""
 
     name: str
+    is_sharded: bool
 
 
 def _apart(part: Any, name: str, tensors: dict[str, Any]) -> Any:
     """The nest without its tensors, which go to ``tensors`` by name."""
-    if isinstance(part, Tensor):
-        tensors[name] = part
-        return _Place(name)
+    if isinstance(part, Tensor | RowShard):
+        tensors[name] = part if isinstance(part, Tensor) else _over_ranks(part.own, part.n_rows)
+        return _Place(name, isinstance(part, RowShard))
     if isinstance(part, dict):
         return {key: _apart(value, f"{name}/{key}", tensors) for key, value in part.items()}
     if isinstance(part, list):
@@ -119,12 +116,49 @@ def _apart(part: Any, name: str, tensors: dict[str, Any]) -> Any:
 
 def _together(part: Any, tensors: dict[str, Any]) -> Any:
     if isinstance(part, _Place):
-        return tensors[part.name]
+        held = tensors[part.name]
+        return held.to_local() if part.is_sharded else held
     if isinstance(part, dict):
         return {key: _together(value, tensors) for key, value in part.items()}
     if isinstance(part, list):
         return [_together(value, tensors) for value in part]
     return part
+
+
+def _places(part: Any) -> Iterator[_Place]:
+    if isinstance(part, _Place):
+        yield part
+    elif isinstance(part, dict | list):
+        for value in part.values() if isinstance(part, dict) else part:
+            yield from _places(value)
+
+
+def _room(place: _Place, held: Any) -> Tensor:
+    """Where to read a tensor to: all of it, or the rows that are this rank's now."""
+    size, dtype = held.size, held.properties.dtype
+    if not place.is_sharded:
+        return torch.empty(size, dtype=dtype)
+    rank, n_ranks = distributed.get_rank(), distributed.get_world_size()
+    first, end = rows_of_rank(size[0], rank=rank, n_ranks=n_ranks)
+    return _over_ranks(torch.empty(end - first, *size[1:], dtype=dtype), size[0])
+
+
+def _over_ranks(own: Tensor, n_rows: int) -> Tensor:
+    """This rank's rows as part of the tensor of all ranks."""
+    shape = torch.Size([n_rows, *own.shape[1:]])
+    mesh = DeviceMesh("cpu", list(range(distributed.get_world_size())))
+    stride = torch.empty(shape, device="meta").stride()
+    whole: Tensor = DTensor.from_local(
+        own.cpu(), mesh, [Shard(0)], run_check=False, shape=shape, stride=stride
+    )
+    return whole
+
+
+def _read(reader: FileSystemReader, state: dict[str, Any]) -> dict[str, Any]:
+    with warnings.catch_warnings():  # each rank reads for itself, as it should
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        load(state, storage_reader=reader, no_dist=True)
+    return state
 
 
 def _publish(draft: Path, path: Path) -> None:

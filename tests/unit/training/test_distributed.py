@@ -195,6 +195,35 @@ def slowly(_):
     return time.time()
 
 
+def test_a_table_cut_by_rows_trains_as_a_whole_one(
+    tiny_data, tiny_experiment, tiny_batches, ranks, tmp_path
+):
+    from recbench.jobs.build import new_towers
+
+    training = replace(tiny_experiment.training, table_updates="rows")
+    experiment = replace(tiny_experiment, training=training)
+    options = {"checkpoint": tmp_path, "checkpoint_every": 4, "shard_rows": True}
+    alone = fit(new_towers(tiny_data, experiment), tiny_batches, max_steps=12)
+    towers = new_towers(tiny_data, experiment)
+    fit(towers, tiny_batches, max_steps=6, cluster=ranks(3), **options)
+    assert isinstance(towers.items.item, torch.nn.Embedding)  # whole again
+    together = fit(
+        new_towers(tiny_data, experiment), tiny_batches, max_steps=12, cluster=ranks(2), **options
+    )
+    close(together, alone)
+    assert together.moments.keys() == alone.moments.keys()
+    for name, value in alone.moments.items():
+        torch.testing.assert_close(together.moments[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_table_that_cannot_be_cut_is_refused(tiny_towers, tiny_batches, ranks, tmp_path):
+    options = {"max_steps": 1, "shard_rows": True}
+    with pytest.raises(InputError, match="give a `cluster`, too"):
+        fit(tiny_towers(), tiny_batches, **options)
+    with pytest.raises(InputError, match="`table_updates='rows'`"):
+        fit(tiny_towers(), tiny_batches, cluster=ranks(1), **options)
+
+
 @pytest.mark.slow
 def test_ranks_grow_and_shrink_at_checkpoints(tiny_towers, tiny_batches, ranks, tmp_path):
     cluster, steps = ranks(1), 195
