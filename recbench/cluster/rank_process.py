@@ -17,6 +17,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 
 from recbench.cluster import frames
 from recbench.cluster.orders import RankEnd, RankOrders
+from recbench.errors import InputError
 
 __all__ = ["StoreRank", "run_rank"]
 
@@ -68,11 +69,21 @@ def _work(orders: RankOrders) -> Any:
         world_size=orders.n_ranks,
         timeout=timedelta(seconds=orders.collective_timeout_s),
     )
-    with Path(orders.work).open("rb") as file:
-        work: Callable[[StoreRank], Any] = pickle.load(file)
+    work = _read_work(Path(orders.work))
     result = work(StoreRank(orders, store))
     distributed.destroy_process_group()
     return result
+
+
+def _read_work(path: Path) -> Callable[[StoreRank], Any]:
+    if not path.exists():
+        raise InputError(
+            f"`{path}` is not there where a rank runs; give `checkpoint`, a folder that the driver "
+            "and all workers share"
+        )
+    with path.open("rb") as file:
+        work: Callable[[StoreRank], Any] = pickle.load(file)
+    return work
 
 
 def _store(orders: RankOrders) -> Store:

@@ -60,7 +60,7 @@ class RankCluster:
     stale_s: float = 2.0  # a rank that says nothing for so long is given up
     wait_s: float = 300.0  # for `minimum` warm workers, or for the scheduler to come back
     max_failures: int = 5  # in a row without a new checkpoint
-    collective_timeout_s: float = 300.0  # ranks that all live but wait for each other
+    collective_timeout_s: float = 900.0  # all live but wait for each other, or for a measure
     left_out: set[str] = field(default_factory=set)  # workers without enough memory
 
     def run_ranks(

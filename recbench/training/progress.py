@@ -100,8 +100,9 @@ class EvaluateEvery(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
     ) -> None:
-        """Measure when it is time."""
-        if trainer.global_step % self.steps == 0:
+        """Measure when it is time; not again for batches that only add to the next step."""
+        step = trainer.global_step
+        if step % self.steps == 0 and step > self.curve[-1][0]:
             self._measure(trainer, pl_module)
 
     def _measure(self, trainer: lightning.Trainer, module: Any) -> None:
