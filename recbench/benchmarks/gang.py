@@ -1,13 +1,18 @@
-"""Work for ranks that only meet: what launching and changing their number costs by itself."""
+"""Ranks as benches see them: their processes, and work that consists of meeting."""
 
+import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psutil
 from torch import distributed
 
 from recbench.training.distributed import Paused, Rank
 
-__all__ = ["keep_meeting", "meet"]
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["keep_meeting", "meet", "rank_processes"]
 
 STEP_S = 0.05
 
@@ -32,3 +37,15 @@ def keep_meeting(rank: Rank) -> Any:
         if asked:
             return Paused(0)
         time.sleep(STEP_S)
+
+
+def rank_processes(client: "Client") -> list[tuple[int, psutil.Process]]:
+    """Each living rank on this machine, after the process id of its worker."""
+    workers: Any = client.run(os.getpid)
+    servers = [
+        (worker, child)
+        for worker in set(workers.values())
+        for child in psutil.Process(worker).children()
+        if "recbench.cluster.fork_server" in child.cmdline()
+    ]
+    return [(worker, rank) for worker, server in servers for rank in server.children()]

@@ -12,8 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from recbench.benchmarks.gang import rank_processes
 from recbench.benchmarks.result import BenchResult
 from recbench.benchmarks.train import generated_batches
 from recbench.errors import InputError, JobError
@@ -147,17 +146,7 @@ class _Trial:
 
     def _strike(self) -> None:
         whose, sent = STRIKES[self.kind]
-        target = _ranks_of(self.client)[-1][whose]
+        worker, rank = rank_processes(self.client)[-1]
+        target = worker if whose == "worker" else rank.pid
         self.struck_at = time.monotonic()
         os.kill(target, sent)
-
-
-def _ranks_of(client: "Client") -> list[dict[str, int]]:
-    """Process ids of each living rank and of its worker."""
-    workers: Any = client.run(os.getpid)
-    found = []
-    for worker in workers.values():
-        for server in psutil.Process(worker).children():
-            if "recbench.cluster.fork_server" in server.cmdline():
-                found += [{"worker": worker, "rank": rank.pid} for rank in server.children()]
-    return found

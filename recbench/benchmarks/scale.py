@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbench.benchmarks.gang import keep_meeting, meet
+import psutil
+
+from recbench.benchmarks.gang import keep_meeting, meet, rank_processes
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.train import generated_batches
 from recbench.errors import InputError
@@ -34,6 +36,7 @@ KEYS = (
     "steps_per_s_2_ranks",
     "efficiency_2_ranks",
     "weak_efficiency_2_ranks",
+    "cpu_efficiency_2_ranks",
 )
 
 
@@ -43,7 +46,9 @@ def run(
     """Strong and weak scaling of training from one rank to two; launching and growing to many.
 
     ``efficiency_2_ranks`` is the speed of two ranks over twice that of one with the same global
-    batch, ``weak_efficiency_2_ranks`` with twice the global batch. Ranks are processes with one
+    batch, ``weak_efficiency_2_ranks`` with twice the global batch, ``cpu_efficiency_2_ranks`` the
+    steps a CPU second of both over those of one: what is done twice, other users of the machine
+    and waiting left out. Ranks are processes with one
     thread each. ``gang_start_N_s`` is from the call to the answer of N ranks that met, and
     ``task_overhead_N_ms`` a plain task's share of some hundred, on workers that are threads of
     this process and share a warm fork server: on few cores it is the launching that is measured,
@@ -80,44 +85,54 @@ def _training(
     from recbench.cluster.open import open_cluster
     from recbench.cluster.ranks import ranks_on
 
-    double = replace(batches, batch_size=2 * batches.batch_size, n_uniform=2 * batches.n_uniform)
+    double = replace(batches, batch_size=2 * batches.batch_size)
     with open_cluster("local", minimum=2, maximum=2) as client:
         one, two = (ranks_on(client, minimum=n, maximum=n) for n in (1, 2))
         for _ in range(runs):
-            alone = _steps_per_s(one, towers(), batches, steps=steps)
-            strong = _steps_per_s(two, towers(), batches, steps=steps)
-            weak = _steps_per_s(two, towers(), double, steps=steps)
+            alone, alone_cpu = _speed(one, towers(), batches, steps=steps)
+            strong, strong_cpu = _speed(two, towers(), batches, steps=steps)
+            weak, _ = _speed(two, towers(), double, steps=steps)
             yield {
                 "steps_per_s_1_rank": alone,
                 "steps_per_s_2_ranks": strong,
                 "efficiency_2_ranks": strong / (2 * alone),
                 "weak_efficiency_2_ranks": weak / alone,
+                "cpu_efficiency_2_ranks": strong_cpu / alone_cpu,
             }
 
 
-def _steps_per_s(ranks: "RankCluster", towers: TwoTower, batches: Batches, *, steps: int) -> float:
+def _speed(
+    ranks: "RankCluster", towers: TwoTower, batches: Batches, *, steps: int
+) -> tuple[float, float]:
+    """Steps a second, and steps a CPU second of all ranks."""
     watch = _Watch(ranks)
     fit(towers, batches, max_steps=FIRST_STEPS + steps, checkpoint_every=10 * steps, cluster=watch)
-    timed = [(step, at) for name, step, at in watch.seen if name == "step" and step > FIRST_STEPS]
-    (first, began), (last, ended) = timed[0], timed[-1]
-    return float((last - first) / (ended - began))
+    timed = [seen for seen in watch.seen if seen[0] > FIRST_STEPS]
+    (first, began, cpu_before), (last, ended, cpu_after) = timed[0], timed[-1]
+    return (last - first) / (ended - began), (last - first) / (cpu_after - cpu_before)
 
 
 @dataclass
 class _Watch:
-    """A cluster that notes when it is told what."""
+    """A cluster that notes when which step was told, and what CPU ranks had used by then."""
 
     ranks: "RankCluster"
-    seen: list[tuple[str, Any, float]] = field(default_factory=list)
+    seen: list[tuple[int, float, float]] = field(default_factory=list)
 
     def run_ranks(
         self, work: Callable[[Any], Any], *, on_told: Callable[[str, Any], None], **options: Any
     ) -> Any:
         def told(name: str, value: Any) -> None:
-            self.seen.append((name, value, time.monotonic()))
+            if name == "step":
+                with suppress(psutil.NoSuchProcess):  # after the last step
+                    self.seen.append((value, time.monotonic(), self._cpu_s()))
             on_told(name, value)
 
         return self.ranks.run_ranks(work, on_told=told, **options)
+
+    def _cpu_s(self) -> float:
+        times = [rank.cpu_times() for _, rank in rank_processes(self.ranks.client)]
+        return float(sum(each.user + each.system for each in times))
 
 
 def _gangs(most: int) -> dict[str, float]:

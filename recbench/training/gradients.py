@@ -5,6 +5,7 @@ parameter that one rank used and another did not. What is dense here is small be
 one collective for all of it costs less than buckets that overlap with the backward pass.
 """
 
+import operator
 from collections.abc import Iterable
 
 import torch
@@ -35,9 +36,9 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     dense = [p for p, n in zip(held, by_rank[:, :, 0].sum(0).tolist(), strict=True) if n]
     if dense:
         _average_dense(dense, n_ranks)
-    for number, parameter in enumerate(held):
-        if by_rank[:, number, 1].any():
-            _average_rows(parameter, by_rank[:, number, 2].tolist(), n_ranks)
+    tables = [number for number in range(len(held)) if by_rank[:, number, 1].any()]
+    if tables:
+        _average_rows([held[number] for number in tables], by_rank[:, tables, 2].tolist())
 
 
 def _of_all(own: Tensor) -> Tensor:
@@ -61,15 +62,32 @@ def _average_dense(parameters: list[torch.nn.Parameter], n_ranks: int) -> None:
     torch._foreach_copy_(gradients, shaped)
 
 
-def _average_rows(table: torch.nn.Parameter, sizes: list[int], n_ranks: int) -> None:
-    """The rows of all ranks, one after another; the optimiser adds up what is there twice."""
-    own = table.grad
-    if own is None:
-        rows = torch.zeros(0, dtype=torch.int64, device=table.device)
-        values = table.new_zeros(0, *table.shape[1:])
-    else:
-        rows, values = own.indices()[0], own.values()
-    rows, values = gathered_rows(rows, sizes), gathered_rows(values, sizes)
-    table.grad = torch.sparse_coo_tensor(
-        rows[None], values / n_ranks, table.shape, check_invariants=False
-    ).coalesce()
+def _average_rows(tables: list[torch.nn.Parameter], sizes: list[list[int]]) -> None:
+    """The rows of all ranks, one after another, in two collectives for all tables together.
+
+    ``sizes`` says for each rank and table how many rows come. The optimiser adds up what is there
+    twice.
+    """
+    own = [_rows_and_values(table) for table in tables]
+    rows = gathered_rows(torch.cat([r for r, _ in own]), [sum(of_rank) for of_rank in sizes])
+    widths = [table.shape[1] for table in tables]
+    n_values = [sum(map(operator.mul, of_rank, widths)) for of_rank in sizes]
+    values = gathered_rows(torch.cat([v.reshape(-1) for _, v in own]), n_values)
+    n_tables, n_ranks = len(tables), len(sizes)
+    row_parts = torch.split(rows, [n for of_rank in sizes for n in of_rank])
+    cuts = [n * width for of_rank in sizes for n, width in zip(of_rank, widths, strict=True)]
+    value_parts = torch.split(values, cuts)
+    for number, table in enumerate(tables):
+        indices = torch.cat(row_parts[number::n_tables])
+        summands = torch.cat(value_parts[number::n_tables]).view(-1, widths[number]) / n_ranks
+        table.grad = torch.sparse_coo_tensor(
+            indices[None], summands, table.shape, check_invariants=False
+        ).coalesce()
+
+
+def _rows_and_values(table: torch.nn.Parameter) -> tuple[Tensor, Tensor]:
+    """(R,), (R, D) of the gradient; nothing where this rank has none."""
+    if table.grad is None:
+        nothing = torch.zeros(0, dtype=torch.int64, device=table.device)
+        return nothing, table.new_zeros(0, *table.shape[1:])
+    return table.grad.indices()[0], table.grad.values()
