@@ -3,17 +3,15 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from recbench import columns as c
+from recbench.benchmarks.full_service import TOPIC, full_service
 from recbench.benchmarks.result import BenchResult, medians
-from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import (
     Questions,
     busy_frac,
@@ -22,21 +20,18 @@ from recbench.benchmarks.service_load import (
 )
 from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError, JobError
-from recbench.events.broker import Broker, embedded_broker
-from recbench.features.online.state import OnlineState
-from recbench.features.shipped import SHIPPED_FEATURES
+from recbench.events.broker import Broker
 from recbench.refresh import Registry, Release
-from recbench.refresh.contents import Contents
 from recbench.serving.load import Target, load_process, open_loop
 from recbench.serving.load.answers import latency_percentiles
 from recbench.serving.load.canned import canned_server
 from recbench.serving.served_release import ServedRelease
 
-__all__ = ["floor_ms", "online_snapshot", "run", "tool_ms"]
+__all__ = ["floor_ms", "run", "tool_ms"]
 
 CLIENTS = 8
 LEAST_CALLS = 2_000  # of the floor
-TOPIC, AT_ONCE = "exposures", 10_000
+AT_ONCE = 10_000
 WARM_S, TOOL_S, DELIVERY_S = 2.0, 2.0, 30.0
 KEYS = (
     "p50_ms",
@@ -115,7 +110,7 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
     with load_process() as pool:
         figures = {"busy_before_frac": busy_frac()}
         figures["tool_p50_ms"] = tool_ms(pool, questions.bodies)
-        with _service(workspace, release) as (service, broker):
+        with full_service(workspace, release) as (service, broker):
             _, warm = by_clients(
                 pool, service.target, questions.bodies, clients=[CLIENTS], seconds=WARM_S
             )
@@ -178,31 +173,6 @@ def tool_ms(pool: Executor, bodies: Sequence[bytes], *, seconds: float = TOOL_S)
         target = Target(port=port)
         table, _ = by_clients(pool, target, list(bodies), clients=[CLIENTS], seconds=seconds)
     return float(table["p50_ms"][0])
-
-
-def online_snapshot(release: Release, path: Path) -> None:
-    """The online features of everybody whom the release knows, as ``follow`` would save them."""
-    held = Contents.read(release)
-    events = held.interactions
-    if c.CATEGORY not in events.columns:
-        category = held.item_features.select(c.ITEM_ID, c.CATEGORY)
-        events = events.join(category, on=c.ITEM_ID, how="left", maintain_order="left")
-    state = OnlineState(SHIPPED_FEATURES)
-    state.update(events, watermark_us=release.manifest.watermark_us)
-    state.snapshot(path)
-
-
-@contextmanager
-def _service(workspace: Path, release: Release) -> Iterator[tuple[RunningService, Broker]]:
-    """With an online store, and a broker of its own for exposures."""
-    snapshot = workspace / "online.safetensors"
-    online_snapshot(release, snapshot)
-    with embedded_broker(workspace / "broker") as broker:
-        broker.create_topic(TOPIC, partitions=1)
-        told = ["--bootstrap-servers", broker.bootstrap_servers, "--topic", TOPIC]
-        options = ["--snapshot", str(snapshot), *told]
-        with RunningService.start(workspace, options=options) as service:
-            yield service, broker
 
 
 def _n_messages(broker: Broker, *, at_least: int) -> int:

@@ -4,12 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
+from recbench.benchmarks.full_service import full_service
 from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.serve import floor_ms
 from recbench.benchmarks.service_load import Questions, by_clients
@@ -38,7 +40,7 @@ class ServiceCheck:
     questions: Questions
     service: RunningService
     pool: ProcessPoolExecutor
-    folder: "tempfile.TemporaryDirectory[str]"
+    everything: ExitStack  # what is to be ended
 
     @classmethod
     def start(cls, release: Release, *, n_copies: int, n_items: int = 0, seed: int = 0) -> Self:
@@ -53,23 +55,25 @@ class ServiceCheck:
         Raises:
             JobError: the service does not start.
         """
-        folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory()
-        registry = Registry(Path(folder.name) / "registry")
-        size = n_items or len(Contents.read(release).items)
-        if n_items:
-            served = enlarged(release, registry=registry, n_items=size, seed=seed)
-        else:
-            name = release.manifest.release
-            served = Release(
-                Path(shutil.copytree(release.folder, registry.path / name)), release.manifest
-            )
-        copies = [
-            enlarged(release, registry=registry, n_items=size, seed=seed + at).manifest.release
-            for at in range(1, n_copies + 1)
-        ]
-        registry.publish(served.manifest.release)
-        service = RunningService.start(Path(folder.name))
-        check = cls(served, copies, registry, Questions(served), service, load_process(), folder)
+        with ExitStack() as begun:
+            workspace = Path(begun.enter_context(tempfile.TemporaryDirectory()))
+            registry = Registry(workspace / "registry")
+            size = n_items or len(Contents.read(release).items)
+            if n_items:
+                served = enlarged(release, registry=registry, n_items=size, seed=seed)
+            else:
+                name = release.manifest.release
+                folder = Path(shutil.copytree(release.folder, registry.path / name))
+                served = Release(folder, release.manifest)
+            copies = [
+                enlarged(release, registry=registry, n_items=size, seed=seed + at).manifest.release
+                for at in range(1, n_copies + 1)
+            ]
+            registry.publish(served.manifest.release)
+            service, _ = begun.enter_context(full_service(workspace, served))
+            pool = begun.enter_context(load_process())
+            questions = Questions(served)
+            check = cls(served, copies, registry, questions, service, pool, begun.pop_all())
         check.closed([8], seconds=WARM_S)
         return check
 
@@ -103,6 +107,4 @@ class ServiceCheck:
 
     def stop(self) -> None:
         """End the processes and remove the folder."""
-        self.service.stop()
-        self.pool.shutdown()
-        self.folder.cleanup()
+        self.everything.close()

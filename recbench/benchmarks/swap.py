@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from recbench.benchmarks.beside import publish_each, training
+from recbench.benchmarks.full_service import full_service
 from recbench.benchmarks.mixed import Verified, verify_answers
 from recbench.benchmarks.result import BenchResult, medians
-from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import (
     Questions,
     busy_frac,
@@ -130,9 +130,10 @@ def run(
 ) -> BenchResult:
     """Publish releases every few seconds while requests arrive by a Poisson process.
 
-    The service runs with two workers. Half of the rate that its closed loops reach is offered, and
-    1,000 requests a second at least. Every release has a perturbed catalogue of its own, so every
-    answer shows which one it was made of; each is compared with that release's files afterwards.
+    The service runs with two workers, an online store and a broker for exposures. Half of the rate
+    that its closed loops reach is offered, and 1,000 requests a second at least. Every release has
+    a perturbed catalogue of its own, so every answer shows which one it was made of; each is
+    compared with that release's files afterwards.
     ``near_swap_p99_ms`` is of what was due within a second of a publication,
     ``busy_before_frac`` the share of the cores that others used before.
 
@@ -175,7 +176,8 @@ def _on_a_service(
     registry: Registry, releases: Sequence[str], questions: Questions, *, every_s: float
 ) -> Swapped:
     """Start a service, find out what it bears, and swap under half of that."""
-    with RunningService.start(registry.path.parent) as service, load_process() as pool:
+    workspace, first = registry.path.parent, registry.open(verify=False)
+    with full_service(workspace, first) as (service, _), load_process() as pool:
         target, bodies = service.target, questions.bodies
         by_clients(pool, target, bodies, clients=[8], seconds=WARM_S)
         table, _ = by_clients(pool, target, bodies, clients=[32], seconds=PROBE_S)

@@ -20,6 +20,7 @@ BENCHES = {
     "refresh": "A refresh, beside full fits of the same log.",
     "scale": "Training on one rank and two; launching and growing to many.",
     "serve": "The HTTP service under load, beside its tower and index called in process.",
+    "sizes": "The HTTP service at 10 k, 100 k and 1 M items, by number of clients.",
     "soak": "The HTTP service at half its maximum rate for long: no error, memory flat.",
     "swap": "Releases published under load: latency, failures, and answers that mix two.",
     "train": "Training, beside a bare torch loop over the same batches.",

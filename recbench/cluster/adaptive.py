@@ -11,57 +11,47 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-from recbench.cluster.load import ClusterLoad, Policy
+from recbench.cluster.load import PINNING_PREFIXES, LoadWatch, Policy
 
-__all__ = ["PINNING_PREFIXES", "ScalingPlugin", "load_of"]
-
-PINNING_PREFIXES = ("ddp-", "job-")  # of the keys of ranks and of notebooks
+__all__ = ["ScalingPlugin"]
 
 
 class ScalingPlugin(SchedulerPlugin):
     """Withholds pinned workers from scaling down, and answers for the number wanted.
 
     Args:
-        policy: workers wanted for a load; None leaves that to Dask's own rule.
+        policy: workers wanted for a state, such as ``ScalingPolicy(...).target``; prices and power
+            of the hours are for it to add. None leaves the answer to Dask's own rule.
+        deadline_s: of work, from when it came.
     """
 
     name = "recbench-scaling"
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, *, deadline_s: float = 900.0) -> None:
         self._policy = policy
+        self._watch = LoadWatch(deadline_s=deadline_s)
 
     async def start(self, scheduler: Any) -> None:
         """Take the place of the scheduler's own answer."""
-        if self._policy is None:
+        if (policy := self._policy) is None:
             return
-        policy, dask_target = self._policy, type(scheduler).adaptive_target
 
         def adaptive_target(target_duration: Any = None) -> int:
-            by_dask = dask_target(scheduler, target_duration)
-            return max(int(policy(load_of(scheduler, dask_target=by_dask))), 0)
+            now = time.monotonic()
+            wanted = int(policy(self._watch.state(scheduler, now=now)))
+            self._watch.asked_for(wanted, now=now)
+            return wanted
 
         scheduler.adaptive_target = adaptive_target
         scheduler.handlers["adaptive_target"] = adaptive_target
 
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Measure how long workers take to start."""
+        self._watch.arrived(n_workers=len(scheduler.workers), now=time.monotonic())
+
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
         """Those of the workers that run neither a rank nor a notebook."""
         return [worker for worker in workers if not _is_pinned(worker)]
-
-
-def load_of(scheduler: Any, *, dask_target: int) -> ClusterLoad:
-    """The load of a Dask scheduler, seen from inside it."""
-    workers = scheduler.workers.values()
-    waiting = [*scheduler.queued, *scheduler.unrunnable]
-    queued_s = sum(scheduler._get_prefix_duration(task.prefix) for task in waiting)
-    return ClusterLoad(
-        at_s=time.time(),
-        n_workers=len(workers),
-        n_pinned=sum(_is_pinned(worker) for worker in workers),
-        n_waiting=len(waiting),
-        n_running=sum(len(worker.processing) for worker in workers),
-        work_s=scheduler.total_occupancy + queued_s,
-        dask_target=dask_target,
-    )
 
 
 def _is_pinned(worker: Any) -> bool:

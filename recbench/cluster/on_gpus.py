@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cuda_cluster"]
 
-POOL_FRAC = 0.8  # of a GPU's memory, set aside for RMM's pool; the rest is for CUDA contexts
+POOL_FRAC = 0.3  # of a GPU for RMM: ranks and kernels are processes beside and need the rest
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def local_cluster(
             dashboard_address="127.0.0.1:0",
             local_directory=spilled,
             memory_limit=memory,
+            preload=["recbench.cluster.undisturbed"],
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]  # Dask's
     ):

@@ -38,8 +38,8 @@ def open_cluster(
         minimum: workers that are there from the beginning and stay.
         maximum: workers that there may be. Without a policy a local cluster has no more than the
             machine has cores, or ``minimum``.
-        policy: how many workers there should be now; None: as many as Dask's own rule says. It
-            never takes a worker that runs a rank or a notebook.
+        policy: how many workers there should be now, such as ``ScalingPolicy(...).target``; None:
+            as many as Dask's own rule says. No worker that runs a rank or a notebook is taken.
         worker_memory_bytes: at which a worker is ended; None: an equal share of the machine's.
         security: certificates; needed wherever the scheduler does not listen on loopback.
 
@@ -98,6 +98,15 @@ def _started(
         from recbench.cluster.on_gpus import cuda_cluster
 
         return cuda_cluster(worker_memory_bytes=worker_memory_bytes)
+    if where == "kubernetes":
+        from recbench.cluster.on_kubernetes import kubernetes_cluster
+
+        return kubernetes_cluster(
+            minimum=minimum,
+            maximum=maximum,
+            policy=policy,
+            worker_memory_bytes=worker_memory_bytes,
+        )
     raise InputError(
         f"There is no cluster {where!r}; choose {', '.join(KINDS)} or the address of a scheduler, "
         "such as tcp://127.0.0.1:8786"

@@ -180,8 +180,8 @@ class ApproximateIndex:
         if np.isnan(query_embeddings).any():
             raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
         open_rows = self._open(allowed)
-        seen = _by_query(excluded, len(query_embeddings))
-        proposed = self._proposed(query_embeddings, k, open_rows, max(map(len, seen), default=0))
+        seen = [np.sort(rows) for rows in _by_query(excluded, len(query_embeddings))]
+        proposed = self._proposed(query_embeddings, k, open_rows, seen)
         rows = np.full((len(query_embeddings), k), -1, dtype=np.int64)
         scores = np.full((len(query_embeddings), k), -np.inf, dtype=np.float32)
         for at, query in enumerate(query_embeddings):
@@ -198,17 +198,46 @@ class ApproximateIndex:
         return among if self.shown is None else among & self.shown
 
     def _proposed(
-        self, queries: Floats, k: int, open_rows: Bools | None, n_seen: int
-    ) -> Ints | None:
-        """(Q, F) rows worth scoring, -1 where missing; None: all that are open."""
+        self, queries: Floats, k: int, open_rows: Bools | None, seen: list[Ints]
+    ) -> list[Ints] | None:
+        """Rows worth scoring for each query, none of them barred; None: all that are open.
+
+        Most of what was seen is far from the best of a catalogue. So a query asks for a few rows
+        more than it needs, and again for more only where what was seen leaves too few.
+        """
         n_open = len(self.held) if open_rows is None else int(np.count_nonzero(open_rows))
         if n_open <= SCORED_WHOLE:
             return None
         effort = k * self.settings.oversample
-        # cells are divided by taste, and so is what is barred: the more it is, the more are visited
-        more = (effort + n_seen) / effort * len(self.held) / n_open
-        n_probes = min(self.settings.n_lists, int(np.ceil(self.settings.n_probes * more)))
-        n_wanted = effort + n_seen if self.proposals.filters else int(effort * more)
+        n_seen = max(map(len, seen), default=0)
+        n_more, crowded = min(n_seen, effort // 8), 1.0
+        found, short = [NOTHING] * len(queries), np.arange(len(queries))
+        while True:
+            spread = crowded * len(self.held) / n_open
+            asked = self._asked(queries[short], effort + n_more, spread, n_open, open_rows)
+            if asked is None:
+                return None
+            for at, rows in zip(short.tolist(), asked, strict=True):
+                if open_rows is not None and not self.proposals.filters:
+                    rows = rows[(rows >= 0) & open_rows[rows]]
+                found[at] = _outside(rows[rows >= 0], seen[at])
+            short = short[[len(found[at]) < effort for at in short]]
+            if not len(short) or n_more == n_seen:
+                return found
+            n_more = min(n_seen, 4 * max(n_more, 1))
+            crowded = (effort + n_more) / effort
+
+    def _asked(
+        self, queries: Floats, n_wanted: int, spread: float, n_open: int, open_rows: Bools | None
+    ) -> Ints | None:
+        """(Q, n_wanted) or more rows that faiss proposes; None: scoring all is cheaper.
+
+        Cells are divided by taste, and so is what is barred: the more it is, the wider what is left
+        is ``spread`` over cells, and the more of them are visited.
+        """
+        n_probes = min(self.settings.n_lists, int(np.ceil(self.settings.n_probes * spread)))
+        if not self.proposals.filters:
+            n_wanted = int(n_wanted * len(self.held) / n_open)
         if n_wanted > n_open // 4:
             return None
         return self.proposals.search(queries, n_wanted, open_rows=open_rows, n_probes=n_probes)
@@ -218,21 +247,18 @@ class ApproximateIndex:
     ) -> tuple[Ints, Floats]:
         """(k,) best rows and scores of one query among what is proposed; None: among all."""
         if proposed is None:
-            rows = barred.open_of(len(self.held))
+            rows = _outside(barred.open_of(len(self.held)), barred.seen)
         else:
-            rows = np.sort(proposed[proposed >= 0])  # ties go to the lower row
-            if barred.open_rows is not None and not self.proposals.filters:
-                rows = rows[barred.open_rows[rows]]
+            rows = np.sort(proposed)  # ties go to the lower row
         scores = _products(self.held, rows, query)
         if len(self.recent.rows):
-            rows = np.concatenate([rows, self.recent.rows])
-            order = np.argsort(rows)
-            scores = np.concatenate([scores, self.recent.embeddings @ query])[order]
-            rows = rows[order]
+            recent = ~np.isin(self.recent.rows, barred.seen)
             if barred.allowed is not None:
-                scores[~barred.allowed[rows]] = -np.inf
-        if len(barred.seen):
-            scores[np.isin(rows, barred.seen)] = -np.inf
+                recent &= barred.allowed[self.recent.rows]
+            rows = np.concatenate([rows, self.recent.rows[recent]])
+            order = np.argsort(rows)
+            scores = np.concatenate([scores, self.recent.embeddings[recent] @ query])[order]
+            rows = rows[order]
         at, best = top_k(scores[None], k=k)
         if proposed is not None and at[0, -1] < 0:
             return self._best(query, k, None, barred)
@@ -248,6 +274,16 @@ class _Barred(NamedTuple):
 
     def open_of(self, n_rows: int) -> Ints:
         return np.arange(n_rows) if self.open_rows is None else np.flatnonzero(self.open_rows)
+
+
+def _outside(rows: Ints, barred: Ints) -> Ints:
+    """The rows that are not among the barred ones, which are in ascending order."""
+    if not len(barred):
+        return rows
+    at = barred.searchsorted(rows)
+    at[at == len(barred)] = 0
+    outside: Ints = rows[barred[at] != rows]
+    return outside
 
 
 def _by_query(excluded: tuple[Ints, Ints] | None, n_queries: int) -> list[Ints]:

@@ -159,12 +159,14 @@ def written(proposals: Quantised, path: Path) -> None:
 def saved(path: Path, *, n_rows: int, dim: int) -> Quantised:
     """What ``written`` wrote of ``n_rows`` embeddings of ``dim`` dimensions.
 
+    The file is mapped: nothing is copied, and all who read it share its pages.
+
     Raises:
         InputError: no such file, no index, or one of other embeddings.
     """
     faiss = _faiss()
     try:
-        read = faiss.read_index(str(path))
+        read = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:  # faiss has no other
         raise InputError(f"{path} is no index: {error}") from error
     if (read.ntotal, read.d) != (n_rows, _dimensions(dim)):

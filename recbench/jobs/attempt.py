@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,26 +23,13 @@ from recbench.files import one_at_a_time
 from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import Manifest, Status
 from recbench.jobs.prepare import Prepared, begin_again
+from recbench.jobs.request import CANCELLED, LEASE_S, Request
 from recbench.jobs.run import RunFailedError, carry_out
 
-__all__ = ["LEASE_S", "Request", "main"]
+__all__ = ["main"]
 
-LEASE_S = 10.0  # of silence; shorter than Dask needs to give a silent worker's task to another
-WANTED, CANCELLED = b".", b"c"
 LOST: tuple[Status, str] = ("killed", "the worker that watched over it was lost")
 CANCEL: tuple[Status, str] = ("interrupted", "cancelled")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a worker needs to carry a run out; plain, so that it goes anywhere as JSON."""
-
-    folder: str
-    notebook: str  # its text, parameters injected
-    workspace: str
-    working_directory: str
-    environment: dict[str, str]
-    memory_limit_bytes: int | None = None
 
 
 class _Stopped(KeyboardInterrupt):

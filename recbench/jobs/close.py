@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recbench.jobs.manifest import Manifest, Status
+from recbench.jobs.manifest import Manifest, Status, recorded
 from recbench.jobs.notebook import cell_timings
 from recbench.jobs.report import write_report
 
@@ -26,6 +26,7 @@ def close_run(folder: Path, status: Status, error: str, *, within_s: float) -> N
             manifest.status, manifest.error = status, error
             manifest.ended_at = datetime.now(UTC).isoformat()
             manifest.cells = cell_timings(folder / "executed.ipynb")
+            manifest.stages = recorded(folder, "stages.json")
             manifest.write(folder)
             write_report(folder)
             return

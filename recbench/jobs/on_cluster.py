@@ -5,6 +5,7 @@ is only a reason to begin again elsewhere. Runs and workspace lie on a disk that
 share.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ import nbformat
 
 from recbench.cluster.current import CLUSTER_VARIABLE
 from recbench.cluster.failures import explained
-from recbench.jobs.attempt import Request
 from recbench.jobs.close import close_run
 from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import process_facts, recorded
 from recbench.jobs.prepare import Prepared
+from recbench.jobs.request import Request
 from recbench.jobs.run import RunFailedError, RunResult
 from recbench.jobs.supervise import supervise
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnCluster"]
 
+POLL_S = 0.02
 END_S = 30.0  # that a cancelled attempt may take to end its kernel and write its manifest
 
 
@@ -66,6 +68,8 @@ class OnCluster:
         from distributed.scheduler import KilledWorker
 
         try:
+            while not future.done():  # an endless wait would hear Ctrl-C up to 10 s later
+                time.sleep(POLL_S)
             ended: dict[str, Any] = future.result()
         except KeyboardInterrupt:
             future.cancel()

@@ -88,8 +88,8 @@ def _parameterised(
     source = read_notebook(notebook)
     declared = declared_parameters(source, source=f"`{notebook.name}`")
     resolved = resolve_parameters(declared, parameters, source=f"`{notebook.name}`")
-    given = {name: resolved[name] for name in parameters}
-    return resolved, with_parameters(source, given)
+    changed = {name: value for name, value in resolved.items() if value != declared[name].default}
+    return resolved, with_parameters(source, changed)  # the same cells whenever it is resumed
 
 
 def _set_aside(folder: Path, attempt: Path) -> None:

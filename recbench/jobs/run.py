@@ -205,6 +205,7 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
     manifest.ended_at = datetime.now(UTC).isoformat()
     manifest.duration_s = round(seconds, 3)
     manifest.cells = cell_timings(folder / "executed.ipynb")
+    manifest.stages = recorded(folder, "stages.json")
     manifest.peak_memory_bytes = outcome.peak_memory_bytes
     manifest.data = told.get("data", {})
     manifest.tracking = told.get("tracking", {})

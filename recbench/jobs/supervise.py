@@ -13,12 +13,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from recbench.jobs.attempt import CANCELLED, LEASE_S, WANTED, Request
+import psutil
+
+from recbench.jobs.request import CANCELLED, LEASE_S, WANTED, Request
 
 __all__ = ["supervise"]
 
 POLL_S = 0.05
 END_S = 20.0  # that an attempt may take to end its kernel and write its manifest
+USABLE_FRAC = 0.95  # of a worker's memory; Dask ends a worker that holds more
 COMMAND = (sys.executable, "-m", "recbench.jobs.attempt")
 
 
@@ -36,8 +39,18 @@ def supervise(request: Request) -> dict[str, Any]:
     secede()  # type: ignore[no-untyped-call]  # Dask's
     if not (Path(request.folder) / "manifest.json").exists():
         return _unseen(request)
-    limit = worker.memory_manager.memory_limit
-    return _Attempt(worker, str(key)).run(replace(request, memory_limit_bytes=limit))
+    limited = replace(request, memory_limit_bytes=_left_to_kernel(worker))
+    return _Attempt(worker, str(key)).run(limited)
+
+
+def _left_to_kernel(worker: Any) -> int | None:
+    """Bytes: what the worker may hold, less what it holds itself and a reserve."""
+    limit: int | None = worker.memory_manager.memory_limit
+    return None if limit is None else int(USABLE_FRAC * limit) - _held_here()
+
+
+def _held_here() -> int:
+    return int(psutil.Process().memory_info().rss)
 
 
 def _unseen(request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recbench.features.history import padded_histories
 from recbench.models.candidate_features import CandidateFeatures
@@ -61,8 +62,10 @@ class FrozenQueryTower(nn.Module):
         layout = Rectangle.of(history_rows)
         starts = torch.arange(history_rows.shape[0], device=history_rows.device) * length
         after = starts + (n_held[:, 0] - 1).clamp(min=0)
-        events = Events(self.encoded_items[rows], layout, age_s, watch_ratio)
-        embedded = self.tower(events, Requests(after, history_age_s[:, -1], window_features))
+        encoded = functional.embedding(rows, self.encoded_items)  # a plain Gather in ONNX
+        events = Events(encoded, layout, age_s, watch_ratio)
+        requests = Requests(after, history_age_s[:, -1], window_features, one_each=True)
+        embedded = self.tower(events, requests)
         known = (n_held > 0).to(embedded.dtype)
         return torch.cat([embedded * known, 1.0 - known], dim=-1)
 

@@ -5,7 +5,7 @@ events and requests and give unit vectors over the temperature, then the weight 
 """
 
 import math
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ class Requests(NamedTuple):
     after: Tensor  # (P,) the last event that is seen
     gap_s: Tensor  # (P,) seconds since then
     window: Tensor  # (P, W) raw window features as of the request, not negative
+    one_each: bool = False  # request b is of history b; else there may be any number of each
 
 
 class _Head(nn.Module):
@@ -118,9 +119,14 @@ class SequenceQueryTower(nn.Module):
 
     def forward(self, events: Events, requests: Requests) -> Tensor:
         """(P, D + 1)."""
-        states = self.encoder(self._inputs(events), events.layout, events.age_s)  # (T, D)
-        state, last = states[requests.after], events.encoded[requests.after]
-        n_seen = events.layout.positions[requests.after] + 1
+        inputs = self._inputs(events)
+        if requests.one_each and hasattr(self.encoder, "after_each"):
+            encoder: Any = self.encoder
+            state = encoder.after_each(inputs, events.layout, requests.after)
+        else:
+            state = self.encoder(inputs, events.layout, events.age_s)[requests.after]
+        last = events.encoded.index_select(0, requests.after)
+        n_seen = events.layout.positions.index_select(0, requests.after) + 1
         times = torch.stack([n_seen.to(state.dtype), requests.gap_s / 3_600.0], dim=-1)
         known = torch.log1p(torch.cat([times, requests.window], dim=-1))
         return cast("Tensor", self.head(state, torch.cat([state, last, known], dim=-1)))

@@ -65,6 +65,7 @@ def export_query_tower(model: TwoTowerRecommender, path: Path) -> None:
             raise ReleaseError("torch gave no ONNX program")
         optimize_ir(program.model, should_fold=_without_weights)
         _without_integer_clips(program.model.graph)
+        _with_divisions(program.model.graph)
     program.save(path)
 
 
@@ -89,6 +90,24 @@ def _without_integer_clips(graph: ir.Graph) -> None:
                 given.type, given.shape = node.outputs[0].type, node.outputs[0].shape
         ir.convenience.replace_all_uses_with(node.outputs[0], given)
         graph.remove(node, safe=True)
+
+
+def _with_divisions(graph: ir.Graph) -> None:
+    """Each product with a reciprocal as a division: what runtimes know a norm by, and fuse."""
+    for node in list(graph):
+        if node.op_type != "Reciprocal":
+            continue
+        for product, place in list(node.outputs[0].uses()):
+            if product.op_type != "Mul":
+                continue
+            divided = ir.Node("", "Div", [product.inputs[1 - place], node.inputs[0]])
+            graph.insert_before(product, divided)
+            result, old = divided.outputs[0], product.outputs[0]
+            result.type, result.shape = old.type, old.shape
+            ir.convenience.replace_all_uses_with(old, result)
+            graph.remove(product, safe=True)
+        if not node.outputs[0].uses():
+            graph.remove(node, safe=True)
 
 
 def patched_query_tower(previous: Path, model: TwoTowerRecommender, path: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
-__all__ = ["in_idle_thread", "in_thread", "lower_helpers"]
+__all__ = ["in_idle_thread", "in_thread", "lower_helpers", "lower_process"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,11 @@ def lower_helpers() -> None:
             continue
         if name.startswith(HELPERS):
             _lower(int(task.name))
+
+
+def lower_process() -> None:
+    """Give the calling thread, and all that it will start, the idle priority for good."""
+    _lower(0)
 
 
 def _lower(thread: int) -> None:

@@ -77,6 +77,7 @@ class ServiceOptions:
     exposures: ExposureLog | None = None
     limits: Limits = field(default_factory=Limits)
     look_s: float = 0.5  # between two looks at the registry's pointer
+    scratch: Path | None = None  # where workers share what they serve; None: each loads its own
 
     def __post_init__(self) -> None:
         """Refuse what would be open to everybody, or no service at all."""

@@ -21,7 +21,7 @@ from recbench.tables.vocabulary import Vocabulary
 __all__ = ["Retrieved", "ServedRelease"]
 
 MICROSECONDS = 1e6
-WARM_ROUNDS = 20
+WARM_ROUNDS = 8
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -14,12 +14,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from recbench.serving.metrics import Metrics, Shared, shared_metrics
 from recbench.serving.options import ServiceOptions
+from recbench.serving.scratch import scratch_folder
 
 __all__ = ["Supervisor"]
 
@@ -73,6 +74,11 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT, then let the workers drain."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
+        with scratch_folder() as scratch:
+            self._options = replace(self._options, scratch=scratch)
+            self._serve()
+
+    def _serve(self) -> None:
         wake, woken = socket.socketpair()
         for end in (wake, woken, self._listening):
             end.setblocking(False)

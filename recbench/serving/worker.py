@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -21,7 +22,9 @@ from recbench.serving.idle import in_idle_thread, in_thread, lower_helpers
 from recbench.serving.live import LiveRelease
 from recbench.serving.metrics import Metrics, Shared
 from recbench.serving.options import ServiceOptions
+from recbench.serving.prepare import prepared
 from recbench.serving.retire import retire
+from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
 from recbench.serving.stored_user import Users, open_users
 
@@ -62,6 +65,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
+            load=_loader(options.scratch),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -149,11 +153,11 @@ class _Worker(uvicorn.Server):
 
     async def _renew(self) -> None:
         """Load what is new; beside the requests only once there is something to serve."""
-        run = in_thread if self._live.now is None else in_idle_thread
         if self._users is not None and self._users.is_stale():
+            run = in_thread if self._live.now is None else in_idle_thread
             await run(self._users.renew, name="read-online-state")
         if self._live.is_stale():
-            await run(self._live.renew, name="load-release")
+            await in_thread(self._live.renew, name="load-release")
             await asyncio.sleep(0)  # the reference has moved now
             lower_helpers()
             self._say_what_is_served()
@@ -181,6 +185,21 @@ class _Worker(uvicorn.Server):
         if not status.n_swaps:  # nobody waits yet: a full collection takes a tenth of a second
             gc.collect()
         gc.freeze()  # what lives as long as a release is not looked at again and again
+
+
+def _loader(scratch: Path | None) -> Callable[[Registry, str], ServedRelease]:
+    """Makes releases ready: the first here and at once, later ones beside the requests."""
+    served = False
+
+    def load(registry: Registry, release: str) -> ServedRelease:
+        nonlocal served
+        if scratch is None:
+            return ServedRelease.load(registry.open(release))
+        ready = prepared(registry, release, scratch, apart=served)
+        served = True
+        return ready
+
+    return load
 
 
 def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> uvicorn.Config:

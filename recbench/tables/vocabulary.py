@@ -37,6 +37,18 @@ class Vocabulary:
         if len(twice):
             raise InputError(f"Ids must be unique, but {self._sorted[twice[0]]} occurs twice")
 
+    @classmethod
+    def restored(cls, ids: Ids, order: Ids) -> Self:
+        """The vocabulary whose ``ids`` and ``order`` these are: nothing is sorted or checked."""
+        restored = cls.__new__(cls)
+        restored.ids, restored._order, restored._sorted = ids, order, ids[order]
+        return restored
+
+    @property
+    def order(self) -> Ids:
+        """The rows in ascending order of their ids."""
+        return self._order
+
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.ids)

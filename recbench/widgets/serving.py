@@ -12,7 +12,12 @@ from recbench.widgets.style import COLOURS, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["checks_table", "latency_figure", "latency_over_time_figure"]
+__all__ = [
+    "checks_table",
+    "latency_by_size_figure",
+    "latency_figure",
+    "latency_over_time_figure",
+]
 
 LINES = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
 MOST_POINTS = 20_000  # of a scatter; the slowest are always among them
@@ -84,6 +89,38 @@ def latency_over_time_figure(
     axes.set_xlabel("seconds since the load began")
     axes.set_ylabel("latency from when it was due, ms")
     axes.legend(frameon=False, ncols=3, loc="upper right")
+    return figure
+
+
+def latency_by_size_figure(table: pl.DataFrame, *, bar_ms: float) -> "Figure":
+    """p50 and p99 by size of the catalogue, a colour for each number of clients.
+
+    Args:
+        table: of ``by_catalogue_size``.
+        bar_ms: what p99 must stay below.
+    """
+    eight = table.filter(clients=8).sort("items")
+    finding = "No size was measured"
+    if len(eight):
+        within: Any = eight.filter(pl.col("p99_ms") <= bar_ms)["items"].max()
+        finding = (
+            f"8 clients: p99 beyond {bar_ms:g} ms at every size"
+            if within is None
+            else f"8 clients: p99 within {bar_ms:g} ms up to {within:,} items"
+        )
+    figure, axes = new_figure(finding)
+    for colour, ((clients,), rows) in zip(
+        LINES, table.sort("clients", "items").group_by("clients", maintain_order=True), strict=False
+    ):
+        label = f"{clients} client{'s' if clients != 1 else ''}"
+        axes.plot(rows["items"], rows["p99_ms"], marker="o", color=colour, label=f"{label}, p99")
+        axes.plot(rows["items"], rows["p50_ms"], marker=".", color=colour, linestyle=":")
+    axes.axhline(bar_ms, color=COLOURS["reference"], linestyle="--", label=f"{bar_ms:g} ms")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("items of the catalogue (dotted: p50)")
+    axes.set_ylabel("latency, ms")
+    axes.legend(frameon=False, ncols=2)
     return figure
 
 

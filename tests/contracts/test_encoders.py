@@ -108,6 +108,13 @@ def test_one_seed_gives_one_encoder(name):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_states_after_one_event_each_are_those_of_a_full_pass(packed):
+    encoder, (events, layout, ages) = made("transformer"), packed
+    after = torch.tensor([3, 5, 12, 20])  # within each sequence, not always at its end
+    full = encoder(events, layout, ages)[after]
+    torch.testing.assert_close(encoder.after_each(events, layout, after), full)
+
+
 class Largest(TorchDispatchMode):
     """Remembers the largest tensor that any operation makes."""
 

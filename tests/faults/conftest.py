@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,21 @@ def redis_server(tmp_path):
     server = module.RedisServer(tmp_path).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, and a function that makes it larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"may not mount a small file system: {mounted.stderr.decode().strip()}")
+
+    def enlarge():
+        subprocess.run(["mount", "-o", "remount,size=256m", disk], check=True)
+
+    yield disk, enlarge
+    subprocess.run(["umount", disk], check=True)

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import polars as pl
-import pytest
 
 from recbench import columns as c
 from recbench.benchmarks.streams import generated_stream
@@ -14,24 +13,6 @@ from recbench.events.replay import Disorder, delivery_plan, send
 from recbench.events.stream_tables import StreamTables
 
 N_EVENTS = 60_000
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB, and a function that makes it larger."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"may not mount a small file system: {mounted.stderr.decode().strip()}")
-
-    def enlarge():
-        subprocess.run(["mount", "-o", "remount,size=256m", disk], check=True)
-
-    yield disk, enlarge
-    subprocess.run(["umount", disk], check=True)
 
 
 def ingest(broker, workspace):

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -109,6 +110,27 @@ def test_a_corrupted_release_is_refused_and_the_old_one_stays(serve, registry, s
     assert ready.json["release"] == sealed.manifest.release
     assert "query_tower.onnx is not the file that was released" in ready.json["refused"]
     assert service.recommend(user_id=1)["release"] == sealed.manifest.release
+
+
+def test_on_a_full_disk_the_old_release_stays_until_there_is_room(
+    small_disk, serve, registry, served_toy
+):
+    disk, enlarge = small_disk
+    service = serve(environment={"TMPDIR": str(disk)})
+    first = service.get("/release").json["release"]
+    with suppress(OSError), (disk / "fill").open("wb", buffering=0) as fill:
+        while fill.write(bytes(4096)):
+            pass
+    publish(registry, served_toy, 1)
+    service.until(lambda: service.metric("recbench_refused_total") == 1)
+    refused = service.get("/health/ready").json["refused"]
+    assert f"cannot be laid out in {disk}" in refused
+    assert "No space left" in refused
+    assert service.recommend(user_id=1)["release"] == first
+    enlarge()
+    third = publish(registry, served_toy, 2).manifest.release
+    service.until(lambda: service.get("/release").json["release"] == third)
+    assert service.recommend(user_id=1)["release"] == third
 
 
 def test_without_a_release_it_lives_but_is_not_ready_until_one_comes(serve, registry, served_toy):

@@ -1,7 +1,9 @@
 """A causal transformer over the history, after SASRec."""
 
+import math
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,11 +51,25 @@ class Transformer(nn.Module):
 
     def forward(self, events: Tensor, layout: Layout, age_s: Tensor) -> Tensor:
         """(T, D) events -> (T, D) states; ``age_s`` is not looked at."""
-        positions = layout.positions.clamp(max=self.position.num_embeddings - 1)
-        states = events + self.position(positions)
+        states = self._placed(events, layout)
         for block in self.blocks:
             states = block(states, layout)
         return cast("Tensor", self.norm(states))
+
+    def after_each(self, events: Tensor, layout: Layout, after: Tensor) -> Tensor:
+        """The states (B, D) after one event (B,) of each sequence: the last block makes no other.
+
+        Equal to ``forward`` at these events, to rounding.
+        """
+        *blocks, last = cast("list[_Block]", list(self.blocks))
+        states = self._placed(events, layout)
+        for block in blocks:
+            states = block(states, layout)
+        return cast("Tensor", self.norm(last.after_each(states, layout, after)))
+
+    def _placed(self, events: Tensor, layout: Layout) -> Tensor:
+        positions = layout.positions.clamp(max=self.position.num_embeddings - 1)
+        return cast("Tensor", events + self.position(positions))
 
 
 class _Block(nn.Module):
@@ -66,10 +82,42 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, inner_dim), nn.GELU(), nn.Linear(inner_dim, dim))
 
     def forward(self, states: Tensor, layout: Layout) -> Tensor:
-        qkv = self.qkv(self.before_attention(states)).reshape(
-            states.shape[0], 3, self.n_heads, states.shape[1] // self.n_heads
+        query, key, value = self._qkv(states, layout)
+        mixed = _causal_attention(query, key, value)
+        return self._moved(states, layout.flat(mixed.transpose(1, 2).flatten(2)))
+
+    def after_each(self, states: Tensor, layout: Layout, after: Tensor) -> Tensor:
+        query, key, value = self._qkv(states, layout)
+        place = layout.positions.index_select(0, after)[:, None]  # (B, 1)
+        at = place[:, None, :, None].expand(-1, self.n_heads, -1, query.shape[-1])
+        later = torch.arange(key.shape[2], device=place.device) > place  # (B, L)
+        mixed = _attention(query.gather(2, at), key, value, later[:, None, None])  # (B, H, 1, d)
+        return self._moved(states.index_select(0, after), mixed.flatten(1))
+
+    def _qkv(self, states: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, H, L, d) each."""
+        parts = self.qkv(self.before_attention(states)).chunk(3, dim=-1)
+        width = states.shape[1] // self.n_heads
+        query, key, value = (
+            layout.rectangle(part.reshape(-1, self.n_heads, width)).transpose(1, 2)
+            for part in parts
         )
-        query, key, value = layout.rectangle(qkv).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, L, d)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        states = states + self.out(layout.flat(mixed.transpose(1, 2).flatten(2)))
+        return query, key, value
+
+    def _moved(self, states: Tensor, mixed: Tensor) -> Tensor:
+        states = states + self.out(mixed)
         return cast("Tensor", states + self.mlp(self.before_mlp(states)))
+
+
+def _causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    if not torch.compiler.is_exporting():
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    # the exporter would spend a third of the graph on shapes of the same
+    places = torch.arange(query.shape[2], device=query.device)
+    return _attention(query, key, value, places > places[:, None])
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, later: Tensor) -> Tensor:
+    """(B, H, Q, d), (B, H, L, d) twice; ``later`` is true where a query must not look."""
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return scores.masked_fill(later, -math.inf).softmax(dim=-1) @ value

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from recbench.benchmarks import serve
+from recbench.benchmarks.full_service import online_snapshot
 from recbench.benchmarks.service_load import Questions
 from recbench.errors import InputError, JobError
 from recbench.events.broker import embedded_broker
@@ -38,7 +39,7 @@ def test_the_floor_calls_tower_and_index_for_every_user(tiny_served):
 
 def test_the_online_store_knows_what_the_release_knows(tiny_served, tmp_path):
     release = tiny_served.releases[0]
-    serve.online_snapshot(release, tmp_path / "online.safetensors")
+    online_snapshot(release, tmp_path / "online.safetensors")
     state = OnlineState.restore(tmp_path / "online.safetensors", SHIPPED_FEATURES)
     interactions = Contents.read(release).interactions
     user = int(interactions["user_id"][-1])

@@ -59,8 +59,8 @@ def _trackers():
 
 @pytest.mark.slow
 def test_a_policy_decides_how_many_workers_there_are():
-    def policy(load):
-        return 2 if load.n_waiting + load.n_running else 1
+    def policy(state):
+        return 2 if state.work else 1
 
     with open_cluster("local", minimum=1, maximum=2, policy=policy) as client:
         futures = [client.submit(time.sleep, 4, pure=False) for _ in range(3)]
@@ -93,6 +93,16 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     with (
         pytest.raises(InputError, match="No scheduler answers at `tcp://127.0.0.1:1`"),
         open_cluster("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_kubernetes_without_a_configuration_says_where_it_was_looked_for(monkeypatch, tmp_path):
+    pytest.importorskip("dask_kubernetes")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with (
+        pytest.raises(InputError, match=r"there is none at .*none or /var/run.*Set KUBECONFIG"),
+        open_cluster("kubernetes"),
     ):
         pass
 

@@ -66,6 +66,16 @@ def test_what_a_user_has_seen_is_not_shown_again(index, exact, queries):
     assert not any(np.isin(rows[at], first[at]).any() for at in range(len(queries)))
 
 
+def test_a_user_who_has_seen_the_best_hundreds_gets_the_next_ones(index, exact, queries):
+    best, _ = exact.search(queries[:4], k=400)
+    for n_seen in (30, 120, 400):
+        at = np.repeat(np.arange(4), n_seen)
+        excluded = (at, best[:, :n_seen].ravel())
+        found, _ = index.search(queries[:4], k=10, excluded=excluded)
+        expected, _ = exact.search(queries[:4], k=10, excluded=excluded)
+        assert np.mean([np.isin(f, e).mean() for f, e in zip(found, expected, strict=True)]) > 0.97
+
+
 def test_exclusions_need_not_be_in_order(index, queries):
     excluded = (np.array([3, 0, 3]), np.array([5, 6, 7]))
     reverse = tuple(part[::-1] for part in excluded)

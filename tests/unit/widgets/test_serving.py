@@ -2,8 +2,13 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
-from recbench.widgets.serving import latency_figure, latency_over_time_figure
+from recbench.widgets.serving import (
+    latency_by_size_figure,
+    latency_figure,
+    latency_over_time_figure,
+)
 
 
 def test_the_share_that_took_longer_falls_from_all_to_one(drawn):
@@ -50,3 +55,20 @@ def test_the_slowest_are_drawn_however_many_there_are(drawn):
     assert len(points) <= 20_000
     assert points[:, 1].max() == 60_000
     assert (np.sort(points[:, 1])[-10_000:] == np.arange(50_001, 60_001)).all()
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "finding"), [([3.0, 9.0], "up to 10,000 items"), ([9.0, 9.0], "at every size")]
+)
+def test_the_largest_catalogue_within_the_bar_is_told(drawn, p99_ms, finding):
+    table = pl.DataFrame(
+        {"items": [10_000, 100_000], "clients": [8, 8], "p50_ms": [1.0, 2.0], "p99_ms": p99_ms}
+    )
+    axes = drawn(latency_by_size_figure(table, bar_ms=8))
+    assert finding in axes.get_title(loc="left")
+
+
+def test_no_size_is_no_finding(drawn):
+    empty = pl.DataFrame(schema={"items": pl.Int64, "clients": pl.Int64})
+    axes = drawn(latency_by_size_figure(empty, bar_ms=8))
+    assert axes.get_title(loc="left") == "No size was measured"

@@ -1,0 +1,96 @@
+"""What is laid out for the workers answers as what was loaded from the release itself."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from recbench.errors import ReleaseError
+from recbench.index import ApproximateIndex, ApproximateSettings
+from recbench.refresh import Registry
+from recbench.serving.answer import answer_list
+from recbench.serving.laid_out import lay_out, open_laid_out
+from recbench.serving.options import Limits
+from recbench.serving.prepare import prepared
+from recbench.serving.requests import parse_recommend
+from recbench.serving.scratch import scratch_folder
+from recbench.serving.served_release import ServedRelease
+
+USERS = (1, 2, 3, 99)
+
+
+@pytest.fixture
+def release(seal_toy):
+    return seal_toy(tombstones=(3,)).release
+
+
+def lists(served):
+    bodies = [b'{"user_id": %d, "k": 5}' % user for user in USERS]
+    bodies += [
+        b'{"user_id": 1, "filters": {"categories": ["%s"]}}' % name.encode()
+        for name in served.categories
+    ]
+    answers = [answer_list(served, parse_recommend(body, Limits()), None) for body in bodies]
+    return [(answer.item_ids, answer.scores.tolist(), answer.served) for answer in answers]
+
+
+def test_it_answers_as_the_release_does(release, tmp_path):
+    loaded = ServedRelease.load(release)
+    lay_out(loaded, tmp_path)
+    opened = open_laid_out(tmp_path)
+    assert lists(opened) == lists(loaded)
+    assert opened.items == loaded.items
+    for field in fields(loaded):
+        if field.name not in {"tower", "index", "histories", "items"}:
+            before, after = getattr(loaded, field.name), getattr(opened, field.name)
+            np.testing.assert_equal(after, before)
+
+
+def test_a_large_catalogue_keeps_its_index(release, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20_000, 9), dtype=np.float32)
+    settings = ApproximateSettings(codes="fp16", n_lists=50, n_probes=10, oversample=3)
+    index = ApproximateIndex.build(rows, settings)
+    index.save(tmp_path / "index.faiss")
+    again = ApproximateIndex.load(tmp_path / "index.faiss", rows, settings)
+    np.testing.assert_array_equal(again.search(rows[:9], k=5)[0], index.search(rows[:9], k=5)[0])
+    again.release()  # mapped pages are nobody's to free
+    assert (index.search(rows[:9], k=5)[0][:, 0] >= 0).all()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, tmp_path, apart):
+    first = seal_toy().release
+    registry, scratch = Registry(first.folder.parent), tmp_path / "scratch"
+    served = prepared(registry, first.manifest.release, scratch, apart=apart)
+    laid_out = {path: path.stat().st_mtime_ns for path in scratch.glob("*/*")}
+    again = prepared(registry, first.manifest.release, scratch, apart=apart)
+    assert {path: path.stat().st_mtime_ns for path in scratch.glob("*/*")} == laid_out
+    second = seal_toy(created="2026-01-02T00:00:09+00:00").release
+    prepared(registry, second.manifest.release, scratch, apart=apart)
+    assert [path.name for path in scratch.glob("[!.]*")] == [second.manifest.release]
+    assert lists(served) == lists(again)  # mapped pages stay when their files go
+
+
+def test_a_damaged_release_is_not_laid_out(release, tmp_path):
+    index = release.folder / "index.safetensors"
+    index.write_bytes(index.read_bytes()[:-1] + b"\0")
+    registry = Registry(release.folder.parent)
+    for apart in (False, True):
+        with pytest.raises(ReleaseError, match="index.safetensors is not the file that was"):
+            prepared(registry, release.manifest.release, tmp_path / "scratch", apart=apart)
+    assert not list((tmp_path / "scratch").glob(f"{release.manifest.release}*"))
+
+
+def test_a_service_that_was_killed_leaves_its_folder_to_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "recbench-serve-left"
+    left.mkdir()
+    (left / ".owned").touch()
+    with scratch_folder() as ours:
+        assert not left.exists()
+        with scratch_folder() as theirs:
+            assert ours.is_dir()
+            assert theirs != ours
+        assert not theirs.exists()
+    assert not list(tmp_path.iterdir())
