@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "POLARS_ALLOW_FORKING_THREAD": "1",  # it is imported before the fork, and not used
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # else a driver that leaves is a page of warnings
 }
+OF_NOTEBOOKS = "job-"  # how keys of their tasks begin, as in `cluster.adaptive`
 AGAIN_AFTER_S = 1.0  # a server that cannot live is not started in a circle
 
 
@@ -117,13 +118,21 @@ def fork_socket() -> Path:
 
 
 def warm_workers(client: Client) -> list[str]:
-    """Addresses of the workers that the scheduler knows and whose server is warm, longest first.
+    """Addresses of the workers that could take a rank at once, longest warm first.
+
+    The scheduler knows them, their fork server is warm, and no notebook sits on them: it would
+    keep a rank, and so its whole gang, waiting.
 
     Raises:
         OSError: the scheduler does not answer.
     """
-    link: Any = client.scheduler
-    known: Any = client.sync(link.identity)  # type: ignore[no-untyped-call]  # Dask's
     events: Any = client.get_events(TOPIC)
+    running: Any = client.processing()  # type: ignore[no-untyped-call]  # Dask's
     told = {event["address"]: event["is_warm"] for _, event in events}
-    return [address for address, is_warm in told.items() if is_warm and address in known["workers"]]
+    return [
+        address
+        for address, is_warm in told.items()
+        if is_warm
+        and address in running
+        and not any(str(key).startswith(OF_NOTEBOOKS) for key in running[address])
+    ]

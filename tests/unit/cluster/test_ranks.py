@@ -118,6 +118,24 @@ def test_a_folder_that_workers_do_not_share_is_named(ranks, run, tmp_path):
         run(ranks(2), hide)
 
 
+def test_a_worker_that_runs_a_notebook_gets_no_rank(ranks, run, rank_client):
+    from distributed import Event
+
+    def report(rank):
+        return rank.n_ranks
+
+    assert run(replace(ranks(1), maximum=None), report) == 3
+    over = Event("over", client=rank_client)
+    job = rank_client.submit(over.wait, 60, key="job-notebook")
+    while not any("job-notebook" in keys for keys in rank_client.processing().values()):
+        time.sleep(0.01)
+    try:
+        assert run(replace(ranks(1), maximum=None), report) == 2
+    finally:
+        over.set()
+    assert job.result()
+
+
 def test_without_enough_workers_it_says_so(ranks, run):
     cluster = replace(ranks(7), wait_s=0.2)
     with pytest.raises(JobError, match="7 ranks need as many workers; after 0.2 s there are"):
