@@ -6,6 +6,7 @@ one. Each test asks for the weights of an undisturbed training and for each exam
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from distributed import Client
 
 from recbench.cluster.open import open_cluster
 from recbench.cluster.ranks import ranks_on
@@ -51,10 +53,10 @@ def slowly(_):
 
 
 class Struck:
-    """Two ranks or more of which something befalls one, once, just after a checkpoint."""
+    """Ranks of which something befalls one, once, just after a checkpoint."""
 
-    def __init__(self, client, strike):
-        self.cluster, self.strike = ranks_on(client, minimum=2, maximum=2), strike
+    def __init__(self, client, strike, *, n=2):
+        self.cluster, self.strike = ranks_on(client, minimum=n, maximum=n), strike
         self.notes, self.struck = [], False
 
     def run_ranks(self, work, *, on_told, **options):
@@ -166,6 +168,52 @@ def test_a_lost_connection_to_the_scheduler_is_taken_up_again(client, train):
     cluster = Struck(client, cut)
     train(cluster)
     assert len(cluster.notes) == 1
+
+
+class Standalone:
+    """A scheduler and a worker as processes, at one address each time."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.folder, self.processes = folder, []
+
+    def start(self):
+        host, port = self.address.split(":")
+        self._start("dask_scheduler", "--host", host, "--port", port)
+        self._start("dask_worker", f"tcp://{self.address}", "--nthreads", "1")
+        return self
+
+    def kill(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    def _start(self, command, *options):
+        arguments = [sys.executable, "-m", f"distributed.cli.{command}", *options]
+        self.processes.append(
+            subprocess.Popen(
+                [*arguments, "--no-dashboard"], cwd=self.folder, stderr=subprocess.DEVNULL
+            )
+        )
+
+
+def test_training_goes_on_with_a_new_scheduler_and_worker_at_the_old_address(train, tmp_path):
+    standalone = Standalone(tmp_path).start()
+
+    def crash():
+        standalone.kill()
+        standalone.start()
+
+    try:
+        with Client(f"tcp://{standalone.address}", timeout=60) as client:
+            cluster = Struck(client, crash, n=1)
+            train(cluster, folder=tmp_path / "checkpoints")
+            assert len(cluster.notes) == 1
+    finally:
+        standalone.kill()
 
 
 def test_a_rank_with_too_much_memory_is_ended_and_others_go_on(client, train, tmp_path):
