@@ -108,8 +108,10 @@ class Attempt:
     def _listen(self, on_told: Callable[[str, Any], None]) -> None:
         n_told = self.store.add("told", 0)
         while self._n_told < n_told:
+            key = f"told/{self._n_told + 1}"
+            if not self.store.check([key]):  # counted and not there: on its way, or its rank died
+                return
             self._n_told += 1
-            key = f"told/{self._n_told}"
             on_told(*pickle.loads(self.store.get(key)))
             self.store.delete_key(key)
 

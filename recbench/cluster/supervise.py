@@ -3,6 +3,7 @@
 import select
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -28,7 +29,7 @@ def supervise(orders: RankOrders) -> RankEnd:
     with socket.socket(socket.AF_UNIX) as link:
         try:
             link.connect(str(fork_socket()))
-            frames.send(link, orders)
+            frames.send(link, replace(orders, n_threads=worker.state.nthreads))
             _, process = frames.receive(link)
         except (OSError, EOFError) as error:
             return RankEnd(kind="died", said=f"its worker's fork server does not answer: {error}")
