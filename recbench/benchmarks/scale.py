@@ -125,14 +125,17 @@ class _Watch:
         def told(name: str, value: Any) -> None:
             if name == "step":
                 with suppress(psutil.NoSuchProcess):  # after the last step
-                    self.seen.append((value, time.monotonic(), self._cpu_s()))
+                    self._note(value)
             on_told(name, value)
 
         return self.ranks.run_ranks(work, on_told=told, **options)
 
-    def _cpu_s(self) -> float:
-        times = [rank.cpu_times() for _, rank in rank_processes(self.ranks.client)]
-        return float(sum(each.user + each.system for each in times))
+    def _note(self, step: int) -> None:
+        processes = [rank for _, rank in rank_processes(self.ranks.client)]
+        times = [rank.cpu_times() for rank in processes]
+        if len(processes) == self.ranks.maximum:  # one that has ended takes its time along
+            cpu_s = sum(each.user + each.system for each in times)
+            self.seen.append((step, time.monotonic(), cpu_s))
 
 
 def _gangs(most: int) -> dict[str, float]:
