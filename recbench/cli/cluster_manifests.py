@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from recbench.cluster.kubernetes.settings import Device, KubernetesSettings
+from recbench.cluster.kubernetes.settings import KubernetesSettings
 
 __all__ = ["manifests"]
 
@@ -17,7 +17,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     for each in reversed(fields(KubernetesSettings)):
         command = click.option(
             f"--{each.name.replace('_', '-')}",
-            type=click.Choice(get_args(Device)) if each.name == "scaled" else type(each.default),
+            type=click.Choice(each.metadata["choices"])
+            if "choices" in each.metadata
+            else type(each.default),
             default=each.default,
             show_default=each.default != "",
             help=each.metadata["help"],

@@ -5,6 +5,7 @@ is only a reason to begin again elsewhere. Runs and workspace lie on a disk that
 share.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,12 +95,13 @@ def _result(folder: Path, ended: dict[str, Any]) -> RunResult:
 
 
 def _request(client: Any, prepared: Prepared, workspace: Path) -> Request:
+    ours = {name: value for name, value in os.environ.items() if name.startswith("RECBENCH_")}
     return Request(
         folder=str(prepared.folder),
         notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]
         workspace=str(workspace.absolute()),
         working_directory=str(Path.cwd()),
-        environment={CLUSTER_VARIABLE: client.scheduler.address},
+        environment=ours | {CLUSTER_VARIABLE: client.scheduler.address},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from recbench.serving.idle import made_politely
 from recbench.serving.options import ExposureLog
 
 __all__ = ["Exposures", "KafkaExposures", "NoExposures", "exposure_messages"]
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 SETTINGS: dict[str, Any] = {
-    "linger.ms": 50,
+    "linger.ms": 20,  # longer, and what is compressed at once keeps a core busy for milliseconds
     "compression.type": "lz4",
     "acks": "all",
     "message.timeout.ms": 30_000,  # what could not be delivered until then is given up
@@ -85,7 +86,8 @@ class KafkaExposures:
             "on_delivery": self._failed,
         }
         try:
-            self._producer = Producer(own | dict(log.settings))
+            # its own threads compress and send: a request comes first
+            self._producer = made_politely(lambda: Producer(own | dict(log.settings)))
         except KafkaException as error:
             raise InputError(
                 f"librdkafka refuses the settings (-X): {error.args[0].str()}"

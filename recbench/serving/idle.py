@@ -5,14 +5,18 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-__all__ = ["in_idle_thread", "in_thread", "lower_helpers", "lower_process"]
+__all__ = ["in_idle_thread", "in_thread", "lower_helpers", "lower_process", "made_politely"]
 
 logger = logging.getLogger(__name__)
 
 
+Made = TypeVar("Made")
+POLITE = 10  # nice value: a tenth of the weight of a request's thread
 HELPERS = ("polars", "async-executor", "tokio-rt")  # threads that Polars started
 
 
@@ -45,6 +49,23 @@ def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return asyncio.wrap_future(done)
+
+
+def made_politely(make: Callable[[], Made]) -> Made:
+    """What ``make`` gives; the threads that it starts give way to requests, but never starve.
+
+    They inherit a nice value, which counts among the threads of this process.
+    """
+    with ThreadPoolExecutor(1) as once:
+        return once.submit(_politely, make).result()
+
+
+def _politely(make: Callable[[], Made]) -> Made:
+    with suppress(OSError):  # where a thread has no nice value of its own
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(POLITE, now))
+    return make()
 
 
 def lower_helpers() -> None:

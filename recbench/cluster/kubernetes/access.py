@@ -12,7 +12,7 @@ DRIVER = "recbench-driver"  # account of who opens clusters from within Kubernet
 RULES = (
     ("kubernetes.dask.org", ["daskclusters"], ["get", "list", "create", "delete"]),
     ("kubernetes.dask.org", ["daskworkergroups"], ["get", "list", "create", "patch", "delete"]),
-    ("kubernetes.dask.org", ["daskautoscalers"], ["get", "list", "create", "patch", "delete"]),
+    ("kubernetes.dask.org", ["daskautoscalers"], ["create", "patch", "delete"]),
     ("", ["pods", "services"], ["get", "list"]),
     ("", ["pods/log"], ["get"]),
 )

@@ -1,7 +1,7 @@
 """The Dask cluster for its operator: scheduler, workers on CPUs and on GPUs, autoscaler."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from recbench.cluster.kubernetes.pods import (
     WORKSPACE,
@@ -15,11 +15,18 @@ from recbench.cluster.kubernetes.pods import (
 )
 from recbench.cluster.kubernetes.settings import Device, KubernetesSettings
 
-__all__ = ["SCHEDULER_PRELOAD", "autoscaler_spec", "dask_cluster_spec", "other_workers_spec"]
+__all__ = [
+    "LIMITS_VARIABLE",
+    "SCHEDULER_PRELOAD",
+    "autoscaler_spec",
+    "dask_cluster_spec",
+    "other_workers_spec",
+]
 
 API = "kubernetes.dask.org/v1"
 
 SCHEDULER_PRELOAD = "recbench.cluster.kubernetes.preload"  # a module that it loads at its start
+LIMITS_VARIABLE = "RECBENCH_SCALING_LIMITS"  # minimum-maximum of our policy; unset: Dask's own rule
 ROUTES = (
     "distributed.http.scheduler.prometheus",
     "distributed.http.scheduler.info",
@@ -101,6 +108,8 @@ def _scheduler_pod(settings: KubernetesSettings) -> Manifest:
         "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": json.dumps(ROUTES),
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": WORKER_TTL,
     }
+    if settings.rule == "deadlines":
+        configuration[LIMITS_VARIABLE] = f"{settings.minimum}-{settings.maximum}"
     return pod(
         containers=[
             container(
@@ -158,7 +167,7 @@ def _gpu_worker_pod(settings: KubernetesSettings) -> Manifest:
 
 def _worker_pod(
     settings: KubernetesSettings,
-    role: Any,
+    role: Literal["jobs", "gpu"],
     *,
     command: list[str],
     size: dict[str, str],

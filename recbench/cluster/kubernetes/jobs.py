@@ -117,4 +117,5 @@ def _pod(settings: KubernetesSettings, what: str, *, run: list[str]) -> Manifest
             {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
         ],
         restartPolicy="Never",
+        shareProcessNamespace=True,  # else it is process 1, which the signal to end does not end
     )

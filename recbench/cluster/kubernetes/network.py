@@ -19,13 +19,13 @@ HTTPS: Manifest = {"ports": [{"protocol": "TCP", "port": 443}]}
 
 
 def network_policies(settings: KubernetesSettings) -> list[Manifest]:
-    """Policies for the Dask cluster, its clients and the service."""
+    """Policies for Dask clusters, their clients and the service."""
     return [
         *_cluster_policies(settings),
         _policy(
             settings,
             APP,
-            pods={"app": APP},
+            pods={"matchLabels": {"app": APP}},
             ingress={"ports": [_port("http")]},
             egress=[NAMES],
         ),
@@ -33,11 +33,12 @@ def network_policies(settings: KubernetesSettings) -> list[Manifest]:
 
 
 def _cluster_policies(settings: KubernetesSettings) -> list[Manifest]:
-    cluster = {"dask.org/cluster-name": settings.name}
-    scheduler = {**cluster, "dask.org/component": "scheduler"}
-    clients = {CLIENT_LABEL: "true"}
+    # of any Dask cluster here: whoever may open one gives it a name of its own
+    cluster = {"matchExpressions": [{"key": "dask.org/cluster-name", "operator": "Exists"}]}
+    scheduler = cluster | {"matchLabels": {"dask.org/component": "scheduler"}}
+    clients = {"matchLabels": {CLIENT_LABEL: "true"}}
     # on any port: workers and the stores of training runs take free ones
-    among = [{"podSelector": {"matchLabels": labels}} for labels in (cluster, clients)]
+    among = [{"podSelector": pods} for pods in (cluster, clients)]
     egress = [{"to": among}, NAMES, *([HTTPS] if settings.wandb_secret else [])]
     operator = {
         "from": [
@@ -52,9 +53,9 @@ def _cluster_policies(settings: KubernetesSettings) -> list[Manifest]:
     return [
         _policy(settings, name, pods=pods, ingress=ingress, egress=egress)
         for name, pods, ingress in (
-            (f"{settings.name}-cluster", cluster, {"from": among}),
-            (f"{settings.name}-clients", clients, {"from": among}),
-            (f"{settings.name}-scheduler", scheduler, operator),
+            ("recbench-cluster", cluster, {"from": among}),
+            ("recbench-clients", clients, {"from": among}),
+            ("recbench-scheduler", scheduler, operator),
         )
     ]
 
@@ -63,7 +64,7 @@ def _policy(
     settings: KubernetesSettings,
     name: str,
     *,
-    pods: dict[str, str],
+    pods: Manifest,
     ingress: Manifest,
     egress: list[Manifest],
 ) -> Manifest:
@@ -72,7 +73,7 @@ def _policy(
         "kind": "NetworkPolicy",
         "metadata": labelled(settings, name),
         "spec": {
-            "podSelector": {"matchLabels": pods},
+            "podSelector": pods,
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [ingress],
             "egress": egress,

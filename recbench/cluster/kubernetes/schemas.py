@@ -1,6 +1,7 @@
 """What the operator's and Kubernetes' own schemas have against a manifest; needs no cluster."""
 
 import importlib.util
+import json
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from recbench.errors import InputError
 
 __all__ = ["KUBERNETES_VERSION", "problems"]
 
-KUBERNETES_VERSION = "1.37"  # whose schemas are asked
+KUBERNETES_VERSION = "1.35"  # the newest that the operator's Python side supports
 OPERATOR_GROUP = "kubernetes.dask.org/"
 OPERATOR_SCHEMAS = "operator/deployment/helm/dask-kubernetes-operator/crds"
 
@@ -23,40 +24,22 @@ def problems(manifest: Manifest, *, version: str = KUBERNETES_VERSION) -> list[s
 
     Args:
         manifest: one object.
-        version: of Kubernetes, such as ``"1.37"``.
+        version: of Kubernetes, such as ``"1.35"``.
 
     Raises:
         InputError: a package that holds schemas is not installed.
     """
     kind, api = str(manifest.get("kind", "")), str(manifest.get("apiVersion", ""))
     if api.startswith(OPERATOR_GROUP):
-        found = _problems_by_operator(manifest)
+        validator, whose = _operator_validators().get(kind), "Dask's operator"
     else:
-        found = _problems_by_kubernetes(manifest, version)
+        validator, whose = _kubernetes_validator(kind, api, version), f"Kubernetes {version}"
+    if validator is None:
+        found = [f"it is no object that {whose} knows"]
+    else:
+        found = [_line(error) for error in validator.iter_errors(manifest)]
     name = manifest.get("metadata", {}).get("name", "")
     return [f"{kind or 'No kind'} {name or 'without a name'}: {line}" for line in found]
-
-
-def _problems_by_kubernetes(manifest: Manifest, version: str) -> list[str]:
-    _installed("kubernetes_validate")
-    import kubernetes_validate
-
-    try:
-        kubernetes_validate.validate(manifest, version, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        return [_line(error)]
-    except (kubernetes_validate.SchemaNotFoundError, KeyError):
-        return [f"it is no object that Kubernetes {version} knows"]
-    return []
-
-
-def _problems_by_operator(manifest: Manifest) -> list[str]:
-    schema = _operator_schemas().get(str(manifest.get("kind")))
-    if schema is None:
-        return ["it is no object that Dask's operator knows"]
-    from jsonschema import Draft202012Validator
-
-    return [_line(error) for error in Draft202012Validator(schema).iter_errors(manifest)]
 
 
 def _line(error: Any) -> str:
@@ -64,18 +47,48 @@ def _line(error: Any) -> str:
 
 
 @cache
-def _operator_schemas() -> dict[str, Any]:
-    """Kind to JSON schema, from the definitions that ship with the operator."""
+def _kubernetes_validator(kind: str, api: str, version: str) -> Any:
+    """For one kind of object; None where this version of Kubernetes has no such kind."""
+    from jsonschema import Draft202012Validator
+
+    *group, of = api.split("/")
+    # a NetworkPolicy of networking.k8s.io/v1 is in networkpolicy-networking-v1.json
+    name = "-".join([kind.lower(), *(each.partition(".")[0] for each in group), of]) + ".json"
+    file = _kubernetes_folder(version) / name
+    if not kind or not file.is_file():
+        return None
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    return Draft202012Validator(schema, registry=_kubernetes_definitions(version))
+
+
+@cache
+def _kubernetes_definitions(version: str) -> Any:
+    from referencing import Registry, Resource
+
+    text = (_kubernetes_folder(version) / "_definitions.json").read_text(encoding="utf-8")
+    return Resource.from_contents(json.loads(text)) @ Registry()
+
+
+def _kubernetes_folder(version: str) -> Path:
+    schemas = _installed("kubernetes_validate") / "kubernetes-json-schema"
+    return schemas / f"v{version}.0-local-strict"
+
+
+@cache
+def _operator_validators() -> dict[str, Any]:
+    """By kind, from the definitions that ship with the operator."""
     folder = _installed("dask_kubernetes") / OPERATOR_SCHEMAS
     import yaml
+    from jsonschema import Draft202012Validator
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast, where it is
-    schemas = {}
+    validators = {}
     for file in sorted(folder.glob("*.yaml")):
         definition = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)["spec"]
         (version,) = definition["versions"]
-        schemas[definition["names"]["kind"]] = _whole(version["schema"]["openAPIV3Schema"])
-    return schemas
+        schema = _whole(version["schema"]["openAPIV3Schema"])
+        validators[definition["names"]["kind"]] = Draft202012Validator(schema)
+    return validators
 
 
 def _whole(schema: Manifest) -> Any:

@@ -1,7 +1,7 @@
 """What somebody who runs recbench on Kubernetes sets; everything else follows from it."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from recbench import __version__
 from recbench.cluster.kubernetes.spelling import (
@@ -13,9 +13,10 @@ from recbench.cluster.kubernetes.spelling import (
 )
 from recbench.errors import InputError
 
-__all__ = ["Device", "KubernetesSettings"]
+__all__ = ["Device", "KubernetesSettings", "Rule"]
 
 Device = Literal["cpu", "gpu"]
+Rule = Literal["deadlines", "dask"]
 LONGEST_CLUSTER_NAME = 53  # the operator appends `-scheduler`
 
 
@@ -42,7 +43,15 @@ class KubernetesSettings:
     minimum: int = _dial(2, "Workers that are always there.")
     maximum: int = _dial(64, "Workers that there may be.")
     scaled: Device = field(
-        default="cpu", metadata={"help": "Which workers the autoscaler adds: cpu or gpu."}
+        default="cpu",
+        metadata={"help": "Which workers the autoscaler adds.", "choices": get_args(Device)},
+    )
+    rule: Rule = field(
+        default="deadlines",
+        metadata={
+            "help": "How many it adds: by our policy, or by Dask's own rule.",
+            "choices": get_args(Rule),
+        },
     )
     other_workers: int = _dial(0, "Workers of the other kind; nobody scales them.")
     worker_cpu: str = _dial("4", "Cores of a CPU worker.")
@@ -87,8 +96,10 @@ class KubernetesSettings:
             )
         if self.other_workers < 0:
             raise InputError(f"`other_workers` must be 0 or more, got {self.other_workers}")
-        if self.scaled not in {"cpu", "gpu"}:
+        if self.scaled not in get_args(Device):
             raise InputError(f"`scaled` must be cpu or gpu, got {self.scaled!r}")
+        if self.rule not in get_args(Rule):
+            raise InputError(f"`rule` must be deadlines or dask, got {self.rule!r}")
         for what in ("refresh_deadline_s", "rebuild_deadline_s"):
             if getattr(self, what) < 1:
                 raise InputError(f"`{what}` must be at least 1 second, got {getattr(self, what)}")

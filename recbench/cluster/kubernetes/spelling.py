@@ -11,7 +11,8 @@ __all__ = ["Image", "check_amount", "check_name", "check_schedule", "check_time_
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 AMOUNTS = {
     "cpu": re.compile(r"[1-9]\d*m?"),
-    "bytes": re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti|k|M|G|T)"),
+    # without a unit it is bytes, and fewer than seven digits of them are a forgotten unit
+    "bytes": re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti|k|M|G|T)|[1-9]\d{6,}"),
 }
 EXAMPLES = {"cpu": "4 or 500m", "bytes": "16Gi"}
 CRON = (

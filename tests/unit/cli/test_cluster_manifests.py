@@ -53,6 +53,7 @@ def test_every_option_reaches_the_manifests(tmp_path):
         "--minimum": "3",
         "--maximum": "33",
         "--scaled": "gpu",
+        "--rule": "deadlines",
         "--other-workers": "44",
         "--worker-cpu": "5",
         "--worker-memory": "11Gi",
@@ -78,7 +79,7 @@ def test_every_option_reaches_the_manifests(tmp_path):
     assert "nvidia.com/gpu" in str(cluster["spec"]["worker"])
     assert "mine-serve:7" in text
     for option, value in chosen.items():
-        assert option in {"--image", "--scaled"} or value in text, option
+        assert option in {"--image", "--scaled", "--rule"} or value in text, option
 
 
 def test_an_option_that_kubernetes_would_not_take_exits_with_two(tmp_path, capsys):

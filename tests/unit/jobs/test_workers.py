@@ -32,6 +32,12 @@ def test_a_local_cluster_its_address_and_a_jobs_own_compute_the_same(monkeypatch
         of_job.close()
 
 
+def test_two_local_clusters_live_beside_each_other():
+    with workers("local", n_workers=1) as one, workers("local", n_workers=1) as other:
+        assert one.scheduler.address != other.scheduler.address
+        assert one.submit(sum, [1]).result() + other.submit(sum, [2]).result() == 3
+
+
 def test_another_word_is_refused():
     with pytest.raises(InputError, match="no cluster 'clowd'"), workers("clowd", n_workers=1):
         pass

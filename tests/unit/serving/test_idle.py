@@ -1,11 +1,13 @@
-"""Work in threads of its own: waited for, given up, and failed."""
+"""Work in threads of its own: waited for, given up, failed, and polite."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
 
-from recbench.serving.idle import in_idle_thread, in_thread
+from recbench.serving.idle import POLITE, in_idle_thread, in_thread, made_politely
 
 
 def test_the_future_ends_with_the_work():
@@ -52,3 +54,25 @@ def test_who_stops_waiting_does_not_disturb_the_work():
     finally:
         threading.excepthook = before
     assert failures == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has nice values of threads")
+def test_threads_of_what_is_made_politely_give_way_and_ours_do_not():
+    def nice():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def make():
+        found = []
+        helper = threading.Thread(target=lambda: found.append(nice()))
+        helper.start()
+        helper.join()
+        return found
+
+    before = nice()
+    assert made_politely(make) == [max(POLITE, before)]
+    assert nice() == before
+
+
+def test_what_making_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        made_politely(lambda: 1 / 0)
