@@ -13,8 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import cloudpickle
-
 from recbench.errors import InputError, JobError
 from recbench.files import whole_file
 
@@ -77,6 +75,8 @@ class RankCluster:
             JobError: it failed too often without a new checkpoint, or workers are missing.
             Exception: one that a rank raised by itself: started again it would come again.
         """
+        import cloudpickle  # comes with Dask, which is not everywhere
+
         from recbench.cluster.attempt import RankFailure
         from recbench.training.distributed import Paused
 
