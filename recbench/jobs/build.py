@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from recbench import columns as c
+from recbench.cluster.ranks import ranks_on
 from recbench.errors import InputError
 from recbench.features.batch import Engine, window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
@@ -34,6 +35,8 @@ from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from recbench.training.fit import Accelerator
 
 __all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds", "towers_for"]
@@ -222,6 +225,7 @@ def fit_two_tower(
     engine: Engine = "cpu",
     checkpoint: Path | None = None,
     on_value: Callable[[int, float], None] | None = None,
+    client: "Client | None" = None,
     label: str = "train",
 ) -> FittedTwoTower:
     """Train on ``events`` and freeze as of the cut.
@@ -235,8 +239,10 @@ def fit_two_tower(
         measure: of the frozen model, to be large.
         accelerator: ``"cpu"`` or ``"gpu"``.
         engine: which computes window features.
-        checkpoint: written as training goes, continued from where it is there.
+        checkpoint: written as training goes, continued from where it is there; with a client a
+            folder of that name and ``.ranks``.
         on_value: told of each (step, measure).
+        client: of a Dask cluster whose workers train together; default: this process.
         label: of the progress bar.
     """
     from recbench.training.fit import fit  # Lightning: twice as long to import as all the rest
@@ -267,7 +273,8 @@ def fit_two_tower(
         evaluate_every=every,
         patience=max(1, round(training.patience_epochs * batches.steps_per_epoch / every)),
         on_value=on_value,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint if client is None else _folder_of(checkpoint),
+        cluster=None if client is None else ranks_on(client),
         label=label,
     )
     prior = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s)
@@ -283,3 +290,8 @@ def fit_two_tower(
         fitted.balance,
         fitted.moments,
     )
+
+
+def _folder_of(checkpoint: Path | None) -> Path | None:
+    """Ranks write theirs together, in a folder beside the file of one process."""
+    return None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.ranks")

@@ -33,6 +33,9 @@ from recbench.tables.split import TimeSplit, split_by_time
 if TYPE_CHECKING:
     from recbench.training.fit import Accelerator
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 __all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
 
 MODEL = "two-tower"
@@ -99,6 +102,7 @@ class Study:
     k: int
     accelerator: "Accelerator"
     engine: Engine
+    client: "Client | None" = None  # of a Dask cluster whose workers train together
 
     @classmethod
     def of(
@@ -109,14 +113,15 @@ class Study:
         k: int = 20,
         accelerator: "Accelerator" = "cpu",
         engine: Engine = "cpu",
+        client: "Client | None" = None,
     ) -> Self:
-        """Split 80 / 10 / 10 by time."""
+        """Split 80 / 10 / 10 by time; ``client``: of a cluster that trains, else this process."""
         if engine not in {"cpu", "gpu"} or accelerator not in {"cpu", "gpu"}:
             raise InputError(
                 "`engine` and `accelerator` must be 'cpu' or 'gpu', got "
                 f"{engine!r} and {accelerator!r}"
             )
-        return cls(data, split_by_time(data.events), experiment, k, accelerator, engine)
+        return cls(data, split_by_time(data.events), experiment, k, accelerator, engine, client)
 
     @property
     def metric(self) -> str:
@@ -351,6 +356,7 @@ class Study:
             engine=self.engine,
             checkpoint=self._checkpoint(label) if checkpointed else None,
             on_value=on_value,
+            client=self.client,
             label=label,
         )
 
