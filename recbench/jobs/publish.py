@@ -13,6 +13,7 @@ from recbench import columns as c
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
 from recbench.jobs.learned import learned_state, recent_facts
+from recbench.jobs.seal import seal_release
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents
@@ -125,7 +126,7 @@ def make_release(
             parity=difference,
             code={"version": __version__, "commit": commit},
         )
-        return registry.seal(draft, manifest)
+        return seal_release(registry, draft, manifest)
 
 
 def bind(

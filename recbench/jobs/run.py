@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from recbench.errors import InputError, JobError
 from recbench.files import sha256_of
 from recbench.jobs.execute import CellListener, Execution, execute
+from recbench.jobs.lineage import lineage
 from recbench.jobs.manifest import (
     Manifest,
     Status,
@@ -91,6 +92,7 @@ def run_notebook(
         notebook=str(notebook.absolute()),
         notebook_sha256=sha256_of(notebook),
         parameters=resolved,
+        **lineage(folder.name),
     )
     given = {name: resolved[name] for name in parameters}
     return _attempt(
@@ -129,6 +131,8 @@ def resume_run(
         notebook_sha256=sha256_of(notebook),
         parameters=resolved,
         attempts=attempts,
+        parent=earlier.parent,
+        group=earlier.group,
     )
     return _attempt(
         with_parameters(source, resolved), manifest, folder, workspace=workspace, on_cell=on_cell
@@ -185,6 +189,7 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
     manifest.peak_memory_bytes = outcome.peak_memory_bytes
     manifest.data = told.get("data", {})
     manifest.tracking = told.get("tracking", {})
+    manifest.releases = told.get("releases", {})
     manifest.write(folder)
 
 

@@ -92,8 +92,10 @@ def test_compare_names_what_differs_only(capsys, tmp_path):
 
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "parameters": {"k": [10, 20]},
+        "data": {},
         "surroundings": {"polars": ["2.10", "2.20"]},
         "metrics": {"ndcg@20/known": [0.1, 0.25]},
+        "links": {},
     }
     output = capsys.readouterr().out
     assert "parameters: 1 differ" in output
