@@ -35,13 +35,13 @@ def release_artifact(folder: Path, facts: Mapping[str, Any]) -> "wandb.Artifact"
     return artifact
 
 
-def as_input(run: "wandb.Run", artifact: "wandb.Artifact") -> None:
-    """Record that the run read the artifact.
+def as_input(run: "wandb.Run", artifact: "wandb.Artifact", *, alias: str) -> None:
+    """Record that the run read the artifact, which is also found by ``alias``.
 
     ``Run.use_artifact`` refuses to do so offline, though the run's file has a place for it: this is
     the half of it that needs no server.
     """
-    run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+    run._log_artifact(artifact, aliases=[alias], is_user_created=True, use_after_commit=True)
 
 
 def _artifact(name: str, kind: str, facts: Mapping[str, Any]) -> "wandb.Artifact":

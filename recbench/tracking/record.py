@@ -111,7 +111,7 @@ def log_release(
     recorder.releases[release] = str(folder.absolute())
     recorder.save_state()
     if parent is not None:
-        recorder.wandb.use_release(parent, {"release": parent.name})
+        recorder.wandb.use_release(parent.name, parent)
     recorder.wandb.log_release(release, folder, dict(facts))
     recorder.save_state()
 

@@ -4,8 +4,11 @@ import netrc
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import psutil
 
 from recbench.errors import InputError
 
@@ -13,17 +16,19 @@ __all__ = ["offline_runs", "require_key", "send"]
 
 SERVER = "https://api.wandb.ai"
 SEND_LIMIT_S = 600.0  # of one run
+HEADER_BYTES = 7  # of W&B's file
 COMMAND = (sys.executable, "-m", "wandb", "sync", "--no-include-synced")
 
 
 def offline_runs(folder: Path) -> list[Path]:
     """W&B's folders of a run that were not sent yet, of its earlier attempts, too; oldest first.
 
-    W&B itself marks what it has sent by a file ``*.wandb.synced``.
+    W&B itself marks what it has sent by a file ``*.wandb.synced``. Where its service was killed
+    before it wrote anything, there is nothing to send.
     """
     found = [*folder.glob("attempts/*/wandb/offline-run-*"), *folder.glob("wandb/offline-run-*")]
     return sorted(
-        (part for part in found if any(part.glob("*.wandb")) and not _is_sent(part)),
+        (part for part in found if _holds_something(part) and not _is_sent(part)),
         key=lambda part: part.name,
     )
 
@@ -47,16 +52,35 @@ def send(part: Path, *, limit_s: float = SEND_LIMIT_S) -> str | None:
 
     Nothing is deleted, and only what W&B marks as sent counts as sent.
     """
-    try:
-        done = subprocess.run(
-            [*COMMAND, str(part)], capture_output=True, text=True, timeout=limit_s, cwd=part
-        )
-    except subprocess.TimeoutExpired:
-        return f"W&B took more than {limit_s:g} s"
+    with subprocess.Popen(
+        [*COMMAND, str(part.absolute())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=part,  # W&B leaves folders where it is called
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return f"no success within {limit_s:g} s"
+        finally:
+            _end(process)
     if _is_sent(part):
         return None
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return said[-1] if said else f"`wandb sync` ended with exit code {done.returncode}"
+    lines = [line for line in said.splitlines() if line.strip()]
+    return lines[-1] if lines else f"`wandb sync` ended with exit code {process.returncode}"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End it and the service that it started, if they have not ended."""
+    if process.poll() is None:
+        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def _holds_something(part: Path) -> bool:
+    return any(path.stat().st_size > HEADER_BYTES for path in part.glob("*.wandb"))
 
 
 def _is_sent(part: Path) -> bool:

@@ -88,14 +88,14 @@ class WandbRun:
 
         def use(run: "wandb.Run") -> None:
             for name, version in versions.items():
-                as_input(run, data_artifact(name, version))
+                as_input(run, data_artifact(name, version), alias=f"version-{version}")
 
         if versions:
             self._attempt(use)
 
-    def use_release(self, folder: Path, facts: Mapping[str, Any]) -> None:
+    def use_release(self, release: str, folder: Path) -> None:
         """Record the release in ``folder`` as one that was read."""
-        self._attempt(lambda run: as_input(run, release_artifact(folder, facts)))
+        self._attempt(lambda run: as_input(run, release_artifact(folder, {}), alias=release))
 
     def log_release(self, release: str, folder: Path, facts: Mapping[str, Any]) -> None:
         """Record the release in ``folder`` as one that was made; the run can be grouped by it."""
