@@ -206,6 +206,8 @@ def test_manifest_says_what_ran_on_what(finished_run):
     assert content["seed"] == 7
     assert content["data"] == {"name": "tiny", "version": 3}
     assert content["tracking"] == {"wandb": "offline"}
+    assert (content["parent"], content["group"]) == (None, content["run"])
+    assert content["releases"] == {}
     assert len(content["code"]["lock_sha256"]) == 64
     assert content["environment"]["packages"]["polars"]
     assert content["peak_memory_bytes"] > 20 * 2**20
