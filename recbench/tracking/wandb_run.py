@@ -24,7 +24,7 @@ START_LIMIT_S, CALL_LIMIT_S, FINISH_LIMIT_S = 90.0, 30.0, 150.0  # after which w
 SAMPLES_EVERY_S = 5.0  # of CPU, memory and GPU
 SHOWN_ROWS = 10_000  # of a table; the folder keeps all
 SERVICE = "wandb-core"
-RELEASE = "release"
+RELEASE, STEP = "release", "step"  # names in W&B
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +58,9 @@ class WandbRun:
         return self._run is not None and not self._is_finished
 
     def log(self, metrics: Mapping[str, Any], *, step: int | None) -> None:
-        """One point of each metric."""
-        self._attempt(lambda run: run.log(dict(metrics), step=step))
+        """One point of each metric; W&B's own step only ever grows, and drops what comes behind."""
+        point = dict(metrics) if step is None else {**metrics, STEP: step}
+        self._attempt(lambda run: run.log(point))
 
     def log_image(self, name: str, path: Path) -> None:
         """A picture, by name."""
@@ -169,7 +170,7 @@ class WandbRun:
             x_stats_sampling_interval=SAMPLES_EVERY_S,
             x_stats_track_process_tree=True,
         )
-        return wandb.init(
+        run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "recbench"),
             id=self.description.id,
             name=self.folder.name,
@@ -179,6 +180,8 @@ class WandbRun:
             config=self.description.config,
             settings=settings,
         )
+        run.define_metric("*", step_metric=STEP)
+        return run
 
 
 def _cell(value: Any) -> Any:

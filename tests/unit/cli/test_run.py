@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_like_repeats_a_run_whose_notebook_has_gone(home, write_notebook, capsys
     assert lines[0].startswith("Notebook: the cells that ran then, ")
     assert (home / second / "log.txt").read_text() == "k is 4\n"
     assert (home / lines[-1] / "log.txt").read_text() == "k is 5\n"
-    assert second.split("-")[1] == lines[-1].split("-")[1] == "tiny"
+    names = [Path(folder).name for folder in (second, lines[-1])]
+    assert [name.split("-")[1] for name in names] == ["tiny", "tiny"]
 
 
 def test_a_failed_run_exits_1_names_the_cell_and_still_prints_the_folder_last(

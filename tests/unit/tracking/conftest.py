@@ -14,21 +14,21 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        content = self.rfile.read(int(self.headers["Content-Length"]))
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
             content = gzip.decompress(content)
-        body = json.loads(content)
         answer = {}
         if self.path == "/graphql":
+            body = json.loads(content)
             self.server.asked.append((body["operationName"], body.get("variables") or {}))
             answer = {"data": self._answer(body["operationName"], body.get("variables"))}
-        else:
-            self.server.streamed.append(body)
+        elif self.path.endswith("/file_stream"):
+            self.server.streamed.append(json.loads(content))
         self._reply(json.dumps(answer).encode())
 
     def do_PUT(self):
         self.server.uploaded.append(self.path)
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._reply(b"")
 
     def _answer(self, operation, variables):

@@ -19,21 +19,26 @@ MANIFEST = {
     "code": {"commit": "c1"},
 }
 RECORD = """
+import os
 import sys
+import time
 from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 from recbench import tracking
 home = Path(sys.argv[1])
-tracking.log_metrics({"loss": 0.5}, step=1)
-tracking.log_release("new", home / "new", parent=home / "old", facts={"data": "tiny"})
 tracking.save_figure(Figure(), "curve")
+tracking.log_metrics({"loss": 0.5}, step=0)
+tracking.log_release("new", home / "new", parent=home / "old", facts={"data": "tiny"})
+if float(sys.argv[2]):
+    time.sleep(float(sys.argv[2]))
+    os.kill(os.getpid(), 9)
 table = pl.DataFrame({"model": ["a", "b"], "ndcg": [0.25, None]})
 tracking.log_summary({"ndcg": {"known": 0.25}}, tables={"result": table}, data={"tiny": 3})
 """
 
 
-def record(folder):
+def record(folder, *, killed_after_s=0):
     """A job that records into ``folder``, in a process of its own; its exit code."""
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
@@ -43,7 +48,7 @@ def record(folder):
     environment = os.environ | {"RECBENCH_RUN_DIR": str(folder), "HOME": str(folder.parent)}
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_SERVICE", "RECBENCH_TRACKING"):
         environment.pop(name, None)
-    command = [sys.executable, "-c", RECORD, str(folder.parent)]
+    command = [sys.executable, "-c", RECORD, str(folder.parent), str(killed_after_s)]
     return subprocess.run(command, env=environment, timeout=60).returncode
 
 
@@ -92,7 +97,8 @@ def test_metrics_tables_figures_and_system_metrics_are_sent(sent, wandb_server):
 
     assert summary["ndcg/known"] == 0.25
     assert summary["tables/result"]["nrows"] == 2
-    assert any(line.get("loss") == 0.5 for line in streamed(wandb_server, "wandb-history.jsonl"))
+    history = streamed(wandb_server, "wandb-history.jsonl")
+    assert [line["step"] for line in history if line.get("loss") == 0.5] == [0]
     system = streamed(wandb_server, "wandb-events.jsonl")
     assert any("system.proc.memory.rssMB" in line for line in system)
     assert any("media/images/figures/curve" in path for path in wandb_server.uploaded)
@@ -119,6 +125,18 @@ def test_a_run_that_was_sent_is_not_sent_again(sent, wandb_server):
     assert offline_runs(sent) == []
     assert send(part) is None
     assert len(wandb_server.asked) == n_asked
+
+
+@pytest.mark.slow  # W&B's service writes every ten seconds or so
+def test_a_run_that_was_killed_is_sent_as_far_as_it_came_and_as_failed(tmp_path, wandb_server):
+    folder = tmp_path / NAME
+    assert record(folder, killed_after_s=20) == -9
+
+    (part,) = offline_runs(folder)
+    assert send(part) is None
+
+    assert {"complete": True, "exitcode": 1}.items() <= wandb_server.streamed[-1].items()
+    assert any(line.get("loss") == 0.5 for line in streamed(wandb_server, "wandb-history.jsonl"))
 
 
 def test_where_nobody_answers_a_run_is_kept_for_the_next_time(kept, monkeypatch):

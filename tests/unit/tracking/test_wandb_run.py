@@ -52,6 +52,12 @@ tracking.log_summary({"ndcg": 0.1})
 """
 
 
+def ran(**methods):
+    """What ``wandb.init`` gives, as far as it is called."""
+    nothing = {"log": lambda _: None, "define_metric": lambda *_, **__: None}
+    return types.SimpleNamespace(**nothing | methods)
+
+
 def state(folder):
     return json.loads((folder / "tracking.json").read_text())["tracking"]["wandb"]
 
@@ -112,7 +118,7 @@ def test_a_run_is_described_by_its_manifest(folder, monkeypatch, attempts, id_):
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     asked = {}
-    monkeypatch.setattr(wandb, "init", lambda **options: asked.update(options))
+    monkeypatch.setattr(wandb, "init", lambda **options: asked.update(options) or ran())
 
     record._Recorder.current().wandb._started()
 
@@ -135,7 +141,9 @@ def test_with_a_key_a_run_is_offline_all_the_same(tmp_path, monkeypatch):
 
     modes = []
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setattr(wandb, "init", lambda *, settings, **_: modes.append(settings.mode))
+    monkeypatch.setattr(
+        wandb, "init", lambda *, settings, **_: modes.append(settings.mode) or ran()
+    )
 
     WandbRun(tmp_path, Description())._started()
 
@@ -151,7 +159,7 @@ def test_asked_to_be_online_a_run_falls_back_when_nobody_answers(tmp_path, monke
         modes.append(settings.mode)
         if settings.mode == "online":
             raise wandb.errors.CommError("no route")
-        return types.SimpleNamespace(log=lambda *_, **__: None)
+        return ran()
 
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "init", init)
@@ -180,8 +188,7 @@ def test_a_run_that_was_closed_as_failed_is_not_finished_again(tmp_path, monkeyp
     import wandb
 
     ends = []
-    ran = types.SimpleNamespace(log=lambda *_, **__: None, finish=lambda **how: ends.append(how))
-    monkeypatch.setattr(wandb, "init", lambda **_: ran)
+    monkeypatch.setattr(wandb, "init", lambda **_: ran(finish=lambda **how: ends.append(how)))
     run = WandbRun(tmp_path, Description())
     run.log({"loss": 1.0}, step=None)
 
