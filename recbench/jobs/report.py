@@ -103,6 +103,8 @@ def _facts(manifest: Manifest) -> list[tuple[str, Any]]:
         ("duration", f"{manifest.duration_s} s"),
         ("peak memory", "unknown" if memory is None else f"{memory / 2**20:.0f} MiB"),
         ("data", json.dumps(manifest.data)),
+        ("releases made", ", ".join(manifest.releases) or "none"),
+        ("started by", manifest.parent or "no other run"),
         ("commit", commit + changed),
         ("Python", manifest.environment.get("python")),
         ("W&B", manifest.tracking.get("wandb", "not started")),

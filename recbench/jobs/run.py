@@ -196,5 +196,5 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
 def _set_aside(folder: Path, attempt: Path) -> None:
     attempt.mkdir(parents=True)
     for part in folder.iterdir():
-        if part.name not in {"attempts", "manifest.json"}:
+        if part.name not in {"attempts", "manifest.json", "source"}:
             shutil.move(part, attempt / part.name)
