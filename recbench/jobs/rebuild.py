@@ -104,7 +104,7 @@ def rebuild(refresh: Refresh) -> Outcome:
     asked = everything.queries(users[:: max(1, len(users) // PARITY_QUERIES)], refresh.to)
     metrics = {"measured": "at the rebuild", "refresh": measured.to_json()}
     with refresh.registry.draft() as draft:
-        parity = bind(
+        bound = bind(
             draft,
             state,
             model,
@@ -117,6 +117,7 @@ def rebuild(refresh: Refresh) -> Outcome:
             ),
             metrics=metrics,
             asked=asked,
+            export=experiment.export,
         )
         settings: dict[str, Any] = dataclasses.asdict(experiment) | {"steps": fitted.steps}
         manifest = Manifest(
@@ -130,8 +131,8 @@ def rebuild(refresh: Refresh) -> Outcome:
             gate=verdict.to_json(),
             metrics=metrics,
             settings=settings | {"rebuilt_after": refresh.parent.manifest.release},
-            parity=parity,
             code={"version": __version__},
+            **bound,
         )
         sealed = seal_release(refresh.registry, draft, manifest).manifest.release
     if verdict.decision == "publish":

@@ -372,7 +372,7 @@ class Refresh:
             return Verdict.from_json(done.gate), done.release, told
         with self.registry.draft() as draft:
             candidate = self._candidate()
-            parity = candidate.write(draft, self._next_notes())
+            bound = candidate.write(draft, self._next_notes())
             of_files = candidate.measured(draft)
             broken = (*measured.broken, *of_files.pop("broken"))
             measured = replace(measured, broken=broken, **of_files)
@@ -380,7 +380,7 @@ class Refresh:
             manifest = candidate.manifest(
                 key=self.folder.name,
                 created=self.steps.read("decides")["begun"],
-                parity=parity,
+                bound=bound,
                 verdict=verdict,
                 measured=measured,
             )
@@ -555,6 +555,7 @@ class Refresh:
             hidden=self._tombstones(state),
             settings=self.settings,
             history_length=self.experiment.features.history_length,
+            export=self.experiment.export,
             new_towers=self._new_towers,
         )
 

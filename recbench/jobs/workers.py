@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["workers"]
 
+LOOPBACK = "127.0.0.1"
+
 
 @contextmanager
 def workers(cluster: str, *, n_workers: int) -> Iterator["Client | None"]:
@@ -35,7 +37,10 @@ def workers(cluster: str, *, n_workers: int) -> Iterator["Client | None"]:
             yield client
         return
     local = LocalCluster(  # type: ignore[no-untyped-call]  # Dask's
-        n_workers=n_workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=n_workers,
+        threads_per_worker=1,
+        dashboard_address=f"{LOOPBACK}:0",  # None would ask for port 8787, which another one has
+        host=LOOPBACK,
     )
     with local, Client(local) as client:  # type: ignore[no-untyped-call]  # Dask's
         yield client

@@ -20,6 +20,12 @@ def test_a_local_cluster_and_its_address_compute_the_same():
             assert same.submit(sum, [3, 4]).result() == 7
 
 
+def test_two_local_clusters_live_beside_each_other():
+    with workers("local", n_workers=1) as one, workers("local", n_workers=1) as other:
+        assert one.scheduler.address != other.scheduler.address
+        assert one.submit(sum, [1]).result() + other.submit(sum, [2]).result() == 3
+
+
 def test_another_word_is_refused():
     with pytest.raises(InputError, match="got 'kubernetes'"), workers("kubernetes", n_workers=1):
         pass
