@@ -192,6 +192,7 @@ def test_resuming_repeats_in_the_same_folder_and_keeps_the_first_attempt(
     assert result.folder == folder
     assert manifest.status == "succeeded"
     assert manifest.parameters == {"ready": str(ready)}
+    assert (manifest.parent, manifest.group) == (None, folder.name)
     assert [attempt["status"] for attempt in manifest.attempts] == ["failed"]
     assert "not yet" in (folder / "attempts" / "1" / "report.html").read_text()
     assert (folder / "log.txt").read_text() == "done\n"
