@@ -25,7 +25,7 @@ KINDS: dict[str, Any] = {
     **dict.fromkeys(("run", "notebook", "notebook_sha256", "started_at", "group"), str),
     **dict.fromkeys(("parameters", "data", "tracking", "code", "process", "releases"), dict),
     **dict.fromkeys(("ended_at", "parent", "error"), str | None),
-    "environment": dict,
+    **dict.fromkeys(("environment", "energy"), dict),
     "duration_s": int | float | None,
     "peak_memory_bytes": int | None,
 }
