@@ -14,6 +14,7 @@ from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
 from recbench.jobs.exports import Exports
 from recbench.jobs.learned import learned_state, recent_facts
+from recbench.jobs.seal import seal_release
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents
@@ -123,7 +124,7 @@ def make_release(
             code={"version": __version__, "commit": commit},
             **bound,
         )
-        return registry.seal(draft, manifest)
+        return seal_release(registry, draft, manifest)
 
 
 def bind(

@@ -18,6 +18,7 @@ from recbench.jobs.learned import learned_state, recent_facts
 from recbench.jobs.outcomes import Outcome
 from recbench.jobs.publish import PARITY_QUERIES, bind
 from recbench.jobs.refresh import Refresh
+from recbench.jobs.seal import seal_release
 from recbench.jobs.study import Study
 from recbench.models.frozen import WindowLookup
 from recbench.refresh import Manifest, Registry, Release
@@ -133,7 +134,7 @@ def rebuild(refresh: Refresh) -> Outcome:
             code={"version": __version__},
             **bound,
         )
-        sealed = refresh.registry.seal(draft, manifest).manifest.release
+        sealed = seal_release(refresh.registry, draft, manifest).manifest.release
     if verdict.decision == "publish":
         refresh.registry.publish(sealed)
     return Outcome(

@@ -28,6 +28,7 @@ from recbench.jobs.build import towers_for
 from recbench.jobs.candidate import Candidate
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
 from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
+from recbench.jobs.seal import seal_release
 from recbench.jobs.steps import Steps
 from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
@@ -388,7 +389,7 @@ class Refresh:
                 verdict=verdict,
                 measured=measured,
             )
-            sealed = self.registry.seal(draft, manifest)
+            sealed = seal_release(self.registry, draft, manifest)
         return verdict, sealed.manifest.release, measured
 
     def publish(self) -> Outcome:

@@ -84,9 +84,10 @@ def history_table(past: Sequence[Outcome]) -> pl.DataFrame:
                 "decision": one.decision,
             }
         )
-    schema = {"refresh": pl.Int64, "events": pl.Int64, "decision": pl.String}
     floats = ("expected gain", "low", "high", "measured gain", "standard error", "CPU s")
-    return pl.DataFrame(rows, schema_overrides=schema | dict.fromkeys(floats, pl.Float64))
+    counts = {"refresh": pl.Int64, "events": pl.Int64}
+    schema = counts | dict.fromkeys(floats, pl.Float64) | {"decision": pl.String}
+    return pl.DataFrame(rows, schema=schema)  # all columns, before the first refresh, too
 
 
 def calibration_table(past: Sequence[Outcome]) -> pl.DataFrame:

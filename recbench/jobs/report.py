@@ -105,6 +105,8 @@ def _facts(manifest: Manifest, metrics: Mapping[str, Any]) -> list[tuple[str, An
         ("peak memory", "unknown" if memory is None else f"{memory / 2**20:.0f} MiB"),
         ("energy", _energy(manifest.energy, metrics)),
         ("data", json.dumps(manifest.data)),
+        ("releases made", ", ".join(manifest.releases) or "none"),
+        ("started by", manifest.parent or "no other run"),
         ("commit", commit + changed),
         ("Python", manifest.environment.get("python")),
         ("W&B", manifest.tracking.get("wandb", "not started")),

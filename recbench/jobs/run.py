@@ -211,4 +211,5 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
     manifest.peak_memory_bytes = outcome.peak_memory_bytes
     manifest.data = told.get("data", {})
     manifest.tracking = told.get("tracking", {})
+    manifest.releases = told.get("releases", {})
     manifest.write(folder)
