@@ -27,7 +27,8 @@ CELLS_FROM = 50_000  # candidates: below, visiting some cells only gains nothing
 OVERSAMPLES = (10, 25, 50, 100, 200)
 HARDLY_ANY = 3  # oversample of halves, which lose next to nothing
 USUALLY_PROBED, LEAST_PROBED = 1 / 8, 40  # of the cells
-PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8)  # of the cells
+SCANNED_UP_TO = 300_000  # candidates: a scan of more halves takes milliseconds
+PROBED = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the cells
 QUERIES_PER_BATCH = 8
 EXACT_TIMED = 50  # queries: its recall is known
 TIMED = 3  # times that a query is searched: the quickest counts, so that p99 is of hard queries
@@ -236,6 +237,8 @@ def _exact_scores(exact: ExactIndex, queries: Floats, k: int) -> Floats:
 
 def _kinds(n_candidates: int) -> Iterator[ApproximateSettings]:
     yield ApproximateSettings(codes="pq4")
+    if n_candidates <= SCANNED_UP_TO:
+        yield ApproximateSettings(codes="fp16", oversample=HARDLY_ANY)
     if n_candidates >= CELLS_FROM:
         n_lists = round(n_candidates**0.5)
         yield ApproximateSettings(codes="pq4", n_lists=n_lists, n_probes=1)
@@ -245,7 +248,7 @@ def _kinds(n_candidates: int) -> Iterator[ApproximateSettings]:
 def _efforts(settings: ApproximateSettings) -> Iterator[ApproximateSettings]:
     """From little to much."""
     if not settings.n_lists:
-        for oversample in OVERSAMPLES:
+        for oversample in OVERSAMPLES if settings.codes == "pq4" else (HARDLY_ANY,):
             yield replace(settings, oversample=oversample)
         return
     for share in PROBED:
