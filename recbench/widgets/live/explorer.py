@@ -7,7 +7,7 @@ import ipywidgets
 import polars as pl
 
 from recbench import columns as c
-from recbench.errors import InputError
+from recbench.errors import InputError, ReleaseError
 from recbench.refresh import Registry
 from recbench.serving import ReleasedRecommender
 from recbench.tables.lake_log import as_instant
@@ -27,16 +27,17 @@ def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
     """Dials for release, user or history, a click to add, and a release to compare with.
 
     Users who clicked last are offered, and the items that were clicked most; any other id can be
-    typed.
+    typed. Where no release can be opened, only the reason and the next command are shown.
 
     Args:
         registry: its releases are offered; the current one is opened.
         k: list length at first.
-
-    Raises:
-        ReleaseError: no release is current.
     """
-    current = registry.open(verify=False).manifest.release
+    try:
+        current = registry.open().manifest.release
+    except ReleaseError as error:
+        reason = str(error)
+        return Panel("explorer", {}, lambda: [reason])
     names = [manifest.release for manifest in registry.releases()]
     load = lru_cache(maxsize=4)(lambda name: ReleasedRecommender.load(registry.open(name)))
     model = load(current)

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from recbench.errors import ReleaseError
 from recbench.widgets.live import recommendation_explorer
 
 
@@ -117,5 +116,12 @@ def test_what_is_offered_can_be_chosen(explorer):
 
 
 def test_without_a_release_the_next_command_is_told(registry):
-    with pytest.raises(ReleaseError, match="make one by `recbench run 03_train_two_tower`"):
-        recommendation_explorer(registry)
+    empty = recommendation_explorer(registry)
+    assert "make one by `recbench run 03_train_two_tower`" in empty.below.value
+    assert empty.dials == {}
+
+
+def test_a_damaged_release_is_told_as_such(registry, two_releases):
+    (registry.path / two_releases[1] / "items.parquet").write_bytes(b"")
+    damaged = recommendation_explorer(registry)
+    assert "its checksum differs" in damaged.below.value
