@@ -18,7 +18,8 @@ Part = Union[str, Table, "Figure"]  # the figure's class is imported where it is
 
 def as_html(parts: Iterable[Part]) -> str:
     """The parts one below the other, figures embedded; sentences are escaped."""
-    return "\n".join(_one(part) for part in parts)
+    inner = "\n".join(_one(part) for part in parts)
+    return f'<div style="line-height:1.4">{inner}</div>'
 
 
 def as_picture(figure: "Figure") -> bytes:

@@ -112,7 +112,8 @@ def lake_tables(workspace: Path) -> pl.DataFrame:
         n_rows, newest = scan.select(pl.len(), newest=times[0]).collect().row(0)
         name = log.parent.relative_to(workspace / "lake").as_posix()
         rows.append((name, table.version, n_rows, newest))
-    schema = {"table": pl.String, "version": pl.Int64, "rows": pl.Int64, "newest": c.INSTANT}
+    counts: dict[str, pl.DataType] = {"version": pl.Int64(), "rows": pl.Int64()}
+    schema = {"table": pl.String(), **counts, "newest": c.INSTANT}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

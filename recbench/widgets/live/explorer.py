@@ -7,12 +7,13 @@ import ipywidgets
 import polars as pl
 
 from recbench import columns as c
-from recbench.errors import InputError, ReleaseError
+from recbench.errors import ReleaseError
 from recbench.refresh import Registry
 from recbench.serving import ReleasedRecommender
 from recbench.tables.lake_log import as_instant
 from recbench.widgets.asked import Asked
 from recbench.widgets.live.panel import Panel
+from recbench.widgets.live.typed import as_id, as_ids
 from recbench.widgets.recommendations import explained, list_changes, named, score_figure
 from recbench.widgets.shown import Part
 from recbench.widgets.tables import Table
@@ -68,7 +69,7 @@ def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
         release: str, user: str, history: str, click: str, beside: str, k: int
     ) -> Iterator[Part]:
         before = _asked(load(release), user, history)
-        item_id = _id(click, what="item") if click.strip() else None
+        item_id = as_id(click, what="item") if click.strip() else None
         asked = before if item_id is None else before.with_click(item_id)
         table = explained(asked, k=k)
         yield _sentence(asked, release)
@@ -88,18 +89,8 @@ def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
 
 def _asked(model: ReleasedRecommender, user: str, history: str) -> Asked:
     if history.strip():
-        ids = [_id(word, what="item") for word in history.split(",") if word.strip()]
-        return Asked.after(model, ids)
-    return Asked.by_user(model, _id(user, what="user"))
-
-
-def _id(text: str, *, what: str) -> int:
-    """The number at the beginning; a title may follow."""
-    word = text.split()[0] if text.split() else ""
-    try:
-        return int(word)
-    except ValueError:
-        raise InputError(f"A whole number is needed for the {what}, got {text!r}") from None
+        return Asked.after(model, as_ids(history, what="item"))
+    return Asked.by_user(model, as_id(user, what="user"))
 
 
 def _sentence(asked: Asked, release: str) -> str:
