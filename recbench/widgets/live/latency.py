@@ -18,13 +18,16 @@ WIDE = {"description_width": "initial"}
 
 
 def latency_explorer(
-    loads: Mapping[str, pl.DataFrame], *, swaps_s: Sequence[float] = (), bar_ms: float = 8.0
+    loads: Mapping[str, pl.DataFrame],
+    *,
+    swaps_s: Mapping[str, Sequence[float]] | None = None,
+    bar_ms: float = 8.0,
 ) -> Panel:
     """Dials for a load, another one beside it, the part of its time, and the bar.
 
     Args:
         loads: by name, the frames of ``Answers``; one or more.
-        swaps_s: when a release was published, on the clock of the loads.
+        swaps_s: by load, when a release was published, on the load's clock.
         bar_ms: what p99 must stay below, at first.
 
     Raises:
@@ -57,7 +60,7 @@ def latency_explorer(
         parts = {name: loads[name].filter(within) for name in dict.fromkeys([load, beside]) if name}
         yield Table(latency_table(parts))
         if view == OVER_TIME:
-            swaps = [at for at in swaps_s if span[0] <= at <= span[1]]
+            swaps = [at for at in (swaps_s or {}).get(load, ()) if span[0] <= at <= span[1]]
             yield latency_over_time_figure(parts[load], swaps, bar_ms=bar_ms)
         else:
             answered = {

@@ -26,7 +26,7 @@ def explorer():
         "quiet": load_of([1.0] * 50 + [3.0] * 50),
         "busy": load_of([9.0] * 99 + [20.0], [None] * 99 + ["timeout"]),
     }
-    return latency_explorer(loads, swaps_s=[2.0, 7.0], bar_ms=8)
+    return latency_explorer(loads, swaps_s={"quiet": [2.0, 7.0]}, bar_ms=8)
 
 
 def test_it_opens_on_the_first_load(explorer):
@@ -57,6 +57,8 @@ def test_over_time_the_swaps_within_are_counted(explorer):
     assert "2 swaps: p99 3.00 ms, no request failed" in explorer.below.value
     explorer.dials["span"].value = (0.0, 4.0)
     assert "1 swaps: p99 1.00 ms" in explorer.below.value
+    explorer.dials["load"].value = "busy"
+    assert "0 swaps: p99 9.00 ms" in explorer.below.value
 
 
 def test_no_loads_are_refused():
