@@ -1,6 +1,6 @@
 """How fresh what is served is, and what the gate said of each release: tables and a figure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,11 +11,13 @@ from recbench.widgets.durations import duration
 from recbench.widgets.style import COLOURS, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["freshness_figure", "freshness_table", "releases_table"]
 
 SHOWN = 30  # releases of the figure
+MARGIN = timedelta(hours=1)
 VERDICT_LOOKS = {  # colour and marker of each verdict; others are grey
     "publish": (COLOURS["highlight"], "o"),
     "hold": (COLOURS["reference"], "X"),
@@ -101,12 +103,21 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
         when = newest.replace(tzinfo=UTC)
         label = "newest event in the lake"
         axes.axhline(when, color=COLOURS["other"], linestyle="--", label=label)  # type: ignore[arg-type]  # a time
+    _look_at(axes, [_instant(manifest.watermark) for manifest in held], newest)
     axes.set_xlabel("release, in the order they were made")
     axes.set_ylabel("watermark: knows events until, UTC")
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))
-        axes.legend(frameon=False, fontsize="small")
+        figure.legend(frameon=False, loc="outside lower left", ncols=5, fontsize="small")
     return figure
+
+
+def _look_at(axes: "Axes", watermarks: list[datetime], newest: datetime | None) -> None:
+    """The times that are there, and a tenth beyond: at least an hour."""
+    times = watermarks if newest is None else [*watermarks, newest]
+    if times:
+        margin = max((max(times) - min(times)) / 10, MARGIN)
+        axes.set_ylim(min(times) - margin, max(times) + margin)  # type: ignore[arg-type]  # times
 
 
 def _finding(registry: Registry, newest: datetime | None) -> str:

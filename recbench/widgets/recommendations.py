@@ -114,7 +114,7 @@ def score_figure(explanation: pl.DataFrame) -> "Figure":
     n = len(explanation)
     alone = int((explanation["rank by prior"] <= n).sum())
     finding = f"Recency popularity alone would list {alone} of these {n}"
-    figure, axes = new_figure(finding if n else "No candidate is left", height=1.3 + 0.26 * n)
+    figure, axes = new_figure(finding if n else "No candidate is left", height=1.6 + 0.26 * n)
     places = np.arange(n)
     for offset, (part, colour, label) in enumerate(
         (
@@ -127,8 +127,8 @@ def score_figure(explanation: pl.DataFrame) -> "Figure":
     axes.axvline(0, color=COLOURS["other"], linewidth=0.8)
     axes.set_yticks(places, [f"{r}. {name}" for r, name in enumerate(named(explanation), start=1)])
     axes.invert_yaxis()
-    axes.set_xlabel("score ahead of the average candidate of the catalogue, logits")
-    axes.legend(frameon=False, loc="lower right", fontsize="small")
+    axes.set_xlabel("ahead of the average candidate, logits")
+    figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize="small")
     return figure
 
 

@@ -22,7 +22,7 @@ def way_figure(overview: Overview) -> "Figure":
         overview: of the workspace.
     """
     stations = _stations(overview)
-    figure, axes = new_figure(_finding(overview), width=8.5, height=2.0)
+    figure, axes = new_figure(_finding(overview), width=8.5, height=1.5)
     for number, (name, facts, is_there) in enumerate(stations):
         left = number * (WIDTH + GAP)
         axes.text(
@@ -63,7 +63,11 @@ def _stations(overview: Overview) -> list[tuple[str, str, bool]]:
     if lag_s is not None:
         behind = f"{duration(lag_s)} behind" if lag_s else "knows all events"
     return [
-        ("events in the lake", f"{logs['rows'].sum():,} in {len(logs)} logs", len(logs) > 0),
+        (
+            "events in the lake",
+            f"{logs['rows'].sum():,} in {len(logs)} log{'s' * (len(logs) != 1)}",
+            len(logs) > 0,
+        ),
         ("runs", f"{n_runs:,}", n_runs > 0),
         ("gate", verdict, current is not None),
         ("releases", f"{len(releases):,}", len(releases) > 0),
