@@ -12,6 +12,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAME = "00_start.ipynb"
 LONG_MS = 60_000
+DARK = (
+    "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+)
+COLOUR = "element => getComputedStyle(element).color.match(/[0-9.]+/g).map(Number)"
 
 
 @pytest.fixture
@@ -37,8 +41,8 @@ def opened(page, start_lab, run_all, tmp_path, releases):
     page.set_default_timeout(LONG_MS)
     yield page
     folder = tmp_path / "screenshots"
-    folder.mkdir()
-    page.screenshot(path=folder / "start.png", full_page=True)
+    for name in ("explorer", "freshness"):
+        page.locator(f".rb-{name}").screenshot(path=folder / f"{name}.png")
 
 
 def listed(explorer, number=0):
@@ -82,3 +86,8 @@ def test_the_widgets_of_the_first_page_do_what_is_clicked(opened, tmp_path, rele
     dashboard.get_by_role("button", name="Yes, roll back").click()
     expect(served).to_have_text(first)
     assert registry.current() == first
+
+    opened.evaluate(DARK)
+    opened.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    # 0 is black and 765 white: what is written on a dark page must be light
+    assert sum(served.evaluate(COLOUR)[:3]) > 500
