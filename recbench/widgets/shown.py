@@ -11,7 +11,7 @@ from recbench.widgets.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Part", "as_html", "as_picture"]
+__all__ = ["Part", "as_html"]
 
 Part = Union[str, Table, "Figure"]  # the figure's class is imported where it is made
 
@@ -22,18 +22,13 @@ def as_html(parts: Iterable[Part]) -> str:
     return f'<div style="line-height:1.4">{inner}</div>'
 
 
-def as_picture(figure: "Figure") -> bytes:
-    """The figure as PNG."""
-    held = io.BytesIO()
-    figure.savefig(held, format="png")
-    return held.getvalue()
-
-
 def _one(part: Part) -> str:
     if isinstance(part, str):
         return f"<p>{html.escape(part)}</p>"
     if isinstance(part, Table):
         return part._repr_html_()
     title = "; ".join(axes.get_title(loc="left") for axes in part.axes)
-    coded = base64.b64encode(as_picture(part)).decode()
+    held = io.BytesIO()
+    part.savefig(held, format="png")
+    coded = base64.b64encode(held.getvalue()).decode()
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{coded}">'

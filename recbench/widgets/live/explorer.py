@@ -1,7 +1,8 @@
 """The recommendation explorer: who gets what, why, and what would change it."""
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any
 
 import ipywidgets
 import polars as pl
@@ -41,10 +42,14 @@ def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
         return Panel("explorer", {}, lambda: [reason])
     names = [manifest.release for manifest in registry.releases()]
     load = lru_cache(maxsize=4)(lambda name: ReleasedRecommender.load(registry.open(name)))
-    model = load(current)
+    dials = _dials(load(current), names, current=current, k=k)
+    return Panel("explorer", dials, partial(_shown, load))
+
+
+def _dials(model: ReleasedRecommender, names: list[str], *, current: str, k: int) -> dict[str, Any]:
     users, items = _offered_users(model), _offered_items(model)
     typed = {"continuous_update": False, "style": WIDE}
-    dials = {
+    return {
         "release": ipywidgets.Dropdown(options=names, value=current, description="release"),
         "user": ipywidgets.Combobox(
             options=users, value=users[0] if users else "", description="user", **typed
@@ -60,31 +65,36 @@ def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
             description="compare with release",
             style=WIDE,
         ),
-        "k": ipywidgets.IntSlider(
-            value=k, min=1, max=50, description="list length", continuous_update=False, style=WIDE
-        ),
+        "k": ipywidgets.IntSlider(value=k, min=1, max=50, description="list length", **typed),
     }
 
-    def show(
-        release: str, user: str, history: str, click: str, beside: str, k: int
-    ) -> Iterator[Part]:
-        before = _asked(load(release), user, history)
-        item_id = as_id(click, what="item") if click.strip() else None
-        asked = before if item_id is None else before.with_click(item_id)
-        table = explained(asked, k=k)
-        yield _sentence(asked, release)
-        yield score_figure(table)
-        yield Table(table.drop("nearest", "cosine"))
-        if item_id is not None:
-            yield f"After a click on {item_id} just now:"
-            yield Table(list_changes(explained(before, k=k), table))
-        if beside:
-            other = _asked(load(beside), user, history)
-            other = other if item_id is None else other.with_click(item_id)
-            yield f"From {beside} to {release}:"
-            yield Table(list_changes(explained(other, k=k), table))
 
-    return Panel("explorer", dials, show)
+def _shown(
+    load: Callable[[str], ReleasedRecommender],
+    *,
+    release: str,
+    user: str,
+    history: str,
+    click: str,
+    beside: str,
+    k: int,
+) -> Iterator[Part]:
+    """The list and its reasons, what the click changes, what the other release would show."""
+    before = _asked(load(release), user, history)
+    item_id = as_id(click, what="item") if click.strip() else None
+    asked = before if item_id is None else before.with_click(item_id)
+    table = explained(asked, k=k)
+    yield _sentence(asked, release)
+    yield score_figure(table)
+    yield Table(table.drop("nearest", "cosine"))
+    if item_id is not None:
+        yield f"After a click on {item_id} just now:"
+        yield Table(list_changes(explained(before, k=k), table))
+    if beside:
+        yield f"From {beside} to {release}:"
+        other = _asked(load(beside), user, history)
+        other = other if item_id is None else other.with_click(item_id)
+        yield Table(list_changes(explained(other, k=k), table))
 
 
 def _asked(model: ReleasedRecommender, user: str, history: str) -> Asked:

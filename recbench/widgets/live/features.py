@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import ipywidgets
 import polars as pl
@@ -38,26 +39,9 @@ def feature_inspector(
         features: of users and items; those of categories are left out.
     """
     by_name = {f.name: f for f in features if f.entity in {c.USER_ID, c.ITEM_ID}}
-    offered = {name: _busiest(events, name) for name in (c.USER_ID, c.ITEM_ID)}
-    typed = {"continuous_update": False, "style": WIDE}
-    dials = {
-        "feature": ipywidgets.Dropdown(options=list(by_name), description="feature"),
-        **{
-            dial: ipywidgets.Combobox(
-                options=offered[name], value=offered[name][0], description=dial, **typed
-            )
-            for dial, name in (("user", c.USER_ID), ("item", c.ITEM_ID))
-            if offered[name]
-        },
-        "along": ipywidgets.IntSlider(
-            value=100, min=0, max=100, description="along its events, %", **typed
-        ),
-        "minutes": ipywidgets.FloatText(value=0.0, description="minutes after", **typed),
-    }
+    dials = _dials(events, list(by_name))
 
-    def show(
-        feature: str, along: int, minutes: float, user: str = "", item: str = ""
-    ) -> Iterator[Part]:
+    def show(feature: str, user: str, item: str, along: int, minutes: float) -> Iterator[Part]:
         chosen = by_name[feature]
         entity_id = as_id(user, what="user") if chosen.entity == c.USER_ID else None
         entity_id = as_id(item, what="item") if entity_id is None else entity_id
@@ -77,6 +61,23 @@ def feature_inspector(
         yield Table(seen.select(n for n in COLUMNS if n in seen.columns).tail(N_ROWS))
 
     return Panel("features", dials, show)
+
+
+def _dials(events: pl.DataFrame, names: list[str]) -> dict[str, Any]:
+    typed = {"continuous_update": False, "style": WIDE}
+    ids: dict[str, Any] = {}
+    for dial, name in (("user", c.USER_ID), ("item", c.ITEM_ID)):
+        offered = _busiest(events, name)
+        first = offered[0] if offered else ""
+        ids[dial] = ipywidgets.Combobox(options=offered, value=first, description=dial, **typed)
+    return {
+        "feature": ipywidgets.Dropdown(options=names, description="feature"),
+        **ids,
+        "along": ipywidgets.IntSlider(
+            value=100, min=0, max=100, description="along its events, %", **typed
+        ),
+        "minutes": ipywidgets.FloatText(value=0.0, description="minutes after", **typed),
+    }
 
 
 def _busiest(events: pl.DataFrame, name: str) -> list[str]:

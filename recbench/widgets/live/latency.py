@@ -1,6 +1,7 @@
 """The latency explorer: loads of a service, by percentile or over time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import ipywidgets
 import polars as pl
@@ -35,23 +36,7 @@ def latency_explorer(
     """
     if not loads:
         raise InputError("`loads` is empty: give the frames of one load or more")
-    names = list(loads)
-    longest = max(float(frame["due_s"].max() or 0.0) for frame in loads.values())  # type: ignore[arg-type]  # a float column
-    smooth = {"continuous_update": False, "style": WIDE}
-    dials = {
-        "load": ipywidgets.Dropdown(options=names, description="load"),
-        "beside": ipywidgets.Dropdown(
-            options=[("no other", ""), *((name, name) for name in names)], description="beside"
-        ),
-        "view": ipywidgets.Dropdown(options=[PERCENTILES, OVER_TIME], description="look at"),
-        "span": ipywidgets.FloatRangeSlider(
-            value=(0.0, longest), min=0.0, max=longest, step=longest / 100 or 1.0,
-            description="seconds", **smooth,
-        ),
-        "bar_ms": ipywidgets.BoundedFloatText(
-            value=bar_ms, min=0.01, max=60_000.0, description="bar, ms", **smooth
-        ),
-    }  # fmt: skip
+    dials = _dials(loads, bar_ms=bar_ms)
 
     def show(
         load: str, beside: str, view: str, span: tuple[float, float], bar_ms: float
@@ -70,3 +55,27 @@ def latency_explorer(
             yield latency_figure(answered, bar_ms=bar_ms)
 
     return Panel("latency", dials, show)
+
+
+def _dials(loads: Mapping[str, pl.DataFrame], *, bar_ms: float) -> dict[str, Any]:
+    names = list(loads)
+    longest = max(float(frame["due_s"].max() or 0.0) for frame in loads.values())  # type: ignore[arg-type]  # a float column
+    smooth = {"continuous_update": False, "style": WIDE}
+    return {
+        "load": ipywidgets.Dropdown(options=names, description="load"),
+        "beside": ipywidgets.Dropdown(
+            options=[("no other", ""), *((name, name) for name in names)], description="beside"
+        ),
+        "view": ipywidgets.Dropdown(options=[PERCENTILES, OVER_TIME], description="look at"),
+        "span": ipywidgets.FloatRangeSlider(
+            value=(0.0, longest),
+            min=0.0,
+            max=longest,
+            step=longest / 100 or 1.0,
+            description="seconds",
+            **smooth,
+        ),
+        "bar_ms": ipywidgets.BoundedFloatText(
+            value=bar_ms, min=0.01, max=60_000.0, description="bar, ms", **smooth
+        ),
+    }

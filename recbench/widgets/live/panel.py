@@ -27,7 +27,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         *,
         buttons: Iterable[Any] = (),
     ) -> None:
-        """``show`` takes every dial's value by name; what it raises for bad input is shown."""
+        """``show`` takes every dial's value by name; what it cannot use is said below the rest."""
         self.dials = dict(dials)
         self._show = show
         self.below = ipywidgets.HTML()
@@ -43,10 +43,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def look_again(self) -> None:
         """Show what the dials ask for as things stand now."""
         values = {name: dial.value for name, dial in self.dials.items()}
+        parts: list[Part] = []
         try:
-            self.below.value = as_html(self._show(**values))
+            parts.extend(self._show(**values))
         except InputError as error:
-            self.below.value = as_html([str(error)])
+            parts.append(str(error))
+        self.below.value = as_html(parts)
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
         """The live widget, and its picture for where there is none."""
