@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,12 @@ from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
-from recbench.training.fit import Accelerator, fit
 from recbench.training.moments import Moments
 from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
+
+if TYPE_CHECKING:
+    from recbench.training.fit import Accelerator
 
 __all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds", "towers_for"]
 
@@ -215,7 +218,7 @@ def fit_two_tower(
     experiment: Experiment,
     steps: int | None = None,
     measure: Measure | None = None,
-    accelerator: Accelerator = "cpu",
+    accelerator: "Accelerator" = "cpu",
     engine: Engine = "cpu",
     checkpoint: Path | None = None,
     on_value: Callable[[int, float], None] | None = None,
@@ -236,6 +239,8 @@ def fit_two_tower(
         on_value: told of each (step, measure).
         label: of the progress bar.
     """
+    from recbench.training.fit import fit  # Lightning: twice as long to import as all the rest
+
     training = experiment.training
     batches = batches_for(data, events, cut, experiment=experiment, engine=engine)
     log = InteractionLog.from_events(events, items=catalogue(data))

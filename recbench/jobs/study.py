@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -24,12 +24,14 @@ from recbench.jobs.compare import baselines, best_half_life, best_priors, result
 from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
-from recbench.settings import Experiment, TowerSettings, TrainingSettings
+from recbench.settings import Experiment, ExportSettings, TowerSettings, TrainingSettings
 from recbench.tables.describe import describe
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
-from recbench.training.fit import Accelerator
+
+if TYPE_CHECKING:
+    from recbench.training.fit import Accelerator
 
 __all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
 
@@ -51,16 +53,18 @@ def experiment(*, seed: int, **dials: Any) -> Experiment:
     """The settings that a notebook's parameters name; all others at their defaults.
 
     Raises:
-        InputError: neither the towers nor the training have a dial of that name.
+        InputError: neither the towers, the training nor the export have a dial of that name.
     """
-    towers, training = ({f.name for f in fields(k)} for k in (TowerSettings, TrainingSettings))
-    if unknown := [*dials.keys() - towers - training]:
-        raise InputError(f"No dial is called {unknown[0]!r}; there are {sorted(towers | training)}")
-    return Experiment(
-        towers=TowerSettings(**{name: v for name, v in dials.items() if name in towers}),
-        training=TrainingSettings(**{name: v for name, v in dials.items() if name in training}),
-        seed=seed,
-    )
+    kinds = {"towers": TowerSettings, "training": TrainingSettings, "export": ExportSettings}
+    part_of = {dial.name: part for part, kind in kinds.items() for dial in fields(kind)}
+    if unknown := [*dials.keys() - part_of.keys()]:
+        raise InputError(f"No dial is called {unknown[0]!r}; there are {sorted(part_of)}")
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in dials.items()}
+    parts: dict[str, Any] = {
+        part: kind(**{name: value for name, value in given.items() if part_of[name] == part})
+        for part, kind in kinds.items()
+    }
+    return Experiment(seed=seed, **parts)
 
 
 def log_value(metric: str) -> Callable[[int, float], None]:
@@ -93,7 +97,7 @@ class Study:
     split: TimeSplit
     experiment: Experiment
     k: int
-    accelerator: Accelerator
+    accelerator: "Accelerator"
     engine: Engine
 
     @classmethod
@@ -103,7 +107,7 @@ class Study:
         experiment: Experiment,
         *,
         k: int = 20,
-        accelerator: Accelerator = "cpu",
+        accelerator: "Accelerator" = "cpu",
         engine: Engine = "cpu",
     ) -> Self:
         """Split 80 / 10 / 10 by time."""

@@ -135,9 +135,6 @@ def runs_table(runs: Path) -> pl.DataFrame:
 
 
 def _run_facts(run: Run) -> tuple[Any, ...]:
-    manifest = run.manifest
-    if manifest is None:
-        return run.folder.name, "", run.status, "", None
-    started = f"{manifest.started_at[:19].replace('T', ' ')} UTC" if manifest.started_at else ""
-    notebook = Path(manifest.notebook).stem
-    return run.folder.name, notebook, run.status, started, manifest.duration_s
+    started = f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC" if run.started_at else ""
+    duration_s = run.manifest.duration_s if run.manifest else None
+    return run.folder.name, run.notebook, run.status, started, duration_s

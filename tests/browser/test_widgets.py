@@ -14,13 +14,12 @@ from recbench.widgets.live import data_explorer, feature_inspector, latency_expl
 
 events = load(data, workspace=workspace_path()).events
 slow = {"due_s": [0.0, 1.0], "latency_ms": [9.0, 9.0], "error": [None, None]}
-loads = {"busy": pl.DataFrame(slow, schema_overrides={"error": pl.String})}
-names = lambda runs: pl.DataFrame({"chosen": [run.folder.name for run in runs]})"""
+loads = {"busy": pl.DataFrame(slow, schema_overrides={"error": pl.String})}"""
 SHOW = (
     "data_explorer(events)",
     "feature_inspector(events)",
     "latency_explorer(loads, bar_ms=8)",
-    "run_comparison(runs_path(), compare=names)",
+    "run_comparison(runs_path())",
 )
 
 
@@ -72,6 +71,6 @@ def test_what_is_moved_changes_what_is_shown(opened):
     finding("latency", "busy: p99 9.00 ms, within 10 ms")
 
     runs = opened.locator(".rb-runs")
-    expect(runs.locator("td", has_text="run-")).to_have_text(["run-c", "run-b"])
+    expect(runs.locator("th", has_text="run-")).to_have_text(["run-c", "run-b"])
     runs.locator("select[multiple]").select_option(["run-a", "run-b", "run-c"])
-    expect(runs.locator("td", has_text="run-")).to_have_count(3)
+    expect(runs.locator("th", has_text="run-")).to_have_count(3)

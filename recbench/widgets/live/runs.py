@@ -1,11 +1,11 @@
 """The run comparison: what differs between runs, their metrics, and how they got there."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import ipywidgets
-import polars as pl
 
+from recbench.jobs.comparison import comparison_frame
 from recbench.jobs.runs import Run, list_runs
 from recbench.widgets.live.panel import Panel
 from recbench.widgets.runs import compared_metrics, metric_figure, sparklines_figure
@@ -18,9 +18,7 @@ N_OFFERED = 100
 TABLE, METRIC, ON_THE_WAY = "side by side", "a metric", "on the way"
 
 
-def run_comparison(
-    runs: Path, *, compare: Callable[[Sequence[Run]], pl.DataFrame], like: str = ""
-) -> Panel:
+def run_comparison(runs: Path, *, like: str = "") -> Panel:
     """Dials for the runs, a text their metrics' names contain, and what to look at.
 
     The latest two runs of one notebook are chosen at first. Runs are chosen several at once with
@@ -28,7 +26,6 @@ def run_comparison(
 
     Args:
         runs: the folder of the runs.
-        compare: two or more runs as a table, a column a run.
         like: at first, only metrics whose names contain this are drawn.
     """
     held = {run.folder.name: run for run in list_runs(runs)[::-1][:N_OFFERED]}
@@ -49,7 +46,7 @@ def run_comparison(
         if len(own) < 2:
             yield "Choose two or more runs." if held else f"There is no run in {runs} yet."
         elif view == TABLE:
-            yield Table(compare(own))
+            yield Table(comparison_frame(own))
         elif view == ON_THE_WAY:
             yield sparklines_figure(own)
         else:
@@ -67,8 +64,8 @@ def _latest_two(held: dict[str, Run]) -> tuple[str, ...]:
     """The latest run and the one before it of the same notebook."""
     by_notebook: dict[str, list[str]] = {}
     for name, run in held.items():
-        notebook = run.manifest.notebook if run.manifest else ""
-        by_notebook.setdefault(notebook, []).append(name)
-        if len(by_notebook[notebook]) == 2:
-            return tuple(by_notebook[notebook])
+        own = by_notebook.setdefault(run.notebook, [])
+        own.append(name)
+        if len(own) == 2:
+            return tuple(own)
     return ()

@@ -2,17 +2,10 @@
 
 import json
 
-import polars as pl
 import pytest
 
 from recbench.jobs.manifest import Manifest
 from recbench.widgets.live import run_comparison
-
-
-def names_of(runs):
-    """A comparison that can be told: the parameters, a column a run."""
-    columns = {run.folder.name: [str(run.manifest.parameters["steps"])] for run in runs}
-    return pl.DataFrame({"name": ["steps"]} | columns)
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def comparison(runs):
-    return run_comparison(runs, compare=names_of)
+    return run_comparison(runs)
 
 
 def test_it_opens_on_the_latest_two_runs_of_one_notebook(comparison):
@@ -72,6 +65,6 @@ def test_what_was_logged_on_the_way_is_drawn(comparison):
 
 
 def test_without_runs_it_says_so(tmp_path):
-    empty = run_comparison(tmp_path / "none", compare=names_of)
+    empty = run_comparison(tmp_path / "none")
     assert "There is no run in" in empty.below.value
     assert "rb-runs" in empty._dom_classes
