@@ -12,6 +12,7 @@ from recbench.settings import notebooks_path, runs_path, workspace_path
 
 __all__ = ["lab"]
 
+START = "00_start.ipynb"  # the page that it opens on, where the folder has it
 SETTINGS = Path(__file__).parent / "jupyter"  # no question about news, no look for updates
 
 
@@ -33,6 +34,9 @@ def lab(*, port: int, no_browser: bool) -> None:
     # Kernels start in the notebooks' folder: what is relative to ours must be spelled out.
     os.environ["RECBENCH_WORKSPACE"] = str(workspace_path().absolute())
     os.environ["RECBENCH_RUNS"] = str(runs_path().absolute())
+    # so that `recbench` is found in the lab's terminals
+    beside = Path(sys.executable).parent
+    os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     own = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{own}" if own else str(SETTINGS)
     os.execv(sys.executable, _command(str(folder), port=port, no_browser=no_browser))
@@ -50,4 +54,6 @@ def _command(folder: str, *, port: int, no_browser: bool) -> list[str]:
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+    if (Path(folder) / START).exists():
+        command.append(f"--LabApp.default_url=/lab/tree/{START}")
     return [*command, "--no-browser"] if no_browser else command

@@ -22,7 +22,7 @@ from recbench.tables.lake_log import LakeLog
 from recbench.tables.log import EventLog, Protocol, as_protocol
 from recbench.tables.schema import Checked, check_events, check_items
 
-__all__ = ["in_lake", "load"]
+__all__ = ["in_lake", "lake_name", "load"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,17 @@ def in_lake(
     )
 
 
+def lake_name(data: str | Path, *, workspace: Path) -> str:
+    """What ``in_lake`` calls the log ``data``; nothing is read or fetched.
+
+    Raises:
+        InputError: no such data set, file or table.
+    """
+    source = _resolve(str(data), items=None, protocol=None)
+    is_ours = source.events is not None and _is_ours(source.events, workspace)
+    return _own_name(cast("Path", source.events)) if is_ours else source.name
+
+
 def _is_ours(path: Path, workspace: Path) -> bool:
     """Whether the table lies in the workspace's lake."""
     return path.is_dir() and path.resolve().is_relative_to((workspace / "lake").resolve())
@@ -113,9 +124,14 @@ def _in_place(source: _Source) -> LakeLog:
     described = pl.DataFrame(schema={c.ITEM_ID: pl.Int64()})
     if source.items is not None:
         described = check_items(_table(source.items), source=str(source.items)).accepted
-    name = table.path.parent.name if table.path.name == "events" else table.path.name
     version = table.version
-    return LakeLog(name, source.protocol, table, version, described.sort(c.ITEM_ID))
+    return LakeLog(
+        _own_name(table.path), source.protocol, table, version, described.sort(c.ITEM_ID)
+    )
+
+
+def _own_name(path: Path) -> str:
+    return path.parent.name if path.name == "events" else path.name
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:

@@ -109,16 +109,21 @@ class Registry:
                 self._point(chosen.manifest.release, before)
         return chosen
 
-    def roll_back(self) -> Release:
+    def roll_back(self, *, of: str | None = None) -> Release:
         """Make the release current that was so before the current one.
 
+        Args:
+            of: the release that is to go; default: the current one, whichever it is.
+
         Raises:
-            ReleaseError: there is none.
+            ReleaseError: there is none, or another one than ``of`` is current.
         """
         if self.current() is None:
             raise self._nothing_yet()
         with one_at_a_time(self.path):
             current, earlier = self._pointer()
+            if of is not None and of != current:
+                raise ReleaseError(f"{of} is not current any more, {current} is: look again")
             if not earlier:
                 raise ReleaseError(f"There is no release before {current} to roll back to")
             chosen = self.open(earlier[0])
@@ -160,6 +165,10 @@ class Registry:
     def current(self) -> str | None:
         """The id of the current release; None before the first."""
         return self._pointer()[0]
+
+    def earlier(self) -> list[str]:
+        """The releases that were current before, the latest first: what rolling back returns to."""
+        return self._pointer()[1]
 
     def open(self, release: str = POINTER, *, verify: bool = True) -> Release:
         """A release by id, by ``"current"`` or by the path of its folder; its files verified.

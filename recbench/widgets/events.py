@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from recbench import columns as c
+from recbench.widgets.durations import duration
 from recbench.widgets.style import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ __all__ = [
     "same_instant_figure",
 ]
 
-UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 TICKS_S = (1, 60, 3_600, 86_400, 30 * 86_400)
 TICK_NAMES = ("1 s", "1 min", "1 h", "1 d", "30 d")
 POINTS = 2_000  # of a line, at most
@@ -56,7 +56,7 @@ def gaps_figure(gaps: pl.Series) -> "Figure":
         figure, axes = new_figure("No user has a second event")
     else:
         half = cast("float", gaps.median())
-        when = f"within {_duration(half)}" if half > 0 else "at the very same instant"
+        when = f"within {duration(half)}" if half > 0 else "at the very same instant"
         figure, axes = new_figure(f"Half of the next events come {when}")
         axes.axvline(half, color=COLOURS["reference"], linestyle="--", label="median")
     drawn = np.unique(np.linspace(0, len(gaps) - 1, min(POINTS, len(gaps))).astype(np.int64))
@@ -127,9 +127,3 @@ def same_instant_figure(shares: pl.DataFrame) -> "Figure":
     axes.set_xlabel("events of the user at that very instant")
     axes.set_ylabel("share of events")
     return figure
-
-
-def _duration(seconds: float) -> str:
-    """In the largest unit that makes it 1 or more."""
-    size, unit = next(((s, u) for s, u in UNITS if seconds >= s), UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"

@@ -28,7 +28,7 @@ MARKERS = ("o", "s", "^", "v", "D", "x", "+")
 
 
 def window_figure(
-    events: pl.DataFrame, feature: WindowFeature, *, at: datetime, value: float
+    events: pl.DataFrame, feature: WindowFeature, *, at: datetime, value: float | None
 ) -> "Figure":
     """The events of one entity around ``at``, and which of them the window holds.
 
@@ -36,12 +36,13 @@ def window_figure(
         events: of one user or item; ``ts``.
         feature: whose window is shown.
         at: the instant the feature is asked for.
-        value: what the feature is then.
+        value: what the feature is then; None: it has no value.
     """
     inside = pl.col(c.TS).is_between(at - feature.window, at, closed="left")
     near = events.filter((pl.col(c.TS) - at).abs() <= 2 * feature.window)
     held = near.select(inside).to_series()
-    title = f"{feature.name} is {value:g}: {held.sum()} of {len(near)} events are in the window"
+    told = "nothing" if value is None else f"{value:g}"
+    title = f"{feature.name} is {told}: {held.sum()} of {len(near)} events are in the window"
     figure, axes = new_figure(title, height=2.2)
     axes.axvspan(-feature.window.total_seconds() / 60, 0, color=COLOURS["light"], alpha=0.25)
     minutes = (near[c.TS] - at).dt.total_seconds(fractional=True).to_numpy() / 60

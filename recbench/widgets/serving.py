@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recbench.serving.load.answers import latency_percentiles
 from recbench.widgets.style import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = [
     "latency_by_size_figure",
     "latency_figure",
     "latency_over_time_figure",
+    "latency_table",
 ]
 
 LINES = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
@@ -91,6 +93,20 @@ def latency_over_time_figure(
     axes.set_ylabel("latency from when it was due, ms")
     axes.legend(frameon=False, ncols=3, loc="upper right")
     return figure
+
+
+def latency_table(loads: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """``load, requests, failed, p50_ms, …, max_ms``, a row a load; latencies of what was answered.
+
+    Args:
+        loads: by name, the frames of ``Answers``.
+    """
+    rows = []
+    for name, frame in loads.items():
+        answered = frame.filter(pl.col("error").is_null())
+        counts = {"load": name, "requests": len(frame), "failed": len(frame) - len(answered)}
+        rows.append(counts | latency_percentiles(answered["latency_ms"].to_numpy()))
+    return pl.DataFrame(rows)
 
 
 def latency_by_size_figure(table: pl.DataFrame, *, bar_ms: float) -> "Figure":

@@ -1,11 +1,31 @@
-"""A headless Chromium that may talk to this machine only."""
+"""A headless Chromium that may talk to this machine only, and JupyterLab as `recbench lab` does."""
 
+import os
+import secrets
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
 
 LOCAL = {"127.0.0.1", "localhost"}
+START_S = 60
+RUN_ALL_MS = 180_000
+
+READY = """name => {
+    const app = window.jupyterapp, widget = app?.shell.currentWidget;
+    return widget?.context?.path === name && widget.context.isReady
+        && widget.sessionContext.isReady && app.commands.hasCommand('notebook:run-all-cells');
+}"""
+RUN_ALL = """async () => {
+    await window.jupyterapp.commands.execute('notebook:run-all-cells');
+    await window.jupyterapp.shell.currentWidget.context.save();
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +65,73 @@ def page(chromium):
     yield context.new_page()
     context.close()
     assert asked == []
+
+
+@pytest.fixture
+def start_lab():
+    """Starts a server in a folder that holds `notebooks/`; gives its address and its token."""
+    servers = []
+
+    def start(place):
+        config = place / "config"
+        config.mkdir()
+        (config / "jupyter_lab_config.py").write_text("c.LabApp.expose_app_in_browser = True\n")
+        port, token = free_port(), secrets.token_hex(16)
+        environment = os.environ | {
+            "HOME": str(place),
+            "JUPYTER_CONFIG_DIR": str(config),
+            "JUPYTER_DATA_DIR": str(place / "data"),
+            "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
+            "JUPYTER_TOKEN": token,
+            "RECBENCH_TRACKING": "off",
+        }
+        command = "from recbench.cli import main; main()"
+        with (place / "server.log").open("w") as log:
+            servers.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", command, "lab", "--no-browser", "--port", str(port)],
+                    cwd=place,
+                    env=environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+        address = f"http://127.0.0.1:{port}"
+        wait_until_it_answers(f"{address}/lab?token={token}", servers[-1])
+        return address, token
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+def run_all():
+    """Runs every cell of the notebook that the page is opening, and saves it."""
+
+    def run(page, name):
+        page.wait_for_function(READY, arg=name, timeout=START_S * 1000)
+        page.set_default_timeout(RUN_ALL_MS)
+        page.evaluate(RUN_ALL)
+
+    return run
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_it_answers(address, server):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"no answer from {address} in {START_S} s")

@@ -87,3 +87,10 @@ def test_its_last_code_cell_records_the_result(codes):
     recording = [code for code in codes if "tracking.log_summary(" in code]
 
     assert recording == [codes[-1]]
+
+
+def test_the_first_notebook_links_to_every_other(notebook):
+    start = notebook.with_name("00_start.ipynb")
+    prose = "\n".join(cell.source for cell in read_notebook(start).cells)
+
+    assert notebook == start or f"[{notebook.stem}]({notebook.name})" in prose

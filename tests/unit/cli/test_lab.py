@@ -15,6 +15,7 @@ def executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "a.ipynb").touch()
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # to be restored
     for name in ("RECBENCH_WORKSPACE", "RECBENCH_RUNS", "JUPYTER_CONFIG_PATH"):
         monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
@@ -32,6 +33,22 @@ def test_lab_opens_the_notebooks_on_this_machine_only(executed, tmp_path):
     assert f"--ServerApp.root_dir={tmp_path / 'notebooks'}" in command
     assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9999", "--no-browser"} <= set(command)
     assert {"--LabApp.news_url=None", "--ServerApp.allow_root=True"} <= set(command)
+
+
+def test_lab_opens_on_the_first_notebook_where_there_is_one(executed, tmp_path):
+    main(["lab"])
+    (tmp_path / "notebooks" / "00_start.ipynb").touch()
+    main(["lab"])
+
+    (_, without), (_, with_it) = executed
+    assert not [word for word in without if "default_url" in word]
+    assert "--LabApp.default_url=/lab/tree/00_start.ipynb" in with_it
+
+
+def test_terminals_of_the_lab_find_recbench(executed):
+    main(["lab"])
+
+    assert os.environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
 def test_lab_opens_a_browser_unless_told(executed):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from recbench.datasets import CATALOGUE, load
+from recbench.datasets import CATALOGUE, in_lake, lake_name, load
 from recbench.errors import InputError, SchemaError
 from recbench.tables.lake import LakeTable
 
@@ -331,3 +331,19 @@ def test_what_the_lake_holds_is_written_beside_it(opened, workspace):
     state = json.loads((workspace / "lake" / log.name / "source.json").read_text())
     assert state["version"] == log.version
     assert state["rejected"] == log.rejected
+
+
+def test_the_name_in_the_lake_is_known_before_anything_is_read(path, workspace):
+    clicks(3).write_parquet(path)
+    name = lake_name(path, workspace=workspace)
+    assert not workspace.exists()
+    log = in_lake(path, workspace=workspace)
+    assert log.name == name
+    own = workspace / "lake" / name / "events"
+    assert lake_name(own, workspace=workspace) == in_lake(own, workspace=workspace).name == name
+    assert lake_name("movielens-100k", workspace=workspace) == "movielens-100k"
+
+
+def test_data_that_is_not_there_has_no_name(workspace):
+    with pytest.raises(InputError, match="neither a data set .* nor a file: 'nowhere.parquet'"):
+        lake_name("nowhere.parquet", workspace=workspace)

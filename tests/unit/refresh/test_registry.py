@@ -60,6 +60,26 @@ def test_rolling_back_returns_to_what_was_current_before(registry, seal):
         registry.roll_back()
 
 
+def test_it_is_known_beforehand_what_rolling_back_returns_to(registry, seal):
+    assert registry.earlier() == []
+    first, second, third = (seal(t, n).manifest.release for n, t in enumerate("abc"))
+    for release in (first, second, third):
+        registry.publish(release)
+    assert registry.earlier() == [second, first]
+    registry.roll_back()
+    assert registry.earlier() == [first]
+
+
+def test_a_release_that_is_not_current_any_more_is_not_rolled_back(registry, seal):
+    first, second, third = (seal(t, n).manifest.release for n, t in enumerate("abc"))
+    for release in (first, second, third):
+        registry.publish(release)
+    with pytest.raises(ReleaseError, match=f"{second} is not current any more, {third} is"):
+        registry.roll_back(of=second)
+    assert registry.current() == third
+    assert registry.roll_back(of=third).manifest.release == second
+
+
 def test_publishing_the_current_release_again_changes_nothing(registry, seal):
     first, second = seal("a", 0).manifest.release, seal("b", 1).manifest.release
     for release in (first, second, second):

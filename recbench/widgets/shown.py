@@ -1,0 +1,34 @@
+"""What a widget shows, as HTML: tables, figures as pictures, sentences; needs no kernel to read."""
+
+import base64
+import html
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Union
+
+from recbench.widgets.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Part", "as_html"]
+
+Part = Union[str, Table, "Figure"]  # the figure's class is imported where it is made
+
+
+def as_html(parts: Iterable[Part]) -> str:
+    """The parts one below the other, figures embedded; sentences are escaped."""
+    inner = "\n".join(_one(part) for part in parts)
+    return f'<div style="line-height:1.4">{inner}</div>'
+
+
+def _one(part: Part) -> str:
+    if isinstance(part, str):
+        return f"<p>{html.escape(part)}</p>"
+    if isinstance(part, Table):
+        return part._repr_html_()
+    title = "; ".join(axes.get_title(loc="left") for axes in part.axes)
+    held = io.BytesIO()
+    part.savefig(held, format="png")
+    coded = base64.b64encode(held.getvalue()).decode()
+    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{coded}">'
