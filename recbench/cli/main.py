@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": ("serve", "serve", "Lists and scores over HTTP."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
+    "cluster": ("cluster", "cluster", "The elastic cluster, and its manifests for Kubernetes."),
     "bench": ("bench", "bench", "Measure a part beside a reference in the same run."),
     "lab": ("lab", "lab", "JupyterLab on the notebooks."),
 }

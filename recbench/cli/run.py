@@ -1,16 +1,18 @@
 """``recbench run``: a notebook as a job."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from recbench.cli.output import json_option, save_json
+from recbench.cli.progress import Progress
 from recbench.settings import notebooks_path, runs_path, workspace_path
 
 if TYPE_CHECKING:
-    from recbench.jobs.run import RunResult
+    from recbench.jobs.run import RunResult, Way
 
 __all__ = ["run"]
 
@@ -24,8 +26,15 @@ __all__ = ["run"]
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Run an unfinished run's notebook again in its folder. Every cell runs; a step is "
-    "skipped only where its function finds its own work done (lake, releases).",
+    help="Run an unfinished run's notebook again in its folder. Every cell runs, but a stage that "
+    "was finished gives its result at once.",
+)
+@click.option(
+    "--on",
+    "where",
+    metavar="CLUSTER",
+    help="Have a worker of this cluster carry it out: local, cuda, kubernetes or a scheduler's "
+    "address. The notebook finds it through recbench.cluster.current.current_client.",
 )
 @json_option
 def run(
@@ -34,6 +43,7 @@ def run(
     assignments: tuple[str, ...],
     like: str | None,
     resume: str | None,
+    where: str | None,
     json_path: Path | None,
 ) -> None:
     """Run NOTEBOOK (a file, or a name in the notebooks' folder) as a job.
@@ -45,15 +55,29 @@ def run(
     _require_one(notebook, like, resume)
     if resume and assignments:
         raise click.UsageError("--resume keeps the run's parameters; use --like to change some")
-    progress = _Progress()
+    progress = Progress(shows_output=where is not None)
     try:
-        if resume:
-            result = _resumed(resume, progress)
-        else:
-            result = _new(notebook, like, assignments=assignments, progress=progress)
+        with _way(where) as way:
+            if resume:
+                result = _resumed(resume, progress, way)
+            else:
+                result = _new(notebook, like, assignments=assignments, progress=progress, way=way)
         save_json(json_path, _as_json(result))
     finally:
         progress.close()
+
+
+@contextmanager
+def _way(where: str | None) -> "Iterator[Way | None]":
+    """This process, or the workers of a cluster that is open as long as the block runs."""
+    if where is None:
+        yield None
+        return
+    from recbench.cluster.open import open_cluster
+    from recbench.jobs.on_cluster import OnCluster
+
+    with open_cluster(where) as client:
+        yield OnCluster(client)
 
 
 def _as_json(result: "RunResult") -> dict[str, Any]:
@@ -66,17 +90,22 @@ def _require_one(notebook: str | None, like: str | None, resume: str | None) -> 
         raise click.UsageError(f"Give one of NOTEBOOK, --like, --resume; got {len(given)}")
 
 
-def _resumed(name: str, progress: "_Progress") -> "RunResult":
+def _resumed(name: str, progress: Progress, way: "Way | None") -> "RunResult":
     from recbench.jobs.run import resume_run
     from recbench.jobs.runs import find_run
 
     folder = find_run(name, runs_path())
     progress.on_folder(folder)
-    return resume_run(folder, workspace=workspace_path(), on_cell=progress.on_cell)
+    return resume_run(folder, workspace=workspace_path(), listener=progress, way=way)
 
 
 def _new(
-    notebook: str | None, like: str | None, *, assignments: tuple[str, ...], progress: "_Progress"
+    notebook: str | None,
+    like: str | None,
+    *,
+    assignments: tuple[str, ...],
+    progress: Progress,
+    way: "Way | None",
 ) -> "RunResult":
     from recbench.jobs.manifest import Manifest
     from recbench.jobs.parameters import parse_assignments
@@ -94,8 +123,8 @@ def _new(
             values,
             runs=runs_path(),
             workspace=workspace_path(),
-            on_folder=progress.on_folder,
-            on_cell=progress.on_cell,
+            listener=progress,
+            way=way,
         )
     finally:
         if earlier and progress.folder:
@@ -107,34 +136,3 @@ def _print_differences(earlier: Any, manifest: Any) -> None:
 
     for what, before, after in environment_differences(earlier, manifest):
         click.echo(f"Differs from {earlier.run}: {what} was {before}, is {after}")
-
-
-class _Progress:
-    """Cells done: one moving line in a terminal, one line a cell elsewhere; the folder last."""
-
-    def __init__(self) -> None:
-        self.folder: Path | None = None
-        self._bar: Any = None
-
-    def on_folder(self, folder: Path) -> None:
-        self.folder = folder
-        click.echo(f"Running in {folder}; what it prints goes to log.txt there")
-
-    def on_cell(self, cell: int, n_cells: int) -> None:
-        if not sys.stdout.isatty():
-            click.echo(f"cell {cell}/{n_cells}")
-            return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=n_cells, unit="cell", mininterval=1, ascii=True, ncols=80, file=sys.stdout
-            )
-        self._bar.set_description(f"cell {cell}/{n_cells}")
-        self._bar.update(cell - 1 - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        if self.folder is not None:
-            click.echo(str(self.folder))

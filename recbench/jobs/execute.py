@@ -5,18 +5,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from nbformat import NotebookNode
 
 from recbench.files import whole_file
 from recbench.jobs.kernel import kernel_manager_class
+from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import Status
 from recbench.jobs.memory import PeakMemory
 
-__all__ = ["CellListener", "Execution", "execute"]
+__all__ = ["Execution", "execute"]
 
-CellListener = Callable[[int, int], None]
 SCHEME = "whole-file://"
 START_TIMEOUT_S = 120
 
@@ -39,8 +39,9 @@ def execute(
     folder: Path,
     *,
     environment: Mapping[str, str],
-    on_cell: CellListener,
+    listener: Listener,
     outcome: Execution,
+    memory_limit_bytes: int | None = None,
 ) -> None:
     """Run every cell; ``executed.ipynb`` is rewritten whole after each, output goes to ``log.txt``.
 
@@ -51,14 +52,15 @@ def execute(
         notebook: with its parameters injected.
         folder: the run's.
         environment: added to this process's own for the kernel.
-        on_cell: told the number of each code cell as it begins, from 1, and how many there are.
+        listener: told of each code cell as it begins, and of output.
         outcome: filled in.
+        memory_limit_bytes: that the kernel and what it starts may hold; more, and it is killed.
     """
     kernels: list[subprocess.Popen[bytes]] = []
     with (
         tempfile.TemporaryDirectory(prefix="recbench-", ignore_cleanup_errors=True) as sockets,
         (folder / "log.txt").open("a", encoding="utf-8") as log,
-        PeakMemory() as memory,
+        PeakMemory(limit_bytes=memory_limit_bytes) as memory,
     ):
 
         def on_start(kernel: subprocess.Popen[bytes]) -> None:
@@ -72,13 +74,13 @@ def execute(
                 kernel_manager_class=kernel_manager_class(
                     sockets=Path(sockets), environment=environment, on_start=on_start
                 ),
-                on_cell_start=_cell_counter(notebook, on_cell, outcome),
-                stdout_file=log,
-                stderr_file=log,
+                on_cell_start=_cell_counter(notebook, listener, outcome),
+                stdout_file=(output := _Output(log, listener)),
+                stderr_file=output,
             )
             outcome.status = "succeeded"
         except _execution_errors() as error:
-            outcome.status, outcome.error = _ending(error, kernels, outcome.cell)
+            outcome.status, outcome.error = _ending(error, kernels, outcome.cell, memory)
         finally:
             outcome.peak_memory_bytes = memory.peak_bytes
 
@@ -107,20 +109,22 @@ def _execution_errors() -> tuple[type[Exception], ...]:
 
 
 def _ending(
-    error: Exception, kernels: list[subprocess.Popen[bytes]], cell: int
+    error: Exception, kernels: list[subprocess.Popen[bytes]], cell: int, memory: PeakMemory
 ) -> tuple[Status, str]:
     code = kernels[-1].poll() if kernels else None
     if hasattr(error, "ename"):
         return "failed", f"cell {error.exec_count}: {error.ename}: {error.evalue}"  # type: ignore[attr-defined]
     if code is None:
         return "failed", f"cell {cell}: {error}"
+    if memory.exceeded is not None:
+        return "killed", f"cell {cell}: the kernel {memory.exceeded}"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     cause = " (often: out of memory)" if code == -9 else ""
     return "killed", f"cell {cell}: the kernel ended with {how}{cause}"
 
 
 def _cell_counter(
-    notebook: NotebookNode, on_cell: CellListener, outcome: Execution
+    notebook: NotebookNode, listener: Listener, outcome: Execution
 ) -> Callable[..., None]:
     """A hook that counts the code cells that have something to run."""
     numbers: dict[int, int] = {}
@@ -131,9 +135,24 @@ def _cell_counter(
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
         if cell_index in numbers:
             outcome.cell = numbers[cell_index]
-            on_cell(outcome.cell, len(numbers))
+            listener.on_cell(outcome.cell, len(numbers))
 
     return on_cell_start
+
+
+class _Output:
+    """papermill's way to give away what cells print: to a file and to the listener."""
+
+    def __init__(self, log: TextIO, listener: Listener) -> None:
+        self._log = log
+        self._listener = listener
+
+    def write(self, text: str) -> None:
+        self._log.write(text)
+        self._listener.on_output(text)
+
+    def flush(self) -> None:
+        self._log.flush()
 
 
 class _WholeFiles:

@@ -27,7 +27,8 @@ class Manifest:
     """What ``manifest.json`` holds. Times are ISO 8601 in UTC, durations seconds.
 
     ``parameters`` are all of them, defaults included; ``data`` and ``tracking`` are what the
-    notebook reported; ``cells`` has one entry per code cell begun, counted from 1;
+    notebook reported; ``cells`` has one entry per code cell begun, counted from 1; ``stages`` says
+    of each finished one how long it took and whether an earlier attempt had made it;
     ``attempts`` holds earlier attempts in the same folder, oldest first.
     """
 
@@ -41,6 +42,7 @@ class Manifest:
     ended_at: str | None = None
     duration_s: float | None = None
     cells: list[dict[str, Any]] = field(default_factory=list)
+    stages: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
     data: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """How much memory a process and its children ever held together."""
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,11 +15,14 @@ PERIOD_S = 0.1
 class PeakMemory:
     """Samples the resident memory of a process tree while the ``with`` block runs.
 
-    What lives shorter than a tenth of a second can be missed.
+    What lives shorter than a tenth of a second can be missed. A tree that holds more than
+    ``limit_bytes`` is killed; ``exceeded`` then says with which figures.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit_bytes: int | None = None) -> None:
         self.peak_bytes: int | None = None
+        self.exceeded: str | None = None
+        self._limit_bytes = limit_bytes
         self._stop = threading.Event()
         self._pid: int | None = None
         self._thread = threading.Thread(target=self._sample_until_stopped, daemon=True)
@@ -44,16 +48,30 @@ class PeakMemory:
         while not self._stop.wait(PERIOD_S):
             if self._pid is not None and (held := _held_bytes(self._pid)):
                 self.peak_bytes = max(self.peak_bytes or 0, held)
+                self._kill_above_limit(self._pid, held)
+
+    def _kill_above_limit(self, pid: int, held: int) -> None:
+        if self._limit_bytes is None or held <= self._limit_bytes or self.exceeded is not None:
+            return
+        self.exceeded = (
+            f"held {_mebibytes(held)}, more than the {_mebibytes(self._limit_bytes)} it may"
+        )
+        for process in _tree(pid):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _held_bytes(pid: int) -> int:
     """Resident bytes of the tree; 0 once the process has gone."""
+    return sum(_resident_bytes(process) for process in _tree(pid))
+
+
+def _tree(pid: int) -> list[psutil.Process]:
     try:
         parent = psutil.Process(pid)
-        tree = [parent, *parent.children(recursive=True)]
+        return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
-    return sum(_resident_bytes(process) for process in tree)
+        return []
 
 
 def _resident_bytes(process: psutil.Process) -> int:
@@ -61,3 +79,7 @@ def _resident_bytes(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
+
+
+def _mebibytes(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:.0f} MiB"

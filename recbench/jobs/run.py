@@ -1,17 +1,16 @@
 """A notebook as a job: checked parameters, its own folder, an honest record of how it ended."""
 
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
-from nbformat import NotebookNode
-
-from recbench.errors import InputError, JobError
-from recbench.files import sha256_of
-from recbench.jobs.execute import CellListener, Execution, execute
+from recbench.errors import JobError
+from recbench.files import one_at_a_time
+from recbench.jobs.execute import Execution, execute
+from recbench.jobs.listener import SILENT, Listener
 from recbench.jobs.manifest import (
     Manifest,
     Status,
@@ -20,11 +19,21 @@ from recbench.jobs.manifest import (
     process_facts,
     recorded,
 )
-from recbench.jobs.notebook import cell_timings, read_notebook, with_parameters
-from recbench.jobs.parameters import Parameter, declared_parameters, resolve_parameters
-from recbench.tracking import new_run_folder
+from recbench.jobs.notebook import cell_timings, read_notebook
+from recbench.jobs.parameters import Parameter, declared_parameters
+from recbench.jobs.prepare import Prepared, new_run, unfinished_run
 
-__all__ = ["RunFailedError", "RunResult", "notebook_parameters", "resume_run", "run_notebook"]
+__all__ = [
+    "RunFailedError",
+    "RunResult",
+    "Way",
+    "carry_out",
+    "notebook_parameters",
+    "resume_run",
+    "run_notebook",
+]
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,20 @@ class RunFailedError(JobError):
         self.folder = folder
         self.status = status
 
+    @classmethod
+    def of(cls, folder: Path, status: Status, error: str | None) -> Self:
+        """Says in which cell it ended, why, and where what there is lies."""
+        how = "was killed" if status == "killed" else "failed"
+        message = f"The run {how} in {error}; what there is lies in {folder}"
+        return cls(message, folder=folder, status=status)
+
+
+class Way(Protocol):
+    """Carries a prepared run out, here or elsewhere; raises as ``run_notebook`` does."""
+
+    def __call__(self, prepared: Prepared, *, workspace: Path, listener: Listener) -> RunResult:
+        """Returns when the run has ended."""
+
 
 def notebook_parameters(notebook: Path) -> dict[str, Parameter]:
     """What the notebook's cell tagged ``parameters`` declares.
@@ -60,8 +83,8 @@ def run_notebook(
     *,
     runs: Path,
     workspace: Path,
-    on_folder: Callable[[Path], None] = lambda _folder: None,
-    on_cell: CellListener = lambda _cell, _cells: None,
+    listener: Listener = SILENT,
+    way: "Way | None" = None,
 ) -> RunResult:
     """Run a notebook in a new folder below ``runs``.
 
@@ -73,94 +96,88 @@ def run_notebook(
         parameters: values for some of the notebook's declared parameters.
         runs: where runs leave their folders.
         workspace: given to the notebook as ``RECBENCH_WORKSPACE``.
-        on_folder: told the folder as soon as there is one.
-        on_cell: told the number of each code cell as it begins, and how many there are.
+        listener: told how it goes.
+        way: who carries the run out; None: this process.
 
     Raises:
         InputError: an unknown parameter, a value of the wrong kind, an unreadable notebook, a
             folder that cannot be created; nothing has run then.
         RunFailedError: a cell raised, or the kernel was killed.
     """
-    source = read_notebook(notebook)
-    declared = declared_parameters(source, source=f"`{notebook.name}`")
-    resolved = resolve_parameters(declared, parameters, source=f"`{notebook.name}`")
-    folder = new_run_folder(runs.absolute(), notebook.stem, at=datetime.now(UTC))
-    on_folder(folder)
-    manifest = Manifest(
-        run=folder.name,
-        notebook=str(notebook.absolute()),
-        notebook_sha256=sha256_of(notebook),
-        parameters=resolved,
-    )
-    given = {name: resolved[name] for name in parameters}
-    return _attempt(
-        with_parameters(source, given), manifest, folder, workspace=workspace, on_cell=on_cell
-    )
+    prepared = new_run(notebook, parameters, runs=runs)
+    listener.on_folder(prepared.folder)
+    return (way or _here)(prepared, workspace=workspace, listener=listener)
 
 
 def resume_run(
     folder: Path,
     *,
     workspace: Path,
-    on_cell: CellListener = lambda _cell, _cells: None,
+    listener: Listener = SILENT,
+    way: "Way | None" = None,
 ) -> RunResult:
     """Run a failed, killed or interrupted run's notebook again, with its parameters, in its folder.
 
-    The earlier attempt's files move to ``attempts/<n>/``. Every cell runs again: a step is skipped
-    only where the function it calls finds its own work done.
+    The earlier attempt's files move to ``attempts/<n>/``. Every cell runs again, but a stage that
+    the earlier attempt finished (see ``recbench.jobs.stages``) gives its result at once.
 
     Raises:
         InputError: the run is still running or has succeeded, or its notebook has gone.
         RunFailedError: as ``run_notebook``.
     """
-    earlier = Manifest.read(folder)
-    if (state := earlier.state()) in {"running", "succeeded"}:
-        raise InputError(f"`{folder.name}` is {state}; only an unfinished run can be resumed")
-    notebook = Path(earlier.notebook)
-    source = read_notebook(notebook)
-    declared = declared_parameters(source, source=f"`{notebook.name}`")
-    resolved = resolve_parameters(declared, earlier.parameters, source=f"`{notebook.name}`")
-    past = {**asdict(earlier), "status": state}
-    attempts = [*past.pop("attempts"), past]
-    _set_aside(folder, folder / "attempts" / str(len(attempts)))
-    manifest = Manifest(
-        run=folder.name,
-        notebook=earlier.notebook,
-        notebook_sha256=sha256_of(notebook),
-        parameters=resolved,
-        attempts=attempts,
-    )
-    return _attempt(
-        with_parameters(source, resolved), manifest, folder, workspace=workspace, on_cell=on_cell
-    )
+    prepared = unfinished_run(folder)
+    return (way or _here)(prepared, workspace=workspace, listener=listener)
 
 
-def _attempt(
-    notebook: NotebookNode,
-    manifest: Manifest,
-    folder: Path,
+def _here(prepared: Prepared, *, workspace: Path, listener: Listener) -> RunResult:
+    with one_at_a_time(prepared.folder):
+        return carry_out(prepared, workspace=workspace, listener=listener)
+
+
+def carry_out(
+    prepared: Prepared,
     *,
     workspace: Path,
-    on_cell: CellListener,
+    listener: Listener = SILENT,
+    environment: Mapping[str, str] = NOTHING,
+    memory_limit_bytes: int | None = None,
 ) -> RunResult:
+    """Execute a prepared run in this process's kernel, and record how it ended.
+
+    The caller sees to it that nobody else works in the folder.
+
+    Args:
+        prepared: by ``new_run`` or ``unfinished_run``.
+        workspace: as for ``run_notebook``.
+        listener: told of cells and output.
+        environment: more variables for the kernel.
+        memory_limit_bytes: at which the kernel is killed; None: whatever the machine has.
+
+    Raises:
+        RunFailedError: as ``run_notebook``.
+    """
     from recbench.jobs.report import write_report
 
+    manifest, folder = prepared.manifest, prepared.folder
     begun = datetime.now(UTC)
     manifest.started_at = begun.isoformat()
     manifest.code = code_facts()
     manifest.environment = environment_facts()
     manifest.process = process_facts()
     manifest.write(folder)
-    environment = {
-        "RECBENCH_RUN_DIR": str(folder),
-        "RECBENCH_RUNS": str(folder.parent),
-        "RECBENCH_WORKSPACE": str(workspace.absolute()),
-    }
     outcome = Execution()
     try:
-        execute(notebook, folder, environment=environment, on_cell=on_cell, outcome=outcome)
-    except KeyboardInterrupt:
-        outcome.status, outcome.error = "interrupted", f"cell {outcome.cell}: Ctrl-C"
+        execute(
+            prepared.notebook,
+            folder,
+            environment={**environment, **_places(folder, workspace)},
+            listener=listener,
+            outcome=outcome,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+    except KeyboardInterrupt as stop:
+        outcome.status, reason = getattr(stop, "ending", ("interrupted", "Ctrl-C"))
+        outcome.error = f"cell {outcome.cell}: {reason}"
         raise
     except OSError as error:
         outcome.status, outcome.error = "failed", f"cell {outcome.cell}: {error}"
@@ -169,10 +186,16 @@ def _attempt(
         _finish(manifest, outcome, folder, seconds=(datetime.now(UTC) - begun).total_seconds())
     write_report(folder)
     if outcome.status != "succeeded":
-        how = "was killed" if outcome.status == "killed" else "failed"
-        message = f"The run {how} in {outcome.error}; what there is lies in {folder}"
-        raise RunFailedError(message, folder=folder, status=outcome.status)
+        raise RunFailedError.of(folder, outcome.status, outcome.error)
     return RunResult(folder, outcome.status, recorded(folder, "metrics.json"))
+
+
+def _places(folder: Path, workspace: Path) -> dict[str, str]:
+    return {
+        "RECBENCH_RUN_DIR": str(folder),
+        "RECBENCH_RUNS": str(folder.parent),
+        "RECBENCH_WORKSPACE": str(workspace.absolute()),
+    }
 
 
 def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: float) -> None:
@@ -182,14 +205,8 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
     manifest.ended_at = datetime.now(UTC).isoformat()
     manifest.duration_s = round(seconds, 3)
     manifest.cells = cell_timings(folder / "executed.ipynb")
+    manifest.stages = recorded(folder, "stages.json")
     manifest.peak_memory_bytes = outcome.peak_memory_bytes
     manifest.data = told.get("data", {})
     manifest.tracking = told.get("tracking", {})
     manifest.write(folder)
-
-
-def _set_aside(folder: Path, attempt: Path) -> None:
-    attempt.mkdir(parents=True)
-    for part in folder.iterdir():
-        if part.name not in {"attempts", "manifest.json"}:
-            shutil.move(part, attempt / part.name)

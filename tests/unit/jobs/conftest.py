@@ -2,7 +2,25 @@
 
 import pytest
 
+from recbench.jobs.listener import Listener
 from recbench.jobs.run import run_notebook
+
+
+class Heard(Listener):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.cells, self.output, self.attempts = [], "", []
+
+    def on_attempt(self, number, place):
+        self.attempts.append((number, place))
+
+    def on_cell(self, cell, n_cells):
+        self.cells.append((cell, n_cells))
+
+    def on_output(self, text):
+        self.output += text
+
 
 CODES = [
     "print('k is', k)\nimport os\nprint(os.environ['RECBENCH_WORKSPACE'])",
@@ -22,7 +40,7 @@ def finished_run(tmp_path_factory, write_notebook):
     """A run with k=5 that recorded everything, and what was told while it ran."""
     home = tmp_path_factory.mktemp("finished {run}")
     notebook = write_notebook(home / "tiny.ipynb", *CODES, parameters="k = 3\nseed = 7\nrate = 0.5")
-    cells = []
+    heard = Heard()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("WANDB_API_KEY", raising=False)
         patch.setenv("WANDB_MODE", "offline")
@@ -31,9 +49,9 @@ def finished_run(tmp_path_factory, write_notebook):
             {"k": 5},
             runs=home / "runs",
             workspace=home / "workspace",
-            on_cell=lambda cell, cells_: cells.append((cell, cells_)),
+            listener=heard,
         )
-    return result, cells
+    return result, heard
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from recbench.errors import InputError
 from recbench.files import whole_file
 from recbench.jobs import execute
+from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import Manifest
 from recbench.jobs.notebook import read_notebook
 from recbench.jobs.run import RunFailedError, notebook_parameters, resume_run, run_notebook
@@ -50,6 +51,7 @@ def test_the_notebook_runs_with_the_parameters_given(finished_run):
     log = (result.folder / "log.txt").read_text()
     assert "k is 5" in text_of(executed)
     assert log.splitlines()[0] == "k is 5"
+    assert finished_run[1].output == log
 
 
 def test_the_kernel_is_told_the_workspace_in_full(finished_run):
@@ -61,7 +63,7 @@ def test_the_kernel_is_told_the_workspace_in_full(finished_run):
 
 def test_progress_counts_code_cells_with_the_injected_one(finished_run):
     # parameters, injected, and three of the notebook's own
-    assert finished_run[1] == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert finished_run[1].cells == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
 def test_a_failed_cell_fails_the_run_and_keeps_the_notebook(tmp_path, write_notebook, untracked):
@@ -96,14 +98,15 @@ def test_ctrl_c_ends_the_kernel_and_is_recorded(tmp_path, write_notebook, untrac
     codes = ["import os\nprint(os.getpid(), flush=True)", "import time\ntime.sleep(60)"]
     notebook = write_notebook(tmp_path / "slow.ipynb", *codes)
 
-    def interrupt(cell, n_cells):
-        if cell == n_cells:
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
+    class Interrupt(Listener):
+        def on_cell(self, cell, n_cells):
+            if cell == n_cells:
+                signal.setitimer(signal.ITIMER_REAL, 0.5)
 
     before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         with pytest.raises(KeyboardInterrupt):
-            run(notebook, tmp_path, on_cell=interrupt)
+            run(notebook, tmp_path, listener=Interrupt())
     finally:
         signal.signal(signal.SIGALRM, before)
 

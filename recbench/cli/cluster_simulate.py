@@ -1,0 +1,109 @@
+"""``recbench cluster simulate``: scaling policies side by side on simulated days."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recbench.cli.output import json_option, print_table, save_json
+from recbench.errors import InputError
+
+if TYPE_CHECKING:
+    from recbench.cluster.load_trace import LoadTrace
+    from recbench.cluster.simulate import Machine
+
+__all__ = ["simulate"]
+
+
+@click.command()
+@click.option("--days", default=40, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--peak",
+    default=40.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Workers that refreshes keep busy at the top of a generated day.",
+)
+@click.option(
+    "--startup",
+    default=57.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds from asking for a worker to its first task.",
+)
+@click.option("--maximum", default=64, show_default=True, type=click.IntRange(min=2))
+@click.option(
+    "--alibaba",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with pai_job_table.csv and pai_task_table.csv: their days, not generated ones.",
+)
+@click.option("--share", default=0.01, show_default=True, help="Of the jobs of an Alibaba day.")
+@click.option(
+    "--tune", is_flag=True, help="Show instead what the dials of each arm were chosen by."
+)
+@json_option
+def simulate(
+    days: int,
+    peak: float,
+    startup: float,
+    maximum: int,
+    alibaba: Path | None,
+    share: float,
+    tune: bool,
+    json_path: Path | None,
+) -> None:
+    """Fixed, static, reactive and our scaling, and the least possible, on the same days.
+
+    Starts, warm workers, lost workers and spot workers that are taken back are paid for. The days
+    were not used for choosing any dial.
+    """
+    import polars as pl
+
+    from recbench.cluster.compare import arms_table, compare, savings_table
+    from recbench.cluster.scaling import ScalingPolicy
+    from recbench.cluster.simulate import Machine
+
+    machine = Machine(startup_s=startup, most=maximum)
+    if tune:
+        _tune(machine, json_path)
+        return
+    traces = _alibaba(alibaba, days, share) if alibaba else _generated(days, peak)
+    found = compare(traces, machine, ScalingPolicy(maximum=maximum), say=_say)
+    frame = pl.concat([day.frame for day in found])
+    arms, savings = arms_table(frame), savings_table(frame)
+    print_table(arms)
+    click.echo("What ours saves, a share of the other's cost, with 95 % over paired days:")
+    print_table(savings)
+    payload = {"arms": arms, "savings": savings, "days": frame}
+    save_json(json_path, {name: table.to_dicts() for name, table in payload.items()})
+
+
+def _generated(days: int, peak: float) -> list["LoadTrace"]:
+    from recbench.cluster.compare import EVALUATION_SEEDS
+    from recbench.cluster.load_trace import day_of_load
+
+    first = EVALUATION_SEEDS.start
+    return [day_of_load(first + day, peak_workers=peak) for day in range(days)]
+
+
+def _alibaba(folder: Path, days: int, share: float) -> list["LoadTrace"]:
+    from recbench.cluster.alibaba import alibaba_day
+
+    paths = [folder / "pai_job_table.csv", folder / "pai_task_table.csv"]
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise InputError(f"`--alibaba` {folder} lacks {', '.join(missing)}")
+    return [alibaba_day(*paths, day=day, share=share, seed=day) for day in range(days)]
+
+
+def _tune(machine: "Machine", json_path: Path | None) -> None:
+    from recbench.cluster.tune import chosen, tune
+
+    tables = tune(machine, say=_say)
+    for arm, table in tables.items():
+        click.echo(f"{arm}: {chosen(table)}")
+        print_table(table)
+    save_json(json_path, {arm: table.to_dicts() for arm, table in tables.items()})
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,1 @@
+"""One elastic Dask cluster for everything: opened here, handed on as a plain client."""

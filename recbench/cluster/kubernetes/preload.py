@@ -1,0 +1,27 @@
+"""What the scheduler's pod loads: how many workers the operator is told, and which it may take."""
+
+import os
+from typing import Any
+
+from recbench.cluster.adaptive import ScalingPlugin
+from recbench.cluster.kubernetes.dask import LIMITS_VARIABLE
+from recbench.cluster.kubernetes.worker_groups import OnlyDefaultGroup
+from recbench.cluster.load import Policy
+from recbench.cluster.scaling import ScalingPolicy
+
+__all__ = ["dask_setup"]
+
+
+async def dask_setup(scheduler: Any) -> None:
+    """What ``dask scheduler --preload`` calls."""
+    for plugin in (ScalingPlugin(_policy()), OnlyDefaultGroup()):
+        await plugin.start(scheduler)
+        scheduler.add_plugin(plugin)
+
+
+def _policy() -> Policy | None:
+    limits = os.environ.get(LIMITS_VARIABLE)
+    if limits is None:
+        return None
+    minimum, maximum = map(int, limits.split("-"))
+    return ScalingPolicy(minimum=minimum, maximum=maximum).target

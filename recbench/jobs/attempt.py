@@ -1,0 +1,136 @@
+"""One attempt of a cluster's run, as a process of its own; a worker's task watches over it.
+
+Standard input: one line of JSON, the request; then a byte a second for as long as the attempt is
+wanted. Its end, or silence, means that the worker has gone, and another may take the run up: this
+process then ends its kernel and says so in the manifest. Standard output: messages, a line of JSON
+each; the last is ``{"ended": ...}``.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import nbformat
+
+from recbench.files import one_at_a_time
+from recbench.jobs.listener import Listener
+from recbench.jobs.manifest import Manifest, Status
+from recbench.jobs.prepare import Prepared, begin_again
+from recbench.jobs.request import CANCELLED, LEASE_S, Request
+from recbench.jobs.run import RunFailedError, carry_out
+
+__all__ = ["main"]
+
+LOST: tuple[Status, str] = ("killed", "the worker that watched over it was lost")
+CANCEL: tuple[Status, str] = ("interrupted", "cancelled")
+
+
+class _Stopped(KeyboardInterrupt):
+    """Raised in the main thread in the middle of whatever it does."""
+
+    def __init__(self, ending: tuple[Status, str]) -> None:
+        super().__init__(ending[1])
+        self.ending = ending
+
+
+class _Messages(Listener):
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def send(self, **message: Any) -> None:
+        self._stream.write(json.dumps(message).encode() + b"\n")
+        self._stream.flush()
+
+    def on_cell(self, cell: int, n_cells: int) -> None:
+        self.send(cell=[cell, n_cells])
+
+    def on_output(self, text: str) -> None:
+        self.send(output=text)
+
+
+def main() -> None:
+    """Carry out the request that stands on standard input."""
+    messages = _Messages(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints does not mix with messages
+    request = Request(**json.loads(_first_line()))
+    try:
+        with _ended_when_unwanted():
+            status, error = _carried_out(request, messages)
+        messages.send(ended={"status": status, "error": error})
+    except _Stopped as stop:
+        messages.send(ended={"status": stop.ending[0], "error": stop.ending[1]})
+    except OSError as error:
+        facts = {"errno": error.errno, "filename": error.filename and str(error.filename)}
+        messages.send(ended={"status": "failed", "error": error.strerror or str(error), **facts})
+
+
+def _carried_out(request: Request, messages: _Messages) -> tuple[Status, str | None]:
+    folder = Path(request.folder)
+    with one_at_a_time(folder):  # waits until an attempt on a lost worker has ended
+        manifest = Manifest.read(folder)
+        if manifest.status == "succeeded":  # only the news of it were lost
+            return "succeeded", None
+        if manifest.started_at:
+            manifest.status = "killed" if manifest.status == "running" else manifest.status
+            manifest = begin_again(manifest, folder)
+        notebook = nbformat.reads(request.notebook, 4)  # type: ignore[no-untyped-call]
+        try:
+            carry_out(
+                Prepared(folder, manifest, notebook),
+                workspace=Path(request.workspace),
+                listener=messages,
+                environment=request.environment,
+                memory_limit_bytes=request.memory_limit_bytes,
+            )
+        except RunFailedError as failure:
+            return failure.status, Manifest.read(folder).error
+    return "succeeded", None
+
+
+def _first_line() -> bytes:
+    """Read byte by byte: what follows is for the thread that watches."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(sys.stdin.fileno(), 1)
+    return line
+
+
+@contextmanager
+def _ended_when_unwanted() -> Iterator[None]:
+    """Raises ``_Stopped`` in this thread when standard input says so, ends or falls silent."""
+    endings: list[tuple[Status, str]] = []
+
+    def watch() -> None:
+        endings.append(_awaited_ending(sys.stdin.fileno()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows cleans up
+        raise _Stopped(endings[0] if endings else LOST)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asked for the run
+    threading.Thread(target=watch, daemon=True).start()
+    yield
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _awaited_ending(stream: int) -> tuple[Status, str]:
+    while True:
+        ready, _, _ = select.select([stream], [], [], LEASE_S)
+        said = os.read(stream, 1024) if ready else b""
+        if CANCELLED in said:
+            return CANCEL
+        if not said:
+            return LOST
+
+
+if __name__ == "__main__":
+    main()
