@@ -40,6 +40,8 @@ def list_(*, json_path: Path | None) -> None:
     rows = [_row(store, name) for name in store.names()]
     if rows:
         print_table(pl.DataFrame(rows, infer_schema_length=None))
+        if not store.has_runner():
+            click.echo("Nobody carries them out now; `recbench schedule run` does")
     else:
         click.echo(NOTHING)
     save_json(json_path, rows)

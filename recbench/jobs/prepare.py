@@ -88,8 +88,9 @@ def _parameterised(
     source = read_notebook(notebook)
     declared = declared_parameters(source, source=f"`{notebook.name}`")
     resolved = resolve_parameters(declared, parameters, source=f"`{notebook.name}`")
-    given = {name: resolved[name] for name in parameters}
-    return resolved, with_parameters(source, given)
+    # in the order of the cell, whatever was given: a resumed run must have the same cells
+    own = {n: value for n, value in resolved.items() if value != declared[n].default}
+    return resolved, with_parameters(source, own)
 
 
 def _set_aside(folder: Path, attempt: Path) -> None:

@@ -14,12 +14,8 @@ from typing import Any
 
 from recbench.errors import InputError, JobError
 from recbench.jobs.listener import Listener
-from recbench.jobs.manifest import Manifest
-from recbench.jobs.report import write_report
-from recbench.jobs.run import RunFailedError, resume_run, run_notebook
 from recbench.jobs.schedules.schedule import Schedule
 from recbench.jobs.schedules.store import ScheduleStore
-from recbench.jobs.way import way_to
 
 __all__ = ["NOT_MINE", "carry_out", "main"]
 
@@ -70,20 +66,21 @@ def carry_out(
 def _run(
     schedule: Schedule, earlier: str | None, recorder: "_Recorder", *, workspace: Path
 ) -> tuple[str, str | None]:
+    # heavy, and so after the claim
+    from recbench.jobs.manifest import Manifest
+    from recbench.jobs.report import write_report
+    from recbench.jobs.run import RunFailedError, resume_run, run_notebook
+    from recbench.jobs.way import way_to
+
     try:
         with _ended_in_time(schedule.timeout_s), way_to(schedule.on) as way:
             if earlier:
                 recorder.on_folder(Path(earlier))
                 resume_run(Path(earlier), workspace=workspace, listener=recorder, way=way)
             else:
-                run_notebook(
-                    Path(schedule.notebook),
-                    schedule.parameters,
-                    runs=Path(schedule.runs),
-                    workspace=workspace,
-                    listener=recorder,
-                    way=way,
-                )
+                notebook, runs = Path(schedule.notebook), Path(schedule.runs)
+                given = {"workspace": workspace, "listener": recorder, "way": way}
+                run_notebook(notebook, schedule.parameters, runs=runs, **given)
     except RunFailedError as failure:
         return failure.status, Manifest.read(failure.folder).error
     except _Ending as stop:

@@ -96,10 +96,10 @@ class Runner:
 
     def _step(self, schedule: Schedule, *, begins: bool) -> None:
         self._settle(schedule)
-        self._leave_out(schedule)
         self._tell(schedule)
-        if not begins:
+        if not begins or self._is_about_to_claim(schedule.name):
             return
+        self._leave_out(schedule)
         made = plan(schedule, self._store.state(schedule.name), self._now())
         for start in made.starts:
             key = _Key(schedule.name, *start)
@@ -125,6 +125,16 @@ class Runner:
         self._started[key] = _Started(process, kill_at)
         again = f", attempt {key.number}" if key.number > 1 else ""
         self._say(f"{key.name}: {_time(key.due)}{again} begins")
+
+    def _is_about_to_claim(self, name: str) -> bool:
+        """Whether a process was started that has not claimed its time yet: no other may pass it."""
+        state = self._store.state(name)
+        for key in self._started:
+            if key.name == name:
+                found = state.find(key.due)
+                if found is None or len(found.attempts) < key.number:
+                    return True
+        return False
 
     def _settle(self, schedule: Schedule) -> None:
         for key, started in list(self._started.items()):

@@ -32,6 +32,15 @@ class ScheduleStore:
         """The store of a workspace: its folder ``schedules``."""
         return cls(workspace.absolute() / "schedules")
 
+    @property
+    def runner_lock(self) -> Path:
+        """What the process that carries the schedules out holds."""
+        return self.folder / ".runner.lock"
+
+    def has_runner(self) -> bool:
+        """Whether a process carries the schedules out."""
+        return _is_taken(self.runner_lock)
+
     def names(self) -> list[str]:
         """Of all schedules, in order."""
         return sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{SAYS}"))
@@ -132,11 +141,7 @@ class ScheduleStore:
 
     def is_held(self, name: str, due: datetime, number: int) -> bool:
         """Whether a living process carries the attempt out."""
-        path = self.attempt_file(name, due, number)
-        if not path.exists():
-            return False
-        with path.open("a") as stream:
-            return not _is_free(stream)
+        return _is_taken(self.attempt_file(name, due, number))
 
     def attempt_file(self, name: str, due: datetime, number: int) -> Path:
         """What the attempt holds; its errors go there."""
@@ -160,6 +165,13 @@ class ScheduleStore:
         except ValueError as error:
             raise InputError(f"`{path}` is not JSON: {error}") from error
         return content
+
+
+def _is_taken(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("a") as stream:
+        return not _is_free(stream)
 
 
 def _is_free(stream: Any) -> bool:
