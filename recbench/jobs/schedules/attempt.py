@@ -78,9 +78,14 @@ def _run(
                 recorder.on_folder(Path(earlier))
                 resume_run(Path(earlier), workspace=workspace, listener=recorder, way=way)
             else:
-                notebook, runs = Path(schedule.notebook), Path(schedule.runs)
-                given = {"workspace": workspace, "listener": recorder, "way": way}
-                run_notebook(notebook, schedule.parameters, runs=runs, **given)
+                run_notebook(
+                    Path(schedule.notebook),
+                    schedule.parameters,
+                    runs=Path(schedule.runs),
+                    workspace=workspace,
+                    listener=recorder,
+                    way=way,
+                )
     except RunFailedError as failure:
         return failure.status, Manifest.read(failure.folder).error
     except _Ending as stop:
