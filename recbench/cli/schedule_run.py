@@ -37,7 +37,8 @@ def run(*, once: bool, standby: bool) -> None:
     store = ScheduleStore.of(workspace_path())
     with stopped_by_signals() as stop, ExitStack() as held:
         _become_the_only_one(held, store.runner_lock, stop, waits=standby)
-        runner = Runner(store, workspace=workspace_path(), say=_say)
+        until = datetime.now(UTC) if once else None
+        runner = Runner(store, workspace=workspace_path(), until=until, say=_say)
         _say(f"carries out {len(store.names())} schedules in {store.folder}")
         try:
             _serve(runner, stop, once=once)

@@ -208,3 +208,21 @@ def test_a_second_scheduler_stands_by_and_takes_over(store, scheduled, start):
     first.send_signal(signal.SIGTERM)
     assert first.wait(WAIT_S) == 0
     assert "carries out 1 schedules" in standby.stdout.readline()
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_what_runs_and_says_so(store, scheduled, start):
+    scheduled(APPEND)
+    scheduler = start(recbench("schedule", "run"))
+    pid = int(wait_for(lambda: Path("ran").exists() and Path("ran").read_text().strip()))
+    scheduler.send_signal(signal.SIGINT)
+    time.sleep(1)
+    still_runs = psutil.pid_exists(pid)
+    scheduler.send_signal(signal.SIGINT)
+    code = scheduler.wait(WAIT_S)
+
+    assert still_runs
+    assert code == 130
+    assert not psutil.pid_exists(pid)
+    assert only(store).outcome == "interrupted"
+    assert Manifest.read(Path(only(store).run)).status == "interrupted"

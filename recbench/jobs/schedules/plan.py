@@ -39,8 +39,8 @@ class Plan:
     next_at: datetime
 
 
-def plan(schedule: Schedule, state: State, now: datetime) -> Plan:
-    """Attempts to begin and times to leave out at ``now``.
+def plan(schedule: Schedule, state: State, now: datetime, *, until: datetime | None = None) -> Plan:
+    """Attempts to begin and times to leave out at ``now``; of new times none later than ``until``.
 
     A new time waits while an earlier one runs or waits for its next attempt, unless runs may
     overlap. One new time is begun at once; with ``missed="all"`` the oldest.
@@ -53,7 +53,7 @@ def plan(schedule: Schedule, state: State, now: datetime) -> Plan:
     starts = [
         Start(each.due, len(each.attempts) + 1) for each in waiting if retries[each.due] <= now
     ]
-    due = schedule.times.within(state.handled_until, now)
+    due = schedule.times.within(state.handled_until, min(now, until or now))
     left_out, begun = _new(schedule, state, due, now) if due else (None, None)
     if begun and (schedule.overlap or not unfinished):
         starts.append(Start(begun, 1))

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from recbench.errors import InputError
 from recbench.jobs.schedules.attempt import NOT_MINE
 from recbench.jobs.schedules.notify import notify
-from recbench.jobs.schedules.plan import plan
+from recbench.jobs.schedules.plan import Plan, plan
 from recbench.jobs.schedules.schedule import Schedule
 from recbench.jobs.schedules.settle import ending_of
-from recbench.jobs.schedules.state import Occurrence
+from recbench.jobs.schedules.state import Occurrence, State
 from recbench.jobs.schedules.store import ScheduleStore
 
 __all__ = ["Runner"]
@@ -46,6 +46,7 @@ class Runner:
         store: of the schedules.
         workspace: given to the notebooks.
         now: the clock, in UTC.
+        until: new times later than this are not begun; None: without end.
         say: told what happens, a line each.
     """
 
@@ -55,10 +56,12 @@ class Runner:
         *,
         workspace: Path,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        until: datetime | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.n_bad = 0  # outcomes seen other than succeeded and skipped
         self._store, self._workspace, self._now, self._say = store, workspace, now, say
+        self._until = until
         self._started: dict[_Key, _Started] = {}
         self._notices: dict[tuple[str, datetime], Future[str]] = {}
         self._tellers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="notify")
@@ -100,7 +103,7 @@ class Runner:
         if not begins or self._is_about_to_claim(schedule.name):
             return
         self._leave_out(schedule)
-        made = plan(schedule, self._store.state(schedule.name), self._now())
+        made = self._plan(schedule, self._store.state(schedule.name))
         for start in made.starts:
             key = _Key(schedule.name, *start)
             if key not in self._started:
@@ -172,12 +175,15 @@ class Runner:
                 state.end(schedule, occurrence.due, status=status, error=error, now=self._now())
 
     def _leave_out(self, schedule: Schedule) -> None:
-        if plan(schedule, self._store.state(schedule.name), self._now()).left_out is None:
+        if self._plan(schedule, self._store.state(schedule.name)).left_out is None:
             return
         with self._store.change(schedule.name) as state:
-            left_out = plan(schedule, state, self._now()).left_out
+            left_out = self._plan(schedule, state).left_out
             if left_out:
                 state.leave_out(*left_out)
+
+    def _plan(self, schedule: Schedule, state: State) -> Plan:
+        return plan(schedule, state, self._now(), until=self._until)
 
     def _tell(self, schedule: Schedule) -> None:
         """Say each outcome once, and notify until it is recorded that somebody was told."""

@@ -132,6 +132,19 @@ def test_a_time_is_not_passed_over_while_its_process_starts(
     assert outcomes == [(minutes(15), "succeeded"), (minutes(30), "succeeded")]
 
 
+def test_a_runner_with_an_end_begins_nothing_that_falls_due_later(
+    store, clock, quarterly, minutes, tmp_path, do
+):
+    store.add(quarterly())
+    runner = Runner(store, workspace=tmp_path, now=clock, until=minutes(16))
+    clock.now = minutes(15)
+    runner.step()
+    clock.now = minutes(31)  # the run takes longer than the distance between two
+    until_idle(runner)
+
+    assert [each.due for each in store.state("refresh").occurrences] == [minutes(15)]
+
+
 def test_a_process_that_fails_to_start_is_a_failed_attempt(
     runner, store, clock, quarterly, minutes, do
 ):
