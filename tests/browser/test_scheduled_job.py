@@ -168,8 +168,12 @@ def test_a_scheduled_job_runs_after_its_page_was_closed(page, lab, place):
     page.check("input[name=createType][value=JobDefinition]")
     page.locator("[role=combobox], [role=button]").filter(has_text="Weekday").first.click()
     page.get_by_role("option", name="Minute").click()
+    page.locator("input[name=scheduleInterval][value=minute]").wait_for(state="attached")
     create(page)
-    lab.until(lambda: lab.ask("/scheduler/job_definitions")["job_definitions"], within_s=START_S)
+    (definition,) = lab.until(
+        lambda: lab.ask("/scheduler/job_definitions")["job_definitions"], within_s=START_S
+    )
+    assert definition["schedule"] == "* * * * *"
     page.screenshot(path=place / "definition.png")
     page.goto("about:blank")
     job = lab.finished_job("often")
