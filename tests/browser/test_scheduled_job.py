@@ -22,7 +22,7 @@ NAME = "tiny.ipynb"
 CODE = "print('k is', k, type(k).__name__)\nassert k != 13, 'unlucky'"
 READY = """name => {
     const app = window.jupyterapp, widget = app?.shell.currentWidget;
-    return widget?.context?.path === name && widget.context.isReady
+    return widget?.context?.path === name && widget.context.isReady && widget.sessionContext.isReady
         && app.commands.hasCommand('scheduling:create-from-notebook');
 }"""
 FORM = "() => window.jupyterapp.commands.execute('scheduling:create-from-notebook')"
@@ -114,7 +114,10 @@ def open_form(page, lab, *, name, k):
     page.set_default_timeout(START_S * 1000)
     page.goto(f"{lab.address}/lab/tree/{NAME}?token={lab.token}")
     page.wait_for_function(READY, arg=NAME)
+    # the form takes the file that is selected beside the notebook
+    page.locator(".jp-DirListing-item.jp-mod-selected", has_text=NAME).wait_for()
     page.evaluate(FORM)
+    page.locator(f"input[name=inputFile][value='{NAME}']").wait_for()
     page.fill("input[name=jobName]", name)
     page.click("[title='Add new parameter']")
     for part, text in (("name", "k"), ("value", k)):

@@ -74,7 +74,9 @@ class Runner:
 
     def step(self, *, begins: bool = True) -> None:
         """Settle what has ended, tell what is to be told, and begin what is due unless told not."""
-        for name in self._store.names():
+        names = self._store.names()
+        self._forget_all_but(names)
+        for name in names:
             try:
                 self._step(self._store.read(name), begins=begins)
                 self._broken.pop(name, None)
@@ -93,9 +95,17 @@ class Runner:
             except subprocess.TimeoutExpired:
                 started.process.kill()
                 started.process.wait()
-        for name in {key.name for key in self._started}:
+        for name in {key.name for key in self._started}.intersection(self._store.names()):
             self._settle(self._store.read(name))
         self._tellers.shutdown(wait=False, cancel_futures=True)
+
+    def _forget_all_but(self, names: list[str]) -> None:
+        """Schedules that were removed meanwhile are nobody's business any more."""
+        for key, started in list(self._started.items()):
+            if key.name not in names and started.process.poll() is not None:
+                del self._started[key]
+        for told in [told for told in self._notices if told[0] not in names]:
+            del self._notices[told]
 
     def _step(self, schedule: Schedule, *, begins: bool) -> None:
         self._settle(schedule)

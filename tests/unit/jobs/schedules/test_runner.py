@@ -145,6 +145,18 @@ def test_a_runner_with_an_end_begins_nothing_that_falls_due_later(
     assert [each.due for each in store.state("refresh").occurrences] == [minutes(15)]
 
 
+def test_a_schedule_that_is_removed_while_its_process_starts_is_forgotten(
+    runner, store, clock, quarterly, minutes
+):
+    store.add(quarterly())
+    clock.now = minutes(15)
+    runner.step()
+    store.remove("refresh")
+    until_idle(runner)
+
+    assert store.names() == []
+
+
 def test_a_process_that_fails_to_start_is_a_failed_attempt(
     runner, store, clock, quarterly, minutes, do
 ):
