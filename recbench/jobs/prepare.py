@@ -88,9 +88,8 @@ def _parameterised(
     source = read_notebook(notebook)
     declared = declared_parameters(source, source=f"`{notebook.name}`")
     resolved = resolve_parameters(declared, parameters, source=f"`{notebook.name}`")
-    # in the order of the cell, whatever was given: a resumed run must have the same cells
-    own = {n: value for n, value in resolved.items() if value != declared[n].default}
-    return resolved, with_parameters(source, own)
+    changed = {name: value for name, value in resolved.items() if value != declared[name].default}
+    return resolved, with_parameters(source, changed)  # the same cells whenever it is resumed
 
 
 def _set_aside(folder: Path, attempt: Path) -> None:
