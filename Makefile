@@ -5,6 +5,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+# Else every kernel, service and worker that a test starts would compile its imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Name another interpreter with PYTHON=/path/to/python3.12.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -12,6 +14,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
   2>/dev/null && command -v "$$name" && break; done)
 BIN := .venv/bin
 SOAK_S ?= 1800
+# Two processes of tests: one computes while the other waits for a broker, a kernel or a service.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
 .PHONY: help demo test check check-all lab soak env env-obp env-peers env-flink lock clean
@@ -26,7 +31,7 @@ demo: env ## fetch MovieLens-100K, run the main job, print its table and the rep
 	echo "Report: $$folder/report.html"
 
 test: env ## the test suite, without what is slow
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: env ## every linter
 	$(BIN)/ruff check
@@ -37,8 +42,9 @@ check: env ## every linter
 	@find notebooks -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null \
 	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
 
-check-all: check env-obp env-peers env-flink ## the linters and what `make test` leaves out
-	$(BIN)/pytest -m "slow or browser"
+check-all: env ## the linters and what `make test` leaves out
+	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
+	$(PYTEST) -m "slow or browser"
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

@@ -21,6 +21,7 @@ Loss = Literal["softmax", "bpr", "bce"]
 Negatives = Literal["sampled", "all"]
 Precision = Literal["float32", "bfloat16"]
 TableUpdates = Literal["dense", "rows"]
+Smaller = Literal["fp16", "int8"]
 Encoder = Literal["pooled", "mean", "gru", "transformer", "hstu", "deepseek"]
 
 SHARES = ("id_dropout", "average_decay")  # from 0 to below 1
@@ -87,12 +88,30 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExportSettings:
+    """What a release is made of besides towers in float32, and how good it must be."""
+
+    precisions: tuple[str, ...] = ("fp16", "int8")  # smaller query towers; fp32 is always there
+    least_overlap: float = 0.97  # overlap@20 with torch; a precision below it is left out
+    least_recall: float = 0.99  # recall@20 of the index against an exact search
+
+    def __post_init__(self) -> None:
+        """Precisions are among those that there are, shares from 0 to 1."""
+        for precision in self.precisions:
+            _check_word("precisions", precision, get_args(Smaller))
+        for name in ("least_overlap", "least_recall"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
     """All dials of one study, saved with every run."""
 
     features: FeatureSettings = field(default_factory=FeatureSettings)
     towers: TowerSettings = field(default_factory=TowerSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,14 +124,16 @@ class Experiment:
     @classmethod
     def from_json(cls, held: dict[str, Any]) -> Self:
         """What ``dataclasses.asdict`` gave, through JSON; other keys are not looked at."""
-        features: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in held["features"].items()
+        parts: dict[str, dict[str, Any]] = {
+            part: {n: tuple(v) if isinstance(v, list) else v for n, v in held[part].items()}
+            for part in ("features", "towers", "training", "export")
+            if part in held  # releases were once made without an export's dials
         }
         return cls(
-            features=FeatureSettings(**features),
-            towers=TowerSettings(**held["towers"]),
-            training=TrainingSettings(**held["training"]),
+            features=FeatureSettings(**parts["features"]),
+            towers=TowerSettings(**parts["towers"]),
+            training=TrainingSettings(**parts["training"]),
+            export=ExportSettings(**parts.get("export", {})),
             seed=held["seed"],
         )
 

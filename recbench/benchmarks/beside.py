@@ -20,11 +20,14 @@ EVENTS = 50_000  # of the log that is trained on
 def publish_each(registry: Registry, releases: Sequence[str], *, every_s: float) -> list[float]:
     """Publish one release after the other; returns when (epoch seconds) each pointer had moved.
 
+    At idle priority, as the refresh that makes releases: publishing verifies every file.
+
     Args:
         registry: of the releases.
         releases: sealed ones, in order.
         every_s: between two beginnings of a publication, and before the first.
     """
+    _lower()
     moved, due = [], time.monotonic()
     for release in releases:
         due += every_s
@@ -57,10 +60,7 @@ def training(*, seed: int) -> Iterator[None]:
 
 
 def _train(seed: int, told: "Connection[str, str]") -> None:
-    if hasattr(os, "SCHED_IDLE"):  # before torch starts threads, which inherit it
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)
+    _lower()  # before torch starts threads, which inherit it
     import tempfile
 
     from recbench.benchmarks.trained_release import trained_release
@@ -69,3 +69,10 @@ def _train(seed: int, told: "Connection[str, str]") -> None:
     while True:
         with tempfile.TemporaryDirectory() as folder:
             trained_release(Registry(Path(folder)), events=EVENTS, seed=seed)
+
+
+def _lower() -> None:
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)

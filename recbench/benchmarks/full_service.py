@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from recbench import columns as c
 from recbench.benchmarks.running_service import RunningService
 from recbench.events.broker import Broker, embedded_broker
@@ -40,7 +42,10 @@ def online_snapshot(release: Release, path: Path) -> None:
     held = Contents.read(release)
     events = held.interactions
     if c.CATEGORY not in events.columns:
-        category = held.item_features.select(c.ITEM_ID, c.CATEGORY)
+        known = held.item_features
+        if c.CATEGORY not in known.columns:
+            known = known.with_columns(pl.lit(None, dtype=pl.String).alias(c.CATEGORY))
+        category = known.select(c.ITEM_ID, c.CATEGORY)
         events = events.join(category, on=c.ITEM_ID, how="left", maintain_order="left")
     state = OnlineState(SHIPPED_FEATURES)
     state.update(events, watermark_us=release.manifest.watermark_us)

@@ -23,7 +23,12 @@ MOST_GROWTH = 0.05  # of the service's memory, from the second quarter to the la
 
 
 def run(
-    *, events: int = 250_000, items: int = 100_000, seconds: float = 1_800.0, seed: int = 0
+    *,
+    events: int = 250_000,
+    items: int = 100_000,
+    seconds: float = 1_800.0,
+    load_frac: float = 0.5,
+    seed: int = 0,
 ) -> BenchResult:
     """Offer half of the rate that eight closed-loop clients reach, and watch errors and memory.
 
@@ -34,15 +39,17 @@ def run(
         events: of the log that the two-tower is trained on.
         items: of the catalogue.
         seconds: how long.
+        load_frac: of the rate that the clients reach, what is offered.
         seed: of everything.
 
     Raises:
         InputError: a number that is not positive.
         JobError: a request failed or was answered by a fallback, or memory grows by a twentieth.
     """
-    if min(events, items, seconds) <= 0:
+    if min(events, items, seconds, load_frac) <= 0:
         raise InputError(
-            f"`events`, `items` and `seconds` must be positive, got {events, items, seconds}"
+            "`events`, `items`, `seconds` and `load_frac` must be positive, "
+            f"got {events, items, seconds, load_frac}"
         )
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(Path(folder) / "registry")
@@ -50,7 +57,9 @@ def run(
         release = enlarged(small, registry=registry, n_items=items, seed=seed)
         questions = Questions(registry.publish(release.manifest.release))
         with RunningService.start(Path(folder)) as service, load_process() as pool:
-            pieces = _pieces(service, questions, pool, seconds=seconds, seed=seed)
+            pieces = _pieces(
+                service, questions, pool, seconds=seconds, load_frac=load_frac, seed=seed
+            )
     memory = [piece["memory_bytes"] for piece in pieces]
     figures = {
         "requests": sum(piece["requests"] for piece in pieces),
@@ -83,13 +92,19 @@ def growth_frac(memory_bytes: Sequence[float]) -> float:
 
 
 def _pieces(
-    service: RunningService, questions: Questions, pool: Executor, *, seconds: float, seed: int
+    service: RunningService,
+    questions: Questions,
+    pool: Executor,
+    *,
+    seconds: float,
+    load_frac: float,
+    seed: int,
 ) -> list[dict[str, float]]:
     """The load in pieces, so that the tool need not remember all of it."""
     clients = [CLIENTS]
     by_clients(pool, service.target, questions.bodies, clients=clients, seconds=WARM_S)
     table, _ = by_clients(pool, service.target, questions.bodies, clients=clients, seconds=WARM_S)
-    per_s = saturation_per_s(table) / 2
+    per_s = load_frac * saturation_per_s(table)
     pieces = []
     n_pieces = max(4, round(seconds / PIECE_S))
     for number in range(n_pieces):

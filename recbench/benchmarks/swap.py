@@ -20,7 +20,7 @@ from recbench.benchmarks.service_load import (
     saturation_per_s,
 )
 from recbench.benchmarks.trained_release import enlarged, trained_release
-from recbench.errors import InputError
+from recbench.errors import InputError, JobError
 from recbench.refresh import Registry
 from recbench.serving.load import Answers, Target, load_process, open_loop
 
@@ -29,6 +29,7 @@ __all__ = ["Swapped", "run", "swap_under_load"]
 WARM_S, PROBE_S = 2.0, 3.0
 SWAPS, EVERY_S = 20, 3.0
 LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
+SETTLE_S = 8.0  # for the last release to be laid out with whatever time is left
 NEAR_S = 1.0  # after a publication: what it may have slowed down
 KEYS = (
     "open_p99_ms",
@@ -63,6 +64,11 @@ class Swapped:
         )
         near = answered.filter(since <= NEAR_S)
         delays = [delay for release, at in self.published for delay in self._delay(release, at)]
+        if not delays:
+            raise JobError(
+                f"None of {len(self.published)} releases was served before the load ended: other "
+                "work takes all time of this machine, or `every_s` is too short for it"
+            )
         return {
             "open_p99_ms": summary["p99_ms"],
             "p50_ms": summary["p50_ms"],
@@ -102,9 +108,10 @@ def swap_under_load(
         registry: theirs.
         pool: of ``load_process``.
         per_s: requests a second.
-        every_s: between two publications; the load goes on for twice as long after the last one.
+        every_s: between two publications; the load goes on for twice as long after the last one,
+            and for ``SETTLE_S`` at least.
     """
-    seconds = (len(releases) + 2) * every_s
+    seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
         load = pool.submit(

@@ -20,7 +20,7 @@ from recbench.training.batches import Batches
 from recbench.training.fit import fit
 from recbench.training.objective import Objective
 
-__all__ = ["run"]
+__all__ = ["generated_batches", "run"]
 
 DAY_US = 86_400_000_000
 WARMUP_STEPS = 20
@@ -57,7 +57,7 @@ def run(
     if min(runs, events, steps) < 1:
         raise InputError(f"`runs`, `events`, `steps` must be positive, got {runs, events, steps}")
     settings = Experiment(training=TrainingSettings(max_steps=steps), seed=seed)
-    log, batches = _generated(events, settings)
+    log, batches = generated_batches(events, settings)
     n_examples = sum(len(batch.points.after) for batch in islice(batches.from_step(0), steps))
     measured = []
     for _ in range(runs):
@@ -82,7 +82,8 @@ def run(
     return BenchResult("train", figures, measured)
 
 
-def _generated(n_events: int, settings: Experiment) -> tuple[EventLog, Batches]:
+def generated_batches(n_events: int, settings: Experiment) -> tuple[EventLog, Batches]:
+    """A generated log of clicks, and what is trained on it."""
     events = generated_events(n_events, seed=settings.seed).filter(c.CLICKED)
     items = events.select(c.ITEM_ID).unique().sort(c.ITEM_ID)
     log = EventLog("generated", "masked", events, items, version=0)

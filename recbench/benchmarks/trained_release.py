@@ -16,7 +16,10 @@ from recbench.errors import InputError
 from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.publish import GRAPH, make_release
 from recbench.refresh import Registry, Release
-from recbench.refresh.contents import Contents, write_contents
+from recbench.refresh.contents import TOMBSTONES, Contents, write_contents
+from recbench.refresh.stored_index import MEASURED_ON, write_index
+from recbench.runtime.onnx import OnnxQueryTower
+from recbench.serving.recommender import ReleasedRecommender
 from recbench.settings import Encoder, Experiment, TowerSettings
 from recbench.tables.log import EventLog
 from recbench.tables.vocabulary import Vocabulary
@@ -53,14 +56,19 @@ def trained_release(
 def users_with_history(release: Release, *, most: int) -> npt.NDArray[np.int64]:
     """Ids of users whose history fills the tower's length; of the longest, if there are none."""
     contents = Contents.read(release)
+    return _longest(contents.interactions, length=contents.history_length)[:most]
+
+
+def _longest(interactions: pl.DataFrame, *, length: int) -> npt.NDArray[np.int64]:
+    """Users with at least so many clicks, the most first; all users, where there are none."""
     lengths = (
-        contents.interactions.filter(pl.col(c.CLICKED))
+        interactions.filter(pl.col(c.CLICKED))
         .group_by(c.USER_ID)
         .len()
         .sort("len", c.USER_ID, descending=[True, False])
     )
-    full = lengths.filter(pl.col("len") >= contents.history_length)
-    return (full if len(full) else lengths)[c.USER_ID].head(most).to_numpy()
+    full = lengths.filter(pl.col("len") >= length)
+    return (full if len(full) else lengths)[c.USER_ID].to_numpy()
 
 
 def enlarged(release: Release, *, registry: Registry, n_items: int, seed: int) -> Release:
@@ -70,7 +78,8 @@ def enlarged(release: Release, *, registry: Registry, n_items: int, seed: int) -
     dimension of its embedding, and of its encoding within the query tower, normal noise is added of
     a fifth of the dimension's standard deviation; its popularity is multiplied by the exponential
     of such noise. Each event of the histories goes to one of its item's copies. Seeds differ in all
-    of it, so no two of them give the same lists.
+    of it, so no two of them give the same lists. Its index is chosen by measuring, or kept from
+    another such release of as many items, as a refresh keeps its parent's.
 
     Args:
         release: a trained one.
@@ -108,6 +117,7 @@ def enlarged(release: Release, *, registry: Registry, n_items: int, seed: int) -
             metrics={},
             tombstones=np.flatnonzero(np.isin(source, held.tombstones)),
         )
+        index = _index(draft, held, items, embeddings, like=_earlier(registry, release, n_items))
         facts: dict[str, Any] = {"copies_of": release.manifest.release, "seed": seed}
         manifest = replace(
             release.manifest,
@@ -116,9 +126,46 @@ def enlarged(release: Release, *, registry: Registry, n_items: int, seed: int) -
             parent=release.manifest.release,
             gate={"verdict": "not gated", "reasons": ["perturbed copies, for a benchmark"]},
             parity={},
+            exports={},
+            index=index,
             settings=asdict(release.manifest)["settings"] | {"enlarged": facts},
         )
         return registry.seal(draft, manifest)
+
+
+def _earlier(registry: Registry, release: Release, n_items: int) -> Release | None:
+    """Another catalogue of copies, of as many items."""
+    own = release.manifest.release
+    for made in registry.releases():
+        if made.settings.get("enlarged", {}).get("copies_of") == own and (
+            made.index.get("n_candidates") == n_items
+        ):
+            return registry.open(made.release, verify=False)
+    return None
+
+
+def _index(
+    draft: Path,
+    small: Contents,
+    items: Vocabulary,
+    embeddings: npt.NDArray[np.float32],
+    *,
+    like: Release | None,
+) -> dict[str, Any]:
+    """What is chosen for users with a history, who are asked about in a load."""
+    tombstones = pl.read_parquet(draft / TOMBSTONES)[c.ITEM_ID]
+    contents = replace(
+        small,
+        items=items,
+        interactions=pl.read_parquet(draft / "interactions.parquet"),
+        candidate_embeddings=embeddings,
+        tombstones=items.rows(tombstones),
+    )
+    tower = OnnxQueryTower(draft / GRAPH, n_items=len(items))
+    answering = ReleasedRecommender(contents, tower, repeats=True)
+    users = _longest(contents.interactions, length=contents.history_length)[:MEASURED_ON]
+    asked = answering.query_embeddings(answering.queries(users))
+    return write_index(draft, embeddings, asked, hidden=contents.tombstones, parent=like)
 
 
 def _perturbed(

@@ -16,7 +16,9 @@ __all__ = ["bench"]
 BENCHES = {
     "features": "Window features, beside DuckDB's RANGE windows and one sort.",
     "ingest": "Kafka to the lake, beside a consumer that only counts.",
+    "recovery": "Ranks and workers killed or stopped in a training: seconds to the next step.",
     "refresh": "A refresh, beside full fits of the same log.",
+    "scale": "Training on one rank and two; launching and growing to many.",
     "serve": "The HTTP service under load, beside its tower and index called in process.",
     "sizes": "The HTTP service at 10 k, 100 k and 1 M items, by number of clients.",
     "soak": "The HTTP service at half its maximum rate for long: no error, memory flat.",
@@ -36,6 +38,7 @@ class _NamesBenches(click.Command):
 @click.option("--runs", type=click.IntRange(min=1), help="How often; figures are medians.")
 @click.option("--events", type=click.IntRange(min=1), help="How many events to generate.")
 @click.option("--items", type=click.IntRange(min=1), help="How large the catalogue is.")
+@click.option("--ranks", type=click.IntRange(min=2), help="How large the largest gang is.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Of a load.")
 @click.option("--swaps", type=click.IntRange(min=1), help="Releases to be published.")
 @click.option("--beside", is_flag=True, default=None, help="Train meanwhile, at idle priority.")

@@ -4,6 +4,7 @@ import click
 
 from recbench.cli.cluster_manifests import manifests
 from recbench.cli.cluster_open import open_
+from recbench.cli.cluster_plan import plan
 from recbench.cli.cluster_simulate import simulate
 from recbench.cli.cluster_status import status
 
@@ -15,5 +16,5 @@ def cluster() -> None:
     """One elastic cluster for everything."""
 
 
-for command in (open_, status, manifests, simulate):
+for command in (open_, status, manifests, plan, simulate):
     cluster.add_command(command)

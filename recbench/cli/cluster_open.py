@@ -1,12 +1,14 @@
 """``recbench cluster open``: workers that stay until Ctrl-C."""
 
 import signal
-import threading
+import time
 from contextlib import suppress
 
 import click
 
 __all__ = ["open_"]
+
+POLL_S = 0.2
 
 
 @click.command("open")
@@ -28,4 +30,5 @@ def open_(*, where: str, minimum: int, maximum: int) -> None:
         click.echo("Ctrl-C ends it", err=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            while True:  # since Polars' handler of Ctrl-C restarts an endless wait
+                time.sleep(POLL_S)

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from recbench.cli.output import json_option, print_table, save_json
-from recbench.errors import InputError
 
 if TYPE_CHECKING:
-    from recbench.cluster.load_trace import LoadTrace
     from recbench.cluster.simulate import Machine
 
 __all__ = ["simulate"]
@@ -33,9 +31,11 @@ __all__ = ["simulate"]
 )
 @click.option("--maximum", default=64, show_default=True, type=click.IntRange(min=2))
 @click.option(
-    "--alibaba",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with pai_job_table.csv and pai_task_table.csv: their days, not generated ones.",
+    "--data",
+    default="generated",
+    show_default=True,
+    help="Or an event log whose rhythm days have, or a folder with pai_job_table.csv and "
+    "pai_task_table.csv of Alibaba's GPU trace.",
 )
 @click.option("--share", default=0.01, show_default=True, help="Of the jobs of an Alibaba day.")
 @click.option(
@@ -47,7 +47,7 @@ def simulate(
     peak: float,
     startup: float,
     maximum: int,
-    alibaba: Path | None,
+    data: str,
     share: float,
     tune: bool,
     json_path: Path | None,
@@ -60,15 +60,17 @@ def simulate(
     import polars as pl
 
     from recbench.cluster.compare import arms_table, compare, savings_table
+    from recbench.cluster.days import days_of
     from recbench.cluster.scaling import ScalingPolicy
     from recbench.cluster.simulate import Machine
+    from recbench.settings import workspace_path
 
     machine = Machine(startup_s=startup, most=maximum)
     if tune:
         _tune(machine, json_path)
         return
-    traces = _alibaba(alibaba, days, share) if alibaba else _generated(days, peak)
-    found = compare(traces, machine, ScalingPolicy(maximum=maximum), say=_say)
+    chosen = days_of(data, n_days=days, workspace=workspace_path(), peak_workers=peak, share=share)
+    found = compare(chosen.traces, machine, ScalingPolicy(maximum=maximum), say=_say)
     frame = pl.concat([day.frame for day in found])
     arms, savings = arms_table(frame), savings_table(frame)
     print_table(arms)
@@ -76,23 +78,6 @@ def simulate(
     print_table(savings)
     payload = {"arms": arms, "savings": savings, "days": frame}
     save_json(json_path, {name: table.to_dicts() for name, table in payload.items()})
-
-
-def _generated(days: int, peak: float) -> list["LoadTrace"]:
-    from recbench.cluster.compare import EVALUATION_SEEDS
-    from recbench.cluster.load_trace import day_of_load
-
-    first = EVALUATION_SEEDS.start
-    return [day_of_load(first + day, peak_workers=peak) for day in range(days)]
-
-
-def _alibaba(folder: Path, days: int, share: float) -> list["LoadTrace"]:
-    from recbench.cluster.alibaba import alibaba_day
-
-    paths = [folder / "pai_job_table.csv", folder / "pai_task_table.csv"]
-    if missing := [path.name for path in paths if not path.exists()]:
-        raise InputError(f"`--alibaba` {folder} lacks {', '.join(missing)}")
-    return [alibaba_day(*paths, day=day, share=share, seed=day) for day in range(days)]
 
 
 def _tune(machine: "Machine", json_path: Path | None) -> None:

@@ -16,7 +16,7 @@ COMMANDS = {
     "data": ("data", "data", "What data sets there are; get one; describe one."),
     "run": ("run", "run", "Run a notebook as a job; prints the run's folder last."),
     "schedule": ("schedule", "schedule", "Notebooks by the clock."),
-    "runs": ("runs", "runs", "List, show and compare runs."),
+    "runs": ("runs", "runs", "List, compare, prune and sync runs."),
     "ingest": ("ingest", "ingest", "Kafka to the lake, exactly once."),
     "follow": ("follow", "follow", "Keep the online features up to date with a topic."),
     "join": ("join", "join", "Exposures and actions of the lake to training examples."),
@@ -26,7 +26,7 @@ COMMANDS = {
     "serve": ("serve", "serve", "Lists and scores over HTTP."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
-    "cluster": ("cluster", "cluster", "The elastic cluster, and its manifests for Kubernetes."),
+    "cluster": ("cluster", "cluster", "Manifests, capacity plan and simulation of a cluster."),
     "bench": ("bench", "bench", "Measure a part beside a reference in the same run."),
     "lab": ("lab", "lab", "JupyterLab on the notebooks."),
 }

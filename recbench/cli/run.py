@@ -10,6 +10,7 @@ from recbench.cli.progress import Progress
 from recbench.settings import notebooks_path, runs_path, workspace_path
 
 if TYPE_CHECKING:
+    from recbench.jobs.again import Source
     from recbench.jobs.run import RunResult, Way
 
 __all__ = ["run"]
@@ -19,7 +20,16 @@ __all__ = ["run"]
 @click.argument("notebook", required=False)
 @click.option("-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set one parameter.")
 @click.option(
-    "--like", metavar="RUN", help="Take notebook and parameters from this run; -p goes on top."
+    "--like",
+    metavar="RUN",
+    help="Make this run again: its notebook and parameters; -p goes on top. What differs now is "
+    "told before it runs.",
+)
+@click.option(
+    "--source",
+    type=click.Choice(["kept", "current"]),
+    help="With --like: the cells as they ran then, or the notebook's file as it is now. Default: "
+    "the file where it has not changed since, else the kept cells.",
 )
 @click.option(
     "--resume",
@@ -40,6 +50,7 @@ def run(
     *,
     assignments: tuple[str, ...],
     like: str | None,
+    source: "Source | None",
     resume: str | None,
     where: str | None,
     json_path: Path | None,
@@ -53,6 +64,8 @@ def run(
     _require_one(notebook, like, resume)
     if resume and assignments:
         raise click.UsageError("--resume keeps the run's parameters; use --like to change some")
+    if source and not like:
+        raise click.UsageError("--source belongs to --like")
     from recbench.jobs.way import way_to
 
     progress = Progress(shows_output=where is not None)
@@ -61,7 +74,9 @@ def run(
             if resume:
                 result = _resumed(resume, progress, way)
             else:
-                result = _new(notebook, like, assignments=assignments, progress=progress, way=way)
+                path, values = _repeated(like, source) if like else (_found(notebook), {})
+                values |= _assigned(path, assignments)
+                result = _new(path, values, progress=progress, way=way)
         save_json(json_path, _as_json(result))
     finally:
         progress.close()
@@ -86,40 +101,43 @@ def _resumed(name: str, progress: Progress, way: "Way | None") -> "RunResult":
     return resume_run(folder, workspace=workspace_path(), listener=progress, way=way)
 
 
-def _new(
-    notebook: str | None,
-    like: str | None,
-    *,
-    assignments: tuple[str, ...],
-    progress: Progress,
-    way: "Way | None",
-) -> "RunResult":
-    from recbench.jobs.manifest import Manifest
+def _found(notebook: str | None) -> Path:
+    from recbench.jobs.runs import find_notebook
+
+    return find_notebook(str(notebook), notebooks_path())
+
+
+def _repeated(like: str, source: "Source | None") -> tuple[Path, dict[str, Any]]:
+    """The earlier run's notebook and parameters; says what differs now."""
+    from recbench.jobs.again import plan_again
+    from recbench.jobs.runs import find_run
+
+    folder = find_run(like, runs_path())
+    again = plan_again(folder, source=source, workspace=workspace_path())
+    click.echo(f"Notebook: {again.origin}")
+    for what, before, now in again.differences:
+        click.echo(f"Differs from {folder.name}: {what} was {before}, is {now}")
+    return again.notebook, again.parameters
+
+
+def _assigned(path: Path, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """What ``-p`` says, in the kinds that the notebook declares."""
     from recbench.jobs.parameters import parse_assignments
-    from recbench.jobs.run import notebook_parameters, run_notebook
-    from recbench.jobs.runs import find_notebook, find_run
+    from recbench.jobs.run import notebook_parameters
 
-    earlier = Manifest.read(find_run(like, runs_path())) if like else None
-    path = find_notebook(earlier.notebook if earlier else str(notebook), notebooks_path())
-    values = dict(earlier.parameters) if earlier else {}
-    declared = notebook_parameters(path)
-    values |= parse_assignments(declared, assignments, source=f"`{path.name}`")
-    try:
-        return run_notebook(
-            path,
-            values,
-            runs=runs_path(),
-            workspace=workspace_path(),
-            listener=progress,
-            way=way,
-        )
-    finally:
-        if earlier and progress.folder:
-            _print_differences(earlier, Manifest.read(progress.folder))
+    return parse_assignments(notebook_parameters(path), assignments, source=f"`{path.name}`")
 
 
-def _print_differences(earlier: Any, manifest: Any) -> None:
-    from recbench.jobs.runs import environment_differences
+def _new(
+    path: Path, values: dict[str, Any], *, progress: Progress, way: "Way | None"
+) -> "RunResult":
+    from recbench.jobs.run import run_notebook
 
-    for what, before, after in environment_differences(earlier, manifest):
-        click.echo(f"Differs from {earlier.run}: {what} was {before}, is {after}")
+    return run_notebook(
+        path,
+        values,
+        runs=runs_path(),
+        workspace=workspace_path(),
+        listener=progress,
+        way=way,
+    )

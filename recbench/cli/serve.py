@@ -21,6 +21,13 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     metavar="R",
     help="'current' follows the registry; a release id stays.",
 )
+@click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Of the query tower; a release that lacks it is refused.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
@@ -60,6 +67,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     request. `recbench follow` says where it keeps the online features.
     """
     from recbench.refresh.registry import POINTER, Registry
+    from recbench.refresh.released_tower import released_tower
     from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
@@ -85,6 +93,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     options = ServiceOptions(
         registry=registry_path(),
         release=release,
+        precision=dials["precision"],
         host=host,
         port=port,
         workers=workers,
@@ -93,8 +102,10 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         exposures=exposures,
         limits=limits,
     )
-    if release != POINTER:
-        Registry(options.registry).open(release, verify=False)  # a name that never comes is a slip
+    registry = Registry(options.registry)
+    if release != POINTER or (options.precision != "fp32" and registry.current() is not None):
+        # a name that never comes is a slip, and so is a precision that it was made without
+        released_tower(registry.open(release, verify=False), options.precision)
     supervisor = Supervisor(options)
     click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
     supervisor.run()

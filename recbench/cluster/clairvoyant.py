@@ -11,6 +11,7 @@ than it starts workers, and every worker-second is paid at its hour's price.
 
 import math
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def least_cost(trace: LoadTrace, *, startup_s: float, slot_s: float = 300.0) -> 
     step = csr_array(eye_array(n) - eye_array(n, k=-1))  # of a running sum, by slot
     none = csr_array((n, n))
     done = [step] * n_kinds
-    rows = [
+    rows: list[list[Any]] = [
         [-slot_s * eye_array(n), none, *done],  # work of a slot <= its workers
         [step, -eye_array(n), *[none] * n_kinds],  # rise of the workers <= starts
     ]
@@ -59,8 +60,10 @@ def least_cost(trace: LoadTrace, *, startup_s: float, slot_s: float = 300.0) -> 
     for due, come in kinds:
         bounds += list(zip(due.tolist(), come.tolist(), strict=True))
     zeros = np.zeros(matrix.shape[0])
-    found = linprog(cost, A_ub=matrix, b_ub=zeros, bounds=bounds, method="highs")
-    if not found.success:
+    found: Any = linprog(  # type: ignore[call-overload]  # the stubs know no sparse matrix
+        cost, A_ub=matrix, b_ub=zeros, bounds=bounds, method="highs"
+    )
+    if not found.success or found.fun is None:
         raise JobError(f"The bound for `{trace.name}` was not found: {found.message}")
     return float(found.fun)
 

@@ -1,4 +1,4 @@
-"""What saves energy or money beside the number of workers: pure proposals, and one that is asked for.
+"""What saves energy or money beside the number of workers: proposals, and one that is asked for.
 
 Nothing here changes a GPU by itself: ``power_capped`` does, and only if told that it may.
 """

@@ -14,8 +14,10 @@ __all__ = ["Job", "LoadTrace", "day_of_load"]
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
+USUAL_PEAK_WORKERS = 40.0
 REFRESH_S = 900.0  # between two refreshes of one log, and the deadline of each
 STRAGGLERS, STRAGGLE = 0.01, 3.0  # share of tasks, and how many times as long they take
+LONGEST = 4.0  # times the mean; what takes longer, schedulers start elsewhere a second time
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,7 +74,13 @@ class LoadTrace:
             raise InputError(f"`{self.name}`: a job must be due after it comes, got {late[0]}")
 
 
-def day_of_load(seed: int, *, peak_workers: float = 40.0, n_logs: int = 20) -> LoadTrace:
+def day_of_load(
+    seed: int,
+    *,
+    peak_workers: float = 40.0,
+    n_logs: int = 20,
+    rhythm: Floats | None = None,
+) -> LoadTrace:
     """A generated day: refreshes by the rhythm of events, training, notebooks, nightly rebuilds.
 
     Every log is refreshed each quarter of an hour, at its own minute, by the events that came
@@ -82,16 +90,19 @@ def day_of_load(seed: int, *, peak_workers: float = 40.0, n_logs: int = 20) -> L
     Args:
         seed: of everything random.
         peak_workers: that refreshes keep busy at the top of a working day without a burst.
-        n_logs: that are refreshed, the largest a third of the load.
+        n_logs: that are refreshed, the largest more than a fourth of the load.
+        rhythm: (1440,) events by minute, 1 at the top of a usual day; None: a generated one.
     """
     rng = np.random.default_rng([seed, 2])
     weekday = int(rng.integers(7))
-    rate = peak_workers * _events_by_minute(rng, weekday)
+    generated = _events_by_minute(rng, weekday)
+    size = peak_workers / USUAL_PEAK_WORKERS  # everything beside refreshes grows with them
+    rate = peak_workers * (generated if rhythm is None else rhythm)
     jobs = [
         *_refreshes(rng, rate, n_logs),
-        *_training(rng, working=weekday < 5),
-        *_notebooks(rng, working=weekday < 5),
-        *_rebuilds(rng),
+        *_training(rng, size, working=weekday < 5),
+        *_notebooks(rng, size, working=weekday < 5),
+        *_rebuilds(rng, size),
     ]
     jobs.sort(key=lambda job: job.arrival_s)
     n_hours = math.ceil(max(job.due_s for job in jobs) / HOUR_S)
@@ -114,7 +125,7 @@ def day_of_load(seed: int, *, peak_workers: float = 40.0, n_logs: int = 20) -> L
 
 
 def _events_by_minute(rng: np.random.Generator, weekday: int) -> Floats:
-    """(1455,) relative rate of events, 1 at the top of a working day; noise and bursts on it."""
+    """(1455,) relative rate of events, about 1 at the top of a day; noise and bursts on it."""
     minutes = np.arange(DAY_S / 60 + REFRESH_S / 60)
     hours = minutes / 60
     shift = rng.normal(0, 0.5)
@@ -135,7 +146,7 @@ def _refreshes(rng: np.random.Generator, rate: Floats, n_logs: int) -> Iterator[
     sizes = sizes / sizes.sum()
     arrived = np.concatenate([[0.0], np.cumsum(rate)]) * 60  # worker-seconds of work until then
     for log in range(n_logs):
-        offset = int(rng.integers(REFRESH_S / 60))
+        offset = int(rng.integers(int(REFRESH_S / 60)))
         for minute in range(offset, int(DAY_S / 60), int(REFRESH_S / 60)):
             begun = max(0, minute - int(REFRESH_S / 60))
             work_s = sizes[log] * (arrived[minute] - arrived[begun]) + 20.0
@@ -143,24 +154,24 @@ def _refreshes(rng: np.random.Generator, rate: Floats, n_logs: int) -> Iterator[
             yield Job("refresh", 60.0 * minute, 60.0 * minute + REFRESH_S, tasks)
 
 
-def _training(rng: np.random.Generator, *, working: bool) -> Iterator[Job]:
-    for _ in range(rng.poisson(8 if working else 2)):
+def _training(rng: np.random.Generator, size: float, *, working: bool) -> Iterator[Job]:
+    for _ in range(rng.poisson(size * (8 if working else 2))):
         at = float(np.clip(rng.normal(13, 3), 0, 23)) * HOUR_S
         seconds = float(rng.uniform(300, 900))
         yield Job("train", at, at + HOUR_S, (seconds,), gang=int(rng.choice([2, 4, 8])))
 
 
-def _notebooks(rng: np.random.Generator, *, working: bool) -> Iterator[Job]:
-    for _ in range(rng.poisson(120 if working else 25)):
+def _notebooks(rng: np.random.Generator, size: float, *, working: bool) -> Iterator[Job]:
+    for _ in range(rng.poisson(size * (120 if working else 25))):
         at = float(np.clip(rng.normal(14, 3), 0, 23.4)) * HOUR_S
         seconds = float(np.clip(rng.lognormal(np.log(200), 0.5), 30, 900))
         yield Job("notebook", at, at + HOUR_S / 2, (seconds,))
 
 
-def _rebuilds(rng: np.random.Generator) -> Iterator[Job]:
+def _rebuilds(rng: np.random.Generator, size: float) -> Iterator[Job]:
     for _ in range(rng.poisson(5)):
         at = float(rng.uniform(0, 14)) * HOUR_S
-        work_s = float(rng.uniform(6, 20)) * HOUR_S
+        work_s = size * float(rng.uniform(6, 20)) * HOUR_S
         tasks = _tasks(rng, work_s, task_s=240.0, spread=0.25)
         yield Job("rebuild", at, at + 10 * HOUR_S, tasks, may_wait=True)
 
@@ -171,7 +182,8 @@ def _tasks(
     """About ``work_s`` in pieces of about ``task_s``; a few of them straggle."""
     n = max(1, round(work_s / task_s))
     straggle = np.where(rng.random(n) < STRAGGLERS, STRAGGLE, 1.0)
-    return _floats(work_s / n * rng.lognormal(-(spread**2) / 2, spread, n) * straggle)
+    times = np.minimum(rng.lognormal(-(spread**2) / 2, spread, n) * straggle, LONGEST)
+    return _floats(work_s / n * times)
 
 
 def _reclaims(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:

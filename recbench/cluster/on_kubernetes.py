@@ -43,7 +43,7 @@ def kubernetes_cluster(
     name = f"recbench-{uuid.uuid4().hex[:6]}"
     settings = KubernetesSettings(name=name, minimum=minimum, maximum=maximum, rule="dask")
     if worker_memory_bytes is not None:
-        settings = replace(settings, worker_memory=str(worker_memory_bytes))
+        settings = replace(settings, worker_memory=f"{worker_memory_bytes >> 20}Mi")
     with (
         KubeCluster(
             custom_cluster_spec=dask_cluster_spec(settings),

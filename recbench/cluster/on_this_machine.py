@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["WORKER_TTL", "local_cluster"]
 
 WORKER_TTL = "15s"  # a worker that says nothing for so long is given up; Dask's own: 300 s
+CONFIGURATION = {
+    "distributed.scheduler.worker-ttl": WORKER_TTL,
+    # A busy machine takes longer than Dask's 15 s to start a lost worker again, which then ends it.
+    "distributed.deploy.lost-worker-timeout": "60s",
+}
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def local_cluster(
     memory = worker_memory_bytes or _share_of_memory(maximum)
     with (
         tempfile.TemporaryDirectory(prefix="recbench-", ignore_cleanup_errors=True) as spilled,
-        dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}),
+        dask.config.set(CONFIGURATION),
         LocalCluster(  # type: ignore[no-untyped-call]  # Dask's
             n_workers=minimum,
             threads_per_worker=1,
@@ -48,8 +53,7 @@ def local_cluster(
         Client(cluster) as client,  # type: ignore[no-untyped-call]  # Dask's
     ):
         client.register_plugin(ScalingPlugin(policy))
-        if maximum > minimum:
-            cluster.adapt(minimum=minimum, maximum=maximum)
+        cluster.adapt(minimum=minimum, maximum=maximum)  # a lost worker comes back, too
         yield client
 
 

@@ -72,7 +72,7 @@ def _connected(address: str, *, security: "Security | None") -> Iterator["Client
 
     try:
         client = Client(address, security=security, timeout=CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]  # Dask's
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # a TypeError: no certificates for tls://
         raise InputError(f"No scheduler answers at `{address}`: {error}") from error
     with client:
         yield client

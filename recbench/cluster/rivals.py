@@ -31,7 +31,7 @@ class Fixed(_RunsAtOnce):
 
 @dataclass(frozen=True, slots=True)
 class Reactive(_RunsAtOnce):
-    """As many workers as the work of the last five minutes keeps busy, and some headroom."""
+    """As many workers as the work of the last quarter of an hour keeps busy, and some headroom."""
 
     headroom: float = 0.0
     minimum: int = 2

@@ -1,4 +1,4 @@
-"""How many workers there should be now: a pure function of what waits, by when, and what it costs."""
+"""How many workers there should be now: a pure function of what waits, by when, at which price."""
 
 import math
 from dataclasses import dataclass, fields
@@ -57,9 +57,11 @@ class ScalingPolicy:
     minimum: int = 2
     maximum: int = 64
     deadline_s: float = 900.0  # of work that names no deadline of its own
-    margin_s: float = 180.0  # work is planned to be done so long before it is due
-    safety: float = 1.15  # work may take so much longer than what was measured so far
-    patience: float = 1.0  # starts that an idle worker is kept for
+    margin_s: float = 480.0  # work is planned to be done so long before it is due
+    safety: float = 1.3  # work may take so much longer than what was measured so far
+    patience: float = 0.25  # starts that an idle worker is kept for
+    steady: float = 0.9  # share of the workers that what arrives needs, who stay even if idle
+    later_margin_s: float = 1800.0  # the margin of what may wait: it has the time
     most_for_later: int = 16  # workers planned for one piece of work that may wait
     carbon_price: float = 0.08  # money for a kilogram of carbon dioxide, beside what is paid
     worker_w: float = 3.5  # drawn by a busy worker
@@ -86,7 +88,8 @@ class ScalingPolicy:
         Never fewer than are busy, whatever the limits say.
         """
         leaving = sum(idle > self.patience * state.startup_s for idle in state.idle_s)
-        kept = state.n_ready + state.n_starting - leaving
+        there = state.n_ready + state.n_starting
+        kept = max(there - leaving, min(there, self._steady(state)))
         wanted = max(self.needed(state), kept, self.minimum)
         return max(state.n_busy, min(wanted, self._limit(state)))
 
@@ -105,13 +108,26 @@ class ScalingPolicy:
         """Whether work that may wait should be let to the workers now.
 
         The cheapest hours that suffice before it is due are chosen; price and carbon both count.
+        At other hours it may have the idle time of workers that are kept in any case.
         """
-        return self._plan(work, state) is not None
+        if self._plan(work, state) is not None:
+            return True
+        if state.n_ready <= state.n_busy:
+            return False
+        kept = max(self.needed(state), self._steady(state), self.minimum)
+        return state.n_ready + state.n_starting <= kept
+
+    def _steady(self, state: ClusterState) -> int:
+        """Workers that what arrives keeps busy on average; they stay, for they are soon needed."""
+        return int(self.steady * state.arriving)
 
     def _plan(self, work: DueWork, state: ClusterState) -> DueWork | None:
         """The work as it is to be done from now on; None: a later hour is cheaper."""
+        if not work.may_wait:
+            return work
+        work = work._replace(due_s=work.due_s - max(0.0, self.later_margin_s - self.margin_s))
         usable_s = work.due_s - self.margin_s - state.startup_s
-        if not work.may_wait or not state.hours or usable_s <= state.hours[0].seconds:
+        if not state.hours or usable_s <= state.hours[0].seconds:
             return work
         n_workers = min(self.most_for_later, max(1, work.n_tasks) * work.gang)
         needed_s = work.work_s * self.safety / n_workers
@@ -155,7 +171,8 @@ def _fewest(
     """The fewest workers that finish all of it in time, the earliest deadline first.
 
     For each deadline, what is due by then must fit into the time of those who are there, and of
-    new ones from when they have started; whole tasks must fit, too; and a gang needs its ranks.
+    new ones from when they have started; whole tasks must fit, too; and a gang needs its ranks
+    beside what is due before it.
     """
     wanted, due_work_s, places = 0, 0.0, 0
     for work in by_due:
@@ -173,5 +190,7 @@ def _fewest(
         by_task = work.gang if work.n_tasks else 0
         if task_s * work.n_tasks > usable_s:  # one after the other they would be late
             by_task *= math.ceil(work.n_tasks / max(1, int(usable_s / task_s)))
+        if work.gang > 1 and not work.has_begun:  # else its ranks would never be free at once
+            by_task += wanted
         wanted = max(wanted, min(fewest, places), by_task)
     return wanted

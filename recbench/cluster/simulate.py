@@ -18,14 +18,14 @@ from recbench.cluster.bill import Bill
 from recbench.cluster.load_trace import HOUR_S, Job, LoadTrace
 from recbench.cluster.scaling import ClusterState, DueWork, Hour
 
-__all__ = ["Machine", "Outcome", "Policy", "simulate"]
+__all__ = ["Machine", "Outcome", "ScalingRule", "simulate"]
 
 FIRST_GUESS_S = 60.0  # of a task, before any of its kind was measured
 LEARNING = 0.02  # weight of the latest task in what a task is expected to take
-ARRIVING_S = 300.0  # over which the rate of arriving work is measured
+ARRIVING_S = 900.0  # over which arriving work is measured: every log is refreshed once in it
 
 
-class Policy(Protocol):
+class ScalingRule(Protocol):
     """How many workers there should be, and whether work that may wait should run now."""
 
     def target(self, state: ClusterState) -> int:
@@ -110,7 +110,7 @@ class _Task:
         self.is_live = True
 
 
-def simulate(trace: LoadTrace, policy: Policy, machine: Machine | None = None) -> Outcome:
+def simulate(trace: LoadTrace, policy: ScalingRule, machine: Machine | None = None) -> Outcome:
     """Run a trace's jobs, the earliest deadline first, on the workers that the policy wants."""
     return _Simulation(trace, policy, machine or Machine()).play()
 
@@ -118,7 +118,7 @@ def simulate(trace: LoadTrace, policy: Policy, machine: Machine | None = None) -
 class _Simulation:
     """One event loop; its parts share all of its state, so they stand in one class."""
 
-    def __init__(self, trace: LoadTrace, policy: Policy, machine: Machine) -> None:
+    def __init__(self, trace: LoadTrace, policy: ScalingRule, machine: Machine) -> None:
         self.trace, self.policy, self.machine = trace, policy, machine
         self.bill = Bill.of(trace, idle_w=machine.idle_w, busy_w=machine.busy_w)
         self.rng = np.random.default_rng([trace.seed, 3])  # the same draws for the nth worker

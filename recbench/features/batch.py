@@ -6,6 +6,7 @@ query is made of the expressions that its engine runs (``on_gpu``). Both give th
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -127,20 +128,26 @@ def window_lookup(
         features: of users; numbers, no lists.
         engine: which computes them.
     """
-    names = [feature.name for feature in features]
+    return partial(_values_at, events=events, features=features, engine=engine)  # can be pickled
 
-    def look_up(
-        user_ids: npt.NDArray[np.int64], ts: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        points = pl.DataFrame({c.USER_ID: user_ids, c.TS: ts}).with_columns(
-            pl.col(c.TS).cast(c.INSTANT)
-        )
-        asked = events.lazy().filter(pl.col(c.USER_ID).is_in(points[c.USER_ID].unique().implode()))
-        found = collect(features_at(asked, points.lazy(), features, engine=engine), engine=engine)
-        values = found.select(pl.col(names).fill_null(0).cast(pl.Float32))
-        return values.to_numpy(writable=True)  # torch takes no read-only arrays
 
-    return look_up
+def _values_at(
+    user_ids: npt.NDArray[np.int64],
+    ts: npt.NDArray[np.int64],
+    *,
+    events: pl.DataFrame,
+    features: Sequence[Feature],
+    engine: Engine,
+) -> npt.NDArray[np.float32]:
+    points = pl.DataFrame({c.USER_ID: user_ids, c.TS: ts}).with_columns(
+        pl.col(c.TS).cast(c.INSTANT)
+    )
+    asked = events.lazy().filter(pl.col(c.USER_ID).is_in(points[c.USER_ID].unique().implode()))
+    found = collect(features_at(asked, points.lazy(), features, engine=engine), engine=engine)
+    values = found.select(
+        pl.col(feature.name).fill_null(0).cast(pl.Float32) for feature in features
+    )
+    return values.to_numpy(writable=True)  # torch takes no read-only arrays
 
 
 def _with_values(

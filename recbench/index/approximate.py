@@ -14,15 +14,16 @@ import numpy as np
 from recbench.errors import InputError
 from recbench.files import whole_file
 from recbench.index.checks import check_candidates, check_finite, check_rows, check_search
+from recbench.index.considered import by_query, outside, products
 from recbench.index.exact import top_k
 from recbench.index.protocol import Bools, Floats, Ints
 from recbench.index.quantised import Codes, Quantised, quantised, saved, written
+from recbench.index.trained import Trained
 
 __all__ = ["ApproximateIndex", "ApproximateSettings"]
 
 NOTHING: Ints = np.empty(0, dtype=np.int64)
 SCORED_WHOLE = 16_384  # rows that may be shown: up to here a plain product is cheaper
-BLOCK = 65_536  # rows that are gathered at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class ApproximateIndex:
         settings: ApproximateSettings,
         *,
         hidden: Ints = NOTHING,
+        trained: Trained | None = None,
     ) -> Self:
         """Of (C, D) embeddings, which are kept as they are: float32, or float16 for half the bytes.
 
@@ -82,12 +84,16 @@ class ApproximateIndex:
             candidate_embeddings: finite, by item row.
             settings: how.
             hidden: rows never to be returned.
+            trained: of an index with these settings, built before; default: learned now.
 
         Raises:
-            InputError: embeddings that are not finite, or fewer than there are to be cells.
+            InputError: embeddings that are not finite, or fewer than there are to be cells; or
+                ``trained`` is of other settings.
         """
         check_finite(candidate_embeddings)
-        proposals = quantised(candidate_embeddings, settings.codes, n_lists=settings.n_lists)
+        proposals = quantised(
+            candidate_embeddings, settings.codes, n_lists=settings.n_lists, trained=trained
+        )
         built = cls(settings, candidate_embeddings, proposals, len(candidate_embeddings))
         return built.without(hidden) if len(hidden) else built
 
@@ -126,6 +132,11 @@ class ApproximateIndex:
     def __len__(self) -> int:
         """The number of item rows, hidden ones included."""
         return self.n_rows
+
+    @property
+    def trained(self) -> Trained:
+        """What was learned of the embeddings that faiss saw."""
+        return self.proposals.trained
 
     @property
     def n_recent(self) -> int:
@@ -180,7 +191,7 @@ class ApproximateIndex:
         if np.isnan(query_embeddings).any():
             raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
         open_rows = self._open(allowed)
-        seen = [np.sort(rows) for rows in _by_query(excluded, len(query_embeddings))]
+        seen = [np.sort(rows) for rows in by_query(excluded, len(query_embeddings))]
         proposed = self._proposed(query_embeddings, k, open_rows, seen)
         rows = np.full((len(query_embeddings), k), -1, dtype=np.int64)
         scores = np.full((len(query_embeddings), k), -np.inf, dtype=np.float32)
@@ -220,7 +231,7 @@ class ApproximateIndex:
             for at, rows in zip(short.tolist(), asked, strict=True):
                 if open_rows is not None and not self.proposals.filters:
                     rows = rows[(rows >= 0) & open_rows[rows]]
-                found[at] = _outside(rows[rows >= 0], seen[at])
+                found[at] = outside(rows[rows >= 0], seen[at])
             short = short[[len(found[at]) < effort for at in short]]
             if not len(short) or n_more == n_seen:
                 return found
@@ -247,10 +258,10 @@ class ApproximateIndex:
     ) -> tuple[Ints, Floats]:
         """(k,) best rows and scores of one query among what is proposed; None: among all."""
         if proposed is None:
-            rows = _outside(barred.open_of(len(self.held)), barred.seen)
+            rows = outside(barred.open_of(len(self.held)), barred.seen)
         else:
             rows = np.sort(proposed)  # ties go to the lower row
-        scores = _products(self.held, rows, query)
+        scores = products(self.held, rows, query)
         if len(self.recent.rows):
             recent = ~np.isin(self.recent.rows, barred.seen)
             if barred.allowed is not None:
@@ -274,36 +285,3 @@ class _Barred(NamedTuple):
 
     def open_of(self, n_rows: int) -> Ints:
         return np.arange(n_rows) if self.open_rows is None else np.flatnonzero(self.open_rows)
-
-
-def _outside(rows: Ints, barred: Ints) -> Ints:
-    """The rows that are not among the barred ones, which are in ascending order."""
-    if not len(barred):
-        return rows
-    at = barred.searchsorted(rows)
-    at[at == len(barred)] = 0
-    outside: Ints = rows[barred[at] != rows]
-    return outside
-
-
-def _by_query(excluded: tuple[Ints, Ints] | None, n_queries: int) -> list[Ints]:
-    """What each query may not be shown."""
-    if excluded is None:
-        return [NOTHING] * n_queries
-    if n_queries == 1:
-        return [excluded[1]]
-    order = np.argsort(excluded[0], kind="stable")
-    ends = np.searchsorted(excluded[0][order], np.arange(1, n_queries))
-    return np.split(excluded[1][order], ends)
-
-
-def _products(held: Floats, rows: Ints, query: Floats) -> Floats:
-    """(N,) inner products with these rows."""
-    if held.dtype == np.float32 and len(rows) > len(held) // 4:
-        every: Floats = (held @ query)[rows]
-        return every
-    if len(rows) <= BLOCK:
-        few: Floats = held[rows].astype(np.float32, copy=False) @ query
-        return few
-    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    return np.concatenate([_products(held, block, query) for block in blocks])

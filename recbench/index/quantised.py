@@ -9,7 +9,7 @@ Cells by distance, each dimension of unit spread, keep like with like; they are 
 inner product (recall .98 and more from one visited cell in fifty).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from recbench.errors import InputError
 from recbench.index.protocol import Bools, Floats, Ints
+from recbench.index.trained import Trained
 
 __all__ = ["Codes", "Quantised", "quantised", "saved", "written"]
 
@@ -28,6 +29,7 @@ METRIC = 0  # faiss.METRIC_INNER_PRODUCT
 ROW_NUMBER = 8  # bytes, beside each code of a cell
 CODED = {"pq4": "PQ{}x4fs", "fp16": "SQfp16"}
 SEED = 0
+ENTRIES = 16  # of a codebook, for half a byte
 BLOCK = 65_536  # rows that are filled up at once
 
 
@@ -39,6 +41,7 @@ class Quantised:
     n_lists: int
     n_bytes: int
     parts: tuple[Any, ...] = ()  # what the index only points at
+    trained: Trained = field(default_factory=Trained)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -81,14 +84,22 @@ class Quantised:
             self.faiss_index.reset()
 
 
-def quantised(embeddings: Floats, codes: Codes, *, n_lists: int) -> Quantised:
+def quantised(
+    embeddings: Floats, codes: Codes, *, n_lists: int, trained: Trained | None = None
+) -> Quantised:
     """(C, D) embeddings as codes, in ``n_lists`` cells; the same ones each time.
 
+    Args:
+        embeddings: by row.
+        codes: what each becomes.
+        n_lists: cells; 0 for none.
+        trained: learned before, of these rows or of others; default: learned now.
+
     Raises:
-        InputError: fewer embeddings than cells, or than a codebook has entries.
+        InputError: fewer embeddings than cells, or than a codebook has entries; or ``trained`` is
+            of another kind of index.
     """
-    faiss = _faiss()
-    fewest = max(n_lists, 16 if codes == "pq4" else 1)
+    fewest = max(n_lists, ENTRIES if codes == "pq4" else 1)
     if len(embeddings) < fewest:
         raise InputError(
             f"{len(embeddings)} candidates are too few for {fewest} cells or codes: search them "
@@ -98,22 +109,29 @@ def quantised(embeddings: Floats, codes: Codes, *, n_lists: int) -> Quantised:
     n_sample = min(len(embeddings), max(TRAINED_ON, A_LIST * n_lists))
     rows = np.linspace(0, len(embeddings) - 1, n_sample).astype(np.int64)
     sample = _filled(embeddings[rows], dim)
+    if trained is None:
+        trained = _cells(sample, n_lists)
+    else:
+        n_codebook = dim // 2 * ENTRIES if codes == "pq4" else 0
+        trained.check(dim=dim, n_lists=n_lists, n_codebook=n_codebook, n_rows=len(embeddings))
+    nearest, largest = _searchers(trained) if n_lists else (None, None)
+    built = _empty(dim, codes, nearest, n_lists)
+    codebooks = _codebooks(built, codes, trained.codebooks, sample)
+    cells = _fill(built, embeddings, nearest if codes == "fp16" else None, trained.cells)
+    if n_lists:
+        built.quantizer = largest
+    parts = (nearest, largest) if n_lists else ()
+    trained = replace(trained, codebooks=codebooks, cells=cells)
+    return Quantised(built, n_lists, _n_bytes(built), parts, trained)
+
+
+def _cells(sample: Floats, n_lists: int) -> Trained:
+    """What brings each dimension to unit spread, and centroids so; nothing without cells."""
     if not n_lists:
-        built = faiss.index_factory(dim, CODED[codes].format(dim // 2), METRIC)
-        _fill(built, embeddings, sample)
-        return Quantised(built, 0, _n_bytes(built))
-    nearest, largest = _cells(sample, n_lists)
-    built = _in_cells(nearest, dim, n_lists, codes)
-    _fill(built, embeddings, sample)
-    built.quantizer = largest
-    return Quantised(built, n_lists, _n_bytes(built), (nearest, largest))
-
-
-def _cells(sample: Floats, n_lists: int) -> tuple[Any, Any]:
-    """Which cell a row is put into, and which cells a query visits: two searches of centroids."""
+        return Trained()
     faiss = _faiss()
     dim = sample.shape[1]
-    spread = sample.std(axis=0)
+    spread = sample.std(axis=0, keepdims=True)
     scale = np.where(spread > 0, 1 / np.maximum(spread, 1e-30), 1).astype(np.float32)
     clustered = faiss.Kmeans(
         dim,
@@ -124,18 +142,27 @@ def _cells(sample: Floats, n_lists: int) -> tuple[Any, Any]:
         max_points_per_centroid=A_LIST,
     )
     clustered.train(sample * scale)
+    return Trained(scale=scale, centroids=clustered.centroids)
+
+
+def _searchers(learned: Trained) -> tuple[Any, Any]:
+    """Which cell a row is put into, and which cells a query visits: two searches of centroids."""
+    faiss = _faiss()
+    dim = learned.centroids.shape[1]
     scaled = faiss.LinearTransform(dim, dim, False)
-    faiss.copy_array_to_vector(np.diag(scale).ravel(), scaled.A)
+    faiss.copy_array_to_vector(np.diag(learned.scale[0]).ravel(), scaled.A)
     scaled.is_trained = True
     by_distance = faiss.IndexFlatL2(dim)
-    by_distance.add(clustered.centroids)
+    by_distance.add(learned.centroids)
     largest = faiss.IndexFlatIP(dim)
-    largest.add(clustered.centroids / scale)
+    largest.add(learned.centroids / learned.scale)
     return faiss.IndexPreTransform(scaled, by_distance), largest
 
 
-def _in_cells(nearest: Any, dim: int, n_lists: int, codes: Codes) -> Any:
+def _empty(dim: int, codes: Codes, nearest: Any, n_lists: int) -> Any:
     faiss = _faiss()
+    if not n_lists:
+        return faiss.index_factory(dim, CODED[codes].format(dim // 2), METRIC)
     if codes == "pq4":
         built = faiss.IndexIVFPQFastScan(nearest, dim, n_lists, dim // 2, 4, METRIC)
     else:
@@ -145,10 +172,34 @@ def _in_cells(nearest: Any, dim: int, n_lists: int, codes: Codes) -> Any:
     return built
 
 
-def _fill(built: Any, embeddings: Floats, sample: Floats) -> None:
-    built.train(sample)
+def _codebooks(built: Any, codes: Codes, known: Floats, sample: Floats) -> Floats:
+    """Those of packed codes, known or learned now; the index may be filled afterwards."""
+    if codes != "pq4" or not len(known):
+        built.train(sample)
+    if codes != "pq4":  # halves have none
+        return known
+    faiss = _faiss()
+    if len(known):
+        faiss.copy_array_to_vector(known.ravel(), built.pq.centroids)
+        built.is_trained = True
+    learned: Floats = faiss.vector_to_array(built.pq.centroids).reshape(-1, 2)
+    return learned
+
+
+def _fill(built: Any, embeddings: Floats, nearest: Any, known: Ints) -> Ints:
+    """(C,) the cell that each row was put into; empty where faiss does not tell."""
+    faiss = _faiss()
+    cells = np.empty(len(embeddings) if nearest is not None else 0, dtype=np.int64)
     for start in range(0, len(embeddings), BLOCK):
-        built.add(_filled(embeddings[start : start + BLOCK], built.d))
+        rows = _filled(embeddings[start : start + BLOCK], built.d)
+        if nearest is None:
+            built.add(rows)
+            continue
+        stop = start + len(rows)
+        cells[start:stop] = known[start:stop] if len(known) else nearest.search(rows, 1)[1][:, 0]
+        part = cells[start:stop]
+        built.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(part))
+    return cells
 
 
 def written(proposals: Quantised, path: Path) -> None:

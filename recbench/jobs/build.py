@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from recbench import columns as c
+from recbench.cluster.ranks import ranks_on
 from recbench.errors import InputError
 from recbench.features.batch import Engine, window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
@@ -28,10 +30,14 @@ from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
-from recbench.training.fit import Accelerator, fit
 from recbench.training.moments import Moments
 from recbench.training.objective import Objective
 from recbench.training.target_shares import TargetShares
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from recbench.training.fit import Accelerator
 
 __all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds", "towers_for"]
 
@@ -215,10 +221,11 @@ def fit_two_tower(
     experiment: Experiment,
     steps: int | None = None,
     measure: Measure | None = None,
-    accelerator: Accelerator = "cpu",
+    accelerator: "Accelerator" = "cpu",
     engine: Engine = "cpu",
     checkpoint: Path | None = None,
     on_value: Callable[[int, float], None] | None = None,
+    client: "Client | None" = None,
     label: str = "train",
 ) -> FittedTwoTower:
     """Train on ``events`` and freeze as of the cut.
@@ -232,10 +239,14 @@ def fit_two_tower(
         measure: of the frozen model, to be large.
         accelerator: ``"cpu"`` or ``"gpu"``.
         engine: which computes window features.
-        checkpoint: written as training goes, continued from where it is there.
+        checkpoint: written as training goes, continued from where it is there; with a client a
+            folder of that name and ``.ranks``.
         on_value: told of each (step, measure).
+        client: of a Dask cluster whose workers train together; default: this process.
         label: of the progress bar.
     """
+    from recbench.training.fit import fit  # Lightning: twice as long to import as all the rest
+
     training = experiment.training
     batches = batches_for(data, events, cut, experiment=experiment, engine=engine)
     log = InteractionLog.from_events(events, items=catalogue(data))
@@ -262,7 +273,8 @@ def fit_two_tower(
         evaluate_every=every,
         patience=max(1, round(training.patience_epochs * batches.steps_per_epoch / every)),
         on_value=on_value,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint if client is None else _folder_of(checkpoint),
+        cluster=None if client is None else ranks_on(client),
         label=label,
     )
     prior = RecencyPopularity.fit(log, at=cut.at, half_life_s=cut.half_life_s)
@@ -278,3 +290,8 @@ def fit_two_tower(
         fitted.balance,
         fitted.moments,
     )
+
+
+def _folder_of(checkpoint: Path | None) -> Path | None:
+    """Ranks write theirs together, in a folder beside the file of one process."""
+    return None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}.ranks")

@@ -28,7 +28,7 @@ from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
 from recbench.refresh.verify import broken_parts
 from recbench.runtime.onnx import OnnxQueryTower
-from recbench.settings import RefreshSettings
+from recbench.settings import ExportSettings, RefreshSettings
 from recbench.tables.lake_log import LakeLog, as_instant
 from recbench.tables.queries import InteractionLog, Queries
 
@@ -49,17 +49,18 @@ class Candidate:
     hidden: Rows  # item rows that it does not recommend
     settings: RefreshSettings
     history_length: int  # L
+    export: ExportSettings
     new_towers: Callable[[ItemContent], TwoTower]
 
-    def write(self, draft: Path, notes: Notes) -> dict[str, float]:
-        """All files but the manifest; returns the exported tower's parity.
+    def write(self, draft: Path, notes: Notes) -> dict[str, Any]:
+        """All files but the manifest; returns what ``bind`` says of them.
 
         Args:
             draft: of the registry.
             notes: for the next refresh.
 
         Raises:
-            ReleaseError: the exported tower differs from torch.
+            ReleaseError: an exported tower differs from torch.
         """
         state, (asked, events) = self.state, self._asked
         earlier, since = self._remembered()
@@ -80,8 +81,9 @@ class Candidate:
             notes=notes,
             metrics=self.parent.manifest.metrics,
             asked=asked,
+            export=self.export,
             earlier=earlier,
-            previous=self.parent.path(GRAPH),
+            parent=self.parent,
         )
 
     def measured(self, draft: Path) -> dict[str, Any]:
@@ -96,8 +98,10 @@ class Candidate:
             events=events,
             history_length=self.history_length,
         )
-        size = sum(path.stat().st_size for path in draft.iterdir())
-        before = sum(facts["bytes"] for facts in self.parent.manifest.files.values())
+        held = {path.name: path.stat().st_size for path in draft.iterdir()}
+        both = {name for name in self.parent.manifest.files if name in held}
+        size = sum(held[name] for name in both)
+        before = sum(self.parent.manifest.files[name]["bytes"] for name in both)
         return {
             "broken": tuple(broken),
             "latency_ms": self._latency_ms(draft / GRAPH),
@@ -109,7 +113,7 @@ class Candidate:
         *,
         key: str,
         created: str,
-        parity: dict[str, float],
+        bound: dict[str, Any],
         verdict: Verdict,
         measured: Measured,
     ) -> Manifest:
@@ -118,7 +122,7 @@ class Candidate:
         Args:
             key: of the refresh.
             created: when the refresh first began, in ISO 8601.
-            parity: of the exported tower.
+            bound: what ``write`` returned.
             verdict: of the gate.
             measured: what it rests on.
         """
@@ -136,8 +140,8 @@ class Candidate:
             gate=verdict.to_json(),
             metrics=parent.metrics | {"refresh": measured.to_json()},
             settings=parent.settings | {"refresh": refresh},
-            parity=parity,
             code={"version": __version__},
+            **bound,
         )
 
     def _remembered(self) -> tuple[pl.DataFrame, pl.DataFrame]:

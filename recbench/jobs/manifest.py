@@ -6,9 +6,10 @@ import os
 import platform
 import socket
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import psutil
 
@@ -20,6 +21,14 @@ __all__ = ["Manifest", "Status", "code_facts", "environment_facts", "process_fac
 Status = Literal["running", "succeeded", "failed", "killed", "interrupted"]
 NAME = "manifest.json"
 ROOT = Path(__file__).parents[2]
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("run", "notebook", "notebook_sha256", "started_at", "group"), str),
+    **dict.fromkeys(("parameters", "data", "tracking", "code", "process", "releases"), dict),
+    **dict.fromkeys(("ended_at", "parent", "error"), str | None),
+    **dict.fromkeys(("environment", "energy"), dict),
+    "duration_s": int | float | None,
+    "peak_memory_bytes": int | None,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +38,9 @@ class Manifest:
     ``parameters`` are all of them, defaults included; ``data`` and ``tracking`` are what the
     notebook reported; ``cells`` has one entry per code cell begun, counted from 1; ``stages`` says
     of each finished one how long it took and whether an earlier attempt had made it;
-    ``attempts`` holds earlier attempts in the same folder, oldest first.
+    ``attempts`` holds earlier attempts in the same folder, oldest first. ``parent`` is the run
+    that started this one, ``group`` the topmost of such runs (the run itself where nothing started
+    it), ``releases`` the folder of each release made, by id.
     """
 
     run: str
@@ -44,12 +55,16 @@ class Manifest:
     cells: list[dict[str, Any]] = field(default_factory=list)
     stages: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    energy: dict[str, Any] = field(default_factory=dict)  # joules, and how they are known
     data: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     code: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     process: dict[str, Any] = field(default_factory=dict)
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    parent: str | None = None
+    group: str = ""
+    releases: dict[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> Any:
@@ -62,7 +77,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The manifest in ``folder``.
+        """The manifest in ``folder``; what only a later version would know is left out.
 
         Raises:
             InputError: there is none, or it is not one of ours.
@@ -70,8 +85,9 @@ class Manifest:
         path = folder / NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            content.pop("seed", None)
-            return cls(**content)
+            _require_kinds(content)
+            known = {part.name for part in fields(cls)}
+            return cls(**{name: value for name, value in content.items() if name in known})
         except FileNotFoundError as error:
             raise InputError(f"`{folder}` is not a run: it has no {NAME}") from error
         except (ValueError, TypeError) as error:
@@ -85,11 +101,20 @@ class Manifest:
 
 
 def recorded(folder: Path, name: str) -> dict[str, Any]:
-    """What the notebook left in the JSON file ``name`` of its run's folder; empty if nothing."""
+    """What the notebook left in the JSON file ``name`` of its run's folder; empty if nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = folder / name
     if not path.exists():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"`{path}` is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"`{path}` is damaged: it holds {content!r}, not names and values")
     return content
 
 
@@ -125,6 +150,20 @@ def process_facts() -> dict[str, Any]:
     """What identifies this process later: a number alone is used again by the system."""
     process = psutil.Process()
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+
+
+def _require_kinds(content: Any) -> None:
+    """Nothing, if what others reckon with has the kind that they expect; else a TypeError."""
+    if not isinstance(content, dict):
+        raise TypeError(f"it holds {content!r}")
+    for name, kind in KINDS.items():
+        if name in content and not isinstance(content[name], kind):
+            raise TypeError(f"`{name}` is {content[name]!r}")
+    if content.get("status", "running") not in get_args(Status):
+        raise ValueError(f"`status` is {content['status']!r}")
+    for name in ("started_at", "ended_at"):
+        if moment := content.get(name):
+            datetime.fromisoformat(moment)
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

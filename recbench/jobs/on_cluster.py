@@ -5,6 +5,8 @@ is only a reason to begin again elsewhere. Runs and workspace lie on a disk that
 share.
 """
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnCluster"]
 
+POLL_S = 0.02
 END_S = 30.0  # that a cancelled attempt may take to end its kernel and write its manifest
 
 
@@ -66,6 +69,8 @@ class OnCluster:
         from distributed.scheduler import KilledWorker
 
         try:
+            while not future.done():  # an endless wait would hear Ctrl-C up to 10 s later
+                time.sleep(POLL_S)
             ended: dict[str, Any] = future.result()
         except KeyboardInterrupt:
             future.cancel()
@@ -90,12 +95,13 @@ def _result(folder: Path, ended: dict[str, Any]) -> RunResult:
 
 
 def _request(client: Any, prepared: Prepared, workspace: Path) -> Request:
+    ours = {name: value for name, value in os.environ.items() if name.startswith("RECBENCH_")}
     return Request(
         folder=str(prepared.folder),
         notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]
         workspace=str(workspace.absolute()),
         working_directory=str(Path.cwd()),
-        environment={CLUSTER_VARIABLE: client.scheduler.address},
+        environment=ours | {CLUSTER_VARIABLE: client.scheduler.address},
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from recbench.cluster.energy import joules_per_hundredth
 from recbench.refresh.forecast import Done, calibration
 
 __all__ = ["OUTCOME", "REFRESHES", "Outcome", "past_refreshes", "summary"]
@@ -49,8 +50,17 @@ def summary(outcome: Outcome, past: Sequence[Outcome]) -> dict[str, Any]:
         "n_events": done.n_events,
         "cpu_s": done.cpu_s,
         **({} if done.gain is None else {"gain": done.gain}),
+        **_energy(done),
         **held,
     }
+
+
+def _energy(done: Done) -> dict[str, float]:
+    """Joules, and joules for each +0.01 NDCG where something was gained."""
+    if done.joules is None:
+        return {}
+    each = joules_per_hundredth(done.joules, done.ndcg_gain)
+    return {"joules": done.joules} | ({} if each is None else {"joules_per_hundredth": each})
 
 
 def past_refreshes(workspace: Path, *, data: str) -> list[Outcome]:

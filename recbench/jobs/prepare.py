@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from recbench.errors import InputError
 from recbench.files import sha256_of
+from recbench.jobs.lineage import lineage
 from recbench.jobs.manifest import Manifest
 from recbench.jobs.notebook import read_notebook, with_parameters
 from recbench.jobs.parameters import declared_parameters, resolve_parameters
@@ -18,7 +19,8 @@ from recbench.tracking import new_run_folder
 
 __all__ = ["Prepared", "begin_again", "new_run", "unfinished_run"]
 
-KEPT = {"attempts", "manifest.json", ".lock", "checkpoints", "stages"}  # from attempt to attempt
+# From attempt to attempt.
+KEPT = {"attempts", "manifest.json", ".lock", "checkpoints", "stages", "source"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def new_run(notebook: Path, parameters: Mapping[str, Any], *, runs: Path) -> Pre
         notebook=str(notebook.absolute()),
         notebook_sha256=sha256_of(notebook),
         parameters=resolved,
+        **lineage(folder.name),
     )
     return Prepared(folder, manifest, ready)
 
@@ -79,6 +82,8 @@ def begin_again(earlier: Manifest, folder: Path) -> Manifest:
         notebook_sha256=earlier.notebook_sha256,
         parameters=earlier.parameters,
         attempts=attempts,
+        parent=earlier.parent,
+        group=earlier.group,
     )
 
 

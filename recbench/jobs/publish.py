@@ -12,28 +12,26 @@ from recbench import __version__
 from recbench import columns as c
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
+from recbench.jobs.exports import Exports
 from recbench.jobs.learned import learned_state, recent_facts
+from recbench.jobs.seal import seal_release
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh import Manifest, Registry, Release
 from recbench.refresh.contents import write_contents
 from recbench.refresh.notes import Notes
+from recbench.refresh.released_tower import QUERY_TOWERS
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import write_state
-from recbench.runtime.export import (
-    export_query_tower,
-    onnx_parity,
-    patched_query_tower,
-    save_towers,
-)
-from recbench.runtime.tensorrt_check import require_tensorrt
-from recbench.settings import Experiment
+from recbench.refresh.stored_index import write_index
+from recbench.runtime.export import save_towers
+from recbench.settings import Experiment, ExportSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import Queries
 
 __all__ = ["GRAPH", "PARITY_QUERIES", "Released", "bind", "make_release"]
 
 PARITY_QUERIES = 1_000
-GRAPH = "query_tower.onnx"
+GRAPH = QUERY_TOWERS["fp32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def make_release(
     )
     users = fitted.log.users.ids
     with registry.draft() as draft:
-        difference = bind(
+        bound = bind(
             draft,
             state,
             fitted.model,
@@ -110,6 +108,7 @@ def make_release(
             notes=notes,
             metrics=metrics,
             asked=fitted.log.queries(users[:: max(1, len(users) // PARITY_QUERIES)], fitted.at),
+            export=experiment.export,
         )
         manifest = Manifest(
             release="",
@@ -122,10 +121,10 @@ def make_release(
             gate=gate or {"verdict": "not gated", "reasons": ["a full fit: nothing to compare"]},
             metrics=metrics,
             settings=dataclasses.asdict(experiment) | {"steps": fitted.steps} | settings,
-            parity=difference,
             code={"version": __version__, "commit": commit},
+            **bound,
         )
-        return registry.seal(draft, manifest)
+        return seal_release(registry, draft, manifest)
 
 
 def bind(
@@ -138,10 +137,11 @@ def bind(
     notes: Notes,
     metrics: dict[str, Any],
     asked: Queries,
+    export: ExportSettings,
     earlier: pl.DataFrame | None = None,
-    previous: Path | None = None,
-) -> dict[str, float]:
-    """Write all files of a release but its manifest; returns the exported tower's parity.
+    parent: Release | None = None,
+) -> dict[str, Any]:
+    """Write all files of a release but its manifest; returns its ``parity, exports, index``.
 
     Args:
         draft: of the registry.
@@ -151,18 +151,19 @@ def bind(
         events: what is to be remembered of the log, from where ``earlier`` ends.
         notes: for the next refresh.
         metrics: as in the manifest.
-        asked: real requests to compare ONNX and torch on.
+        asked: real requests to compare the exported towers and the index on.
+        export: which towers, and how good they and the index must be.
         earlier: interactions of the release before.
-        previous: its exported tower, to be given the new weights; default: a new export.
+        parent: the release before, whose graphs are given the new weights and whose index is kept,
+            where that does; default: all is made anew.
 
     Raises:
-        ReleaseError: the exported tower differs from torch, or could not be built by TensorRT.
+        ReleaseError: an exported tower differs from torch, or could not be built by TensorRT.
     """
     save_towers(state.towers, draft)
-    if previous is None or not patched_query_tower(previous, model, draft / GRAPH):
-        export_query_tower(model, draft / GRAPH)
-        require_tensorrt(draft / GRAPH)
-    measured = onnx_parity(model, draft / GRAPH, asked)
+    exports = Exports(draft=draft, settings=export, parent=parent)
+    measured, query_towers = exports.query_towers(model, asked)
+    candidate_towers = exports.candidate_tower(model, state, asked)
     popularity = state.popularity
     names = [f"half_life_{s:.0f}_s" for s in popularity.half_lives_s[:-1]] + ["prior"]
     write_contents(
@@ -179,4 +180,16 @@ def bind(
         earlier=earlier,
     )
     write_state(draft, state, notes=notes.to_json())
-    return measured.to_json()
+    index = write_index(
+        draft,
+        model.candidate_embeddings,
+        model.query_embeddings(asked),
+        hidden=model.hidden,
+        least_recall=export.least_recall,
+        parent=parent,
+    )
+    return {
+        "parity": measured.to_json(),
+        "exports": {"query_tower": query_towers, "candidate_tower": candidate_towers},
+        "index": index,
+    }

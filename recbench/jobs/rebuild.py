@@ -18,6 +18,7 @@ from recbench.jobs.learned import learned_state, recent_facts
 from recbench.jobs.outcomes import Outcome
 from recbench.jobs.publish import PARITY_QUERIES, bind
 from recbench.jobs.refresh import Refresh
+from recbench.jobs.seal import seal_release
 from recbench.jobs.study import Study
 from recbench.models.frozen import WindowLookup
 from recbench.refresh import Manifest, Registry, Release
@@ -103,7 +104,7 @@ def rebuild(refresh: Refresh) -> Outcome:
     asked = everything.queries(users[:: max(1, len(users) // PARITY_QUERIES)], refresh.to)
     metrics = {"measured": "at the rebuild", "refresh": measured.to_json()}
     with refresh.registry.draft() as draft:
-        parity = bind(
+        bound = bind(
             draft,
             state,
             model,
@@ -116,6 +117,7 @@ def rebuild(refresh: Refresh) -> Outcome:
             ),
             metrics=metrics,
             asked=asked,
+            export=experiment.export,
         )
         settings: dict[str, Any] = dataclasses.asdict(experiment) | {"steps": fitted.steps}
         manifest = Manifest(
@@ -129,10 +131,10 @@ def rebuild(refresh: Refresh) -> Outcome:
             gate=verdict.to_json(),
             metrics=metrics,
             settings=settings | {"rebuilt_after": refresh.parent.manifest.release},
-            parity=parity,
             code={"version": __version__},
+            **bound,
         )
-        sealed = refresh.registry.seal(draft, manifest).manifest.release
+        sealed = seal_release(refresh.registry, draft, manifest).manifest.release
     if verdict.decision == "publish":
         refresh.registry.publish(sealed)
     return Outcome(

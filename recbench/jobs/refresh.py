@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.torch import load_file, save_file
 
+from recbench.cluster.energy import open_meter
 from recbench.errors import JobError, ReleaseError
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import one_at_a_time, whole_file
@@ -27,6 +28,7 @@ from recbench.jobs.build import towers_for
 from recbench.jobs.candidate import Candidate
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
 from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
+from recbench.jobs.seal import seal_release
 from recbench.jobs.steps import Steps
 from recbench.models.content import ItemContent
 from recbench.models.two_tower import TwoTower
@@ -75,6 +77,7 @@ def asked(
         limits=Limits(margin=margin),
         until=instant_of(log, until),
         accept=tuple(accept),
+        joules=open_meter(),
     )
 
 
@@ -94,6 +97,7 @@ class Refresh:
     folder: Path
     accept: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda _: None)
+    joules: Callable[[], float] | None = None  # used up so far, such as an `EnergyMeter`
 
     @classmethod
     def of(
@@ -106,6 +110,7 @@ class Refresh:
         until: int | None = None,
         accept: tuple[str, ...] = (),
         say: Callable[[str], None] = lambda _: None,
+        joules: Callable[[], float] | None = None,
     ) -> Self:
         """The refresh of the current release by what the lake holds more.
 
@@ -117,6 +122,7 @@ class Refresh:
             until: microseconds since the epoch; default: the log's end.
             accept: findings of the gate that somebody has looked at.
             say: told what goes on.
+            joules: used up so far; None: energy is not written down.
 
         Raises:
             ReleaseError: there is no release to start from, or it is of another log.
@@ -141,14 +147,14 @@ class Refresh:
         }
         key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
         folder = workspace / REFRESHES / key
-        made = cls(log, registry, parent, settings, limits, to, folder, tuple(accept), say)
+        made = cls(log, registry, parent, settings, limits, to, folder, accept, say, joules)
         made.steps.once("decides", lambda: decides)
         return made
 
     @property
     def steps(self) -> Steps:
         """What is done, and what it left."""
-        return Steps(self.folder)
+        return Steps(self.folder, self.joules)
 
     # What has come
 
@@ -371,7 +377,7 @@ class Refresh:
             return Verdict.from_json(done.gate), done.release, told
         with self.registry.draft() as draft:
             candidate = self._candidate()
-            parity = candidate.write(draft, self._next_notes())
+            bound = candidate.write(draft, self._next_notes())
             of_files = candidate.measured(draft)
             broken = (*measured.broken, *of_files.pop("broken"))
             measured = replace(measured, broken=broken, **of_files)
@@ -379,11 +385,11 @@ class Refresh:
             manifest = candidate.manifest(
                 key=self.folder.name,
                 created=self.steps.read("decides")["begun"],
-                parity=parity,
+                bound=bound,
                 verdict=verdict,
                 measured=measured,
             )
-            sealed = self.registry.seal(draft, manifest)
+            sealed = seal_release(self.registry, draft, manifest)
         return verdict, sealed.manifest.release, measured
 
     def publish(self) -> Outcome:
@@ -466,10 +472,11 @@ class Refresh:
             return NOTHING_NEW
         return self._is_worth_it()[1]
 
-    def costs(self) -> dict[str, float]:
-        """CPU seconds of each step that was done."""
+    def costs(self, what: str = "cpu_s") -> dict[str, float]:
+        """CPU seconds of each step that was done; its ``joules``, where they were counted."""
         steps = ("read", "update", "judge", "seal")
-        return {step: self.steps.read(step)["cpu_s"] for step in steps if self.steps.has(step)}
+        told = {step: self.steps.read(step) for step in steps if self.steps.has(step)}
+        return {step: held[what] for step, held in told.items() if what in held}
 
     def losses(self) -> list[float]:
         """Of the update's steps; empty where there was none."""
@@ -492,6 +499,8 @@ class Refresh:
             gain=None if gain is None else gain.relative,
             gain_error=gain.relative_error if gain is not None else None,
             cpu_s=sum(self.costs().values()),
+            joules=sum(self.costs("joules").values()) or None,
+            ndcg_gain=None if gain is None else gain.difference,
             predicted=self.forecast() if self.steps.has("forecast") else None,
         )
 
@@ -554,6 +563,7 @@ class Refresh:
             hidden=self._tombstones(state),
             settings=self.settings,
             history_length=self.experiment.features.history_length,
+            export=self.experiment.export,
             new_towers=self._new_towers,
         )
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from recbench.cluster.energy import joules_per_hundredth
 from recbench.jobs.outcomes import Outcome
 from recbench.jobs.refresh import Refresh
 from recbench.refresh.evidence import Evidence
 from recbench.refresh.facts import WindowFacts
-from recbench.refresh.forecast import calibration
+from recbench.refresh.forecast import Done, calibration
 from recbench.refresh.gate import Paired
 
 __all__ = [
@@ -60,6 +61,7 @@ def outcome_table(outcome: Outcome) -> pl.DataFrame:
         "release": outcome.release,
         "served now": outcome.current,
         "CPU seconds": f"{outcome.done.cpu_s:.1f}",
+        "joules": _joules(outcome.done),
     }
     return pl.DataFrame({"fact": list(facts), "value": [str(value) for value in facts.values()]})
 
@@ -82,15 +84,23 @@ def history_table(past: Sequence[Outcome]) -> pl.DataFrame:
                 "decision": one.decision,
             }
         )
-    schema = {"refresh": pl.Int64, "events": pl.Int64, "decision": pl.String}
     floats = ("expected gain", "low", "high", "measured gain", "standard error", "CPU s")
-    return pl.DataFrame(rows, schema_overrides=schema | dict.fromkeys(floats, pl.Float64))
+    counts = {"refresh": pl.Int64, "events": pl.Int64}
+    schema = counts | dict.fromkeys(floats, pl.Float64) | {"decision": pl.String}
+    return pl.DataFrame(rows, schema=schema)  # all columns, before the first refresh, too
 
 
 def calibration_table(past: Sequence[Outcome]) -> pl.DataFrame:
     """How well forecasts have held."""
     found = calibration([one.done for one in past])
     return pl.DataFrame({"figure": list(found), "value": list(found.values())})
+
+
+def _joules(done: Done) -> str:
+    if done.joules is None:
+        return "not counted"
+    each = joules_per_hundredth(done.joules, done.ndcg_gain)
+    return f"{done.joules:.0f}" + ("" if each is None else f", {each:.0f} for each +0.01 NDCG")
 
 
 def _bets(measure: str, evidence: Evidence) -> dict[str, object]:

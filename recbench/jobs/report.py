@@ -9,6 +9,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from recbench.cluster.energy import joules_per_hundredth
 from recbench.files import whole_file
 from recbench.jobs.manifest import Manifest, recorded
 from recbench.jobs.notebook import read_notebook
@@ -87,13 +88,13 @@ def _summary(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
         f"<h1>{escape(Path(manifest.notebook).stem)}: {manifest.status}</h1>{error}"
         f"{_table('Metrics', metrics.items())}"
         f"{_table('Parameters', manifest.parameters.items())}"
-        f"{_table('Run', _facts(manifest))}"
+        f"{_table('Run', _facts(manifest, metrics))}"
         '<label><input type="checkbox" id="show-code"> Show code</label>'
         "</section>"
     )
 
 
-def _facts(manifest: Manifest) -> list[tuple[str, Any]]:
+def _facts(manifest: Manifest, metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
     memory = manifest.peak_memory_bytes
     commit = manifest.code.get("commit") or "unknown"
     changed = ", with uncommitted changes" if manifest.code.get("is_dirty") else ""
@@ -102,11 +103,23 @@ def _facts(manifest: Manifest) -> list[tuple[str, Any]]:
         ("started", manifest.started_at),
         ("duration", f"{manifest.duration_s} s"),
         ("peak memory", "unknown" if memory is None else f"{memory / 2**20:.0f} MiB"),
+        ("energy", _energy(manifest.energy, metrics)),
         ("data", json.dumps(manifest.data)),
+        ("releases made", ", ".join(manifest.releases) or "none"),
+        ("started by", manifest.parent or "no other run"),
         ("commit", commit + changed),
         ("Python", manifest.environment.get("python")),
         ("W&B", manifest.tracking.get("wandb", "not started")),
     ]
+
+
+def _energy(energy: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Joules of the run, and for each +0.01 NDCG over the reference where a training says it."""
+    if not energy:
+        return "unknown"
+    each = joules_per_hundredth(energy["joules"], metrics.get("gain_known"))
+    said = f"{energy['joules']:.0f} J ({energy['source']})"
+    return said + ("" if each is None else f", {each:.0f} J for each +0.01 NDCG on known users")
 
 
 def _table(title: str, rows: Iterable[tuple[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
+from recbench.cluster.energy import open_meter
 from recbench.errors import JobError
 from recbench.files import one_at_a_time
 from recbench.jobs.execute import Execution, execute
@@ -165,7 +166,7 @@ def carry_out(
     manifest.environment = environment_facts()
     manifest.process = process_facts()
     manifest.write(folder)
-    outcome = Execution()
+    outcome, meter = Execution(), open_meter()
     try:
         execute(
             prepared.notebook,
@@ -183,6 +184,7 @@ def carry_out(
         outcome.status, outcome.error = "failed", f"cell {outcome.cell}: {error}"
         raise
     finally:
+        manifest.energy = {"joules": round(meter(), 3), "source": meter.source}
         _finish(manifest, outcome, folder, seconds=(datetime.now(UTC) - begun).total_seconds())
     write_report(folder)
     if outcome.status != "succeeded":
@@ -209,4 +211,5 @@ def _finish(manifest: Manifest, outcome: Execution, folder: Path, *, seconds: fl
     manifest.peak_memory_bytes = outcome.peak_memory_bytes
     manifest.data = told.get("data", {})
     manifest.tracking = told.get("tracking", {})
+    manifest.releases = told.get("releases", {})
     manifest.write(folder)

@@ -16,9 +16,13 @@ __all__ = ["Steps"]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """One JSON file a step, which appears whole, with what the step cost."""
+    """One JSON file a step, which appears whole, with what the step cost.
+
+    ``joules`` gives what was used up so far; without it energy is not written down.
+    """
 
     folder: Path
+    joules: Callable[[], float] | None = None
 
     def has(self, step: str) -> bool:
         """Whether the step is done."""
@@ -35,10 +39,9 @@ class Steps:
     def once(self, step: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The step's result, made only if it is not there; with when it began, and its CPU."""
         if not self.has(step):
-            begun, cpu = datetime.now(UTC).isoformat(timespec="seconds"), time.process_time()
-            result = make()
-            spent = time.process_time() - cpu
-            self.write(step, {"begun": begun, "cpu_s": spent, "result": result})
+            begun = datetime.now(UTC).isoformat(timespec="seconds")
+            with self.timed(step) as facts:
+                facts |= {"begun": begun, "result": make()}
         held: dict[str, Any] = self.read(step)["result"]
         return held
 
@@ -47,6 +50,9 @@ class Steps:
         """Collects the step's result, and writes it with its cost once it is complete."""
         facts: dict[str, Any] = {}
         begun, cpu = time.perf_counter(), time.process_time()
+        before = self.joules() if self.joules else 0.0
         yield facts
         spent = {"seconds": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu}
+        if self.joules:
+            spent["joules"] = self.joules() - before
         self.write(step, facts | spent)

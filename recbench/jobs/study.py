@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -24,12 +24,17 @@ from recbench.jobs.compare import baselines, best_half_life, best_priors, result
 from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
-from recbench.settings import Experiment, TowerSettings, TrainingSettings
+from recbench.settings import Experiment, ExportSettings, TowerSettings, TrainingSettings
 from recbench.tables.describe import describe
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
-from recbench.training.fit import Accelerator
+
+if TYPE_CHECKING:
+    from recbench.training.fit import Accelerator
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
 
@@ -51,16 +56,18 @@ def experiment(*, seed: int, **dials: Any) -> Experiment:
     """The settings that a notebook's parameters name; all others at their defaults.
 
     Raises:
-        InputError: neither the towers nor the training have a dial of that name.
+        InputError: neither the towers, the training nor the export have a dial of that name.
     """
-    towers, training = ({f.name for f in fields(k)} for k in (TowerSettings, TrainingSettings))
-    if unknown := [*dials.keys() - towers - training]:
-        raise InputError(f"No dial is called {unknown[0]!r}; there are {sorted(towers | training)}")
-    return Experiment(
-        towers=TowerSettings(**{name: v for name, v in dials.items() if name in towers}),
-        training=TrainingSettings(**{name: v for name, v in dials.items() if name in training}),
-        seed=seed,
-    )
+    kinds = {"towers": TowerSettings, "training": TrainingSettings, "export": ExportSettings}
+    part_of = {dial.name: part for part, kind in kinds.items() for dial in fields(kind)}
+    if unknown := [*dials.keys() - part_of.keys()]:
+        raise InputError(f"No dial is called {unknown[0]!r}; there are {sorted(part_of)}")
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in dials.items()}
+    parts: dict[str, Any] = {
+        part: kind(**{name: value for name, value in given.items() if part_of[name] == part})
+        for part, kind in kinds.items()
+    }
+    return Experiment(seed=seed, **parts)
 
 
 def log_value(metric: str) -> Callable[[int, float], None]:
@@ -93,8 +100,9 @@ class Study:
     split: TimeSplit
     experiment: Experiment
     k: int
-    accelerator: Accelerator
+    accelerator: "Accelerator"
     engine: Engine
+    client: "Client | None" = None  # of a Dask cluster whose workers train together
 
     @classmethod
     def of(
@@ -103,16 +111,17 @@ class Study:
         experiment: Experiment,
         *,
         k: int = 20,
-        accelerator: Accelerator = "cpu",
+        accelerator: "Accelerator" = "cpu",
         engine: Engine = "cpu",
+        client: "Client | None" = None,
     ) -> Self:
-        """Split 80 / 10 / 10 by time."""
+        """Split 80 / 10 / 10 by time; ``client``: of a cluster that trains, else this process."""
         if engine not in {"cpu", "gpu"} or accelerator not in {"cpu", "gpu"}:
             raise InputError(
                 "`engine` and `accelerator` must be 'cpu' or 'gpu', got "
                 f"{engine!r} and {accelerator!r}"
             )
-        return cls(data, split_by_time(data.events), experiment, k, accelerator, engine)
+        return cls(data, split_by_time(data.events), experiment, k, accelerator, engine, client)
 
     @property
     def metric(self) -> str:
@@ -347,6 +356,7 @@ class Study:
             engine=self.engine,
             checkpoint=self._checkpoint(label) if checkpointed else None,
             on_value=on_value,
+            client=self.client,
             label=label,
         )
 

@@ -1,10 +1,11 @@
-"""The Dask workers that a notebook's parameter names."""
+"""The Dask workers that a notebook's parameter names, or those that its own job runs on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from recbench.errors import InputError
+from recbench.cluster.current import current_client
+from recbench.cluster.open import open_cluster
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -14,28 +15,17 @@ __all__ = ["workers"]
 
 @contextmanager
 def workers(cluster: str, *, n_workers: int) -> Iterator["Client | None"]:
-    """A client of the cluster that a notebook's parameter names; None for an empty name.
+    """A client of the cluster that a notebook's parameter names.
 
     Args:
-        cluster: empty, ``"local"``, or the address of a scheduler.
-        n_workers: single-threaded processes of a local one, on the loopback interface.
+        cluster: as for ``open_cluster``; empty: the one that ``recbench run --on`` named, or None.
+        n_workers: of a cluster that is started here; it stays at that size.
 
     Raises:
-        InputError: another word.
+        InputError: as ``open_cluster``.
     """
     if not cluster:
-        yield None
+        yield current_client()
         return
-    if cluster != "local" and "://" not in cluster:
-        raise InputError(f"`cluster` must be empty, 'local' or tcp://host:port, got {cluster!r}")
-    from distributed import Client, LocalCluster
-
-    if cluster != "local":
-        with Client(cluster) as client:  # type: ignore[no-untyped-call]  # Dask's
-            yield client
-        return
-    local = LocalCluster(  # type: ignore[no-untyped-call]  # Dask's
-        n_workers=n_workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-    )
-    with local, Client(local) as client:  # type: ignore[no-untyped-call]  # Dask's
+    with open_cluster(cluster, minimum=n_workers, maximum=n_workers) as client:
         yield client

@@ -23,6 +23,8 @@ class Done:
     gain_error: float | None  # its standard error
     cpu_s: float
     predicted: "Forecast | None" = None
+    joules: float | None = None  # None: not counted
+    ndcg_gain: float | None = None  # of which ``gain`` is the share
 
     def to_json(self) -> dict[str, Any]:
         """For the refresh's record."""

@@ -13,7 +13,9 @@ from recbench.files import sha256_of, write_json
 
 __all__ = ["Manifest", "as_release_id", "hashed_files", "is_release_id"]
 
-FORMAT = 1
+FORMAT = 2  # what is written
+READ = (1, 2)  # 1 had neither `exports` nor `index`
+LATER = ("exports", "index")  # empty, they are not bound: so a release of format 1 keeps its id
 NAME = "manifest.json"
 RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -36,6 +38,8 @@ class Manifest:
     parity: dict[str, float]  # exported towers against torch
     code: dict[str, Any]  # version and commit
     kafka_offsets: dict[str, int] | None = None
+    exports: dict[str, Any] = field(default_factory=dict)  # of a tower's precisions
+    index: dict[str, Any] = field(default_factory=dict)  # what was chosen, and why
     format: int = FORMAT
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
 
@@ -59,7 +63,8 @@ class Manifest:
         """The id that belongs to this manifest: when it was made, and a digest of all it binds."""
         created = datetime.fromisoformat(self.created).astimezone(UTC)
         bound = json.loads(json.dumps(asdict(self), default=str))  # as it is read back
-        del bound["release"], bound["created"]
+        for name in ("release", "created", *(part for part in LATER if not bound[part])):
+            del bound[name]
         digest = hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
         return f"{created:%Y%m%dT%H%M%SZ}-{digest[:8]}"
 
@@ -80,9 +85,10 @@ class Manifest:
             raise ReleaseError(f"{folder} is no release: it has no {NAME}") from error
         except ValueError as error:
             raise ReleaseError(f"{folder / NAME} is damaged: {error}") from error
-        if not isinstance(held, dict) or held.get("format") != FORMAT:
+        if not isinstance(held, dict) or held.get("format") not in READ:
             written = held.get("format") if isinstance(held, dict) else held
-            raise ReleaseError(f"{folder} has format {written!r}, this version reads {FORMAT}")
+            told = " and ".join(map(str, READ))
+            raise ReleaseError(f"{folder} has format {written!r}, this version reads {told}")
         try:
             return cls(**held)
         except (AttributeError, TypeError, ValueError) as error:

@@ -9,10 +9,11 @@ from recbench.errors import InputError
 from recbench.index.protocol import Index
 from recbench.runtime.protocol import QueryTower, TowerInputs
 
-__all__ = ["Parity", "parity"]
+__all__ = ["Parity", "lists_overlap", "parity"]
 
 REQUESTS_PER_BATCH = 512
 MOST_LISTED = 200
+SEARCHED_AT_ONCE = 8  # a large catalogue goes through memory once for so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,10 @@ def parity(
         asked = rows[part], age_s[part], watched[part], window[part]
         ours, theirs = reference(*asked), other(*asked)
         differences.append(float(np.abs(ours - theirs).max()))
-        for at in listed[(listed >= start) & (listed < start + len(ours))] - start:
-            lists = (index.search(tower[at : at + 1], k=k)[0][0] for tower in (ours, theirs))
-            overlaps.append(_overlap(*lists))
+        here = listed[(listed >= start) & (listed < start + len(ours))] - start
+        for some in np.split(here, range(SEARCHED_AT_ONCE, len(here), SEARCHED_AT_ONCE)):
+            lists = (index.search(tower[some], k=k)[0] for tower in (ours, theirs))
+            overlaps += [lists_overlap(*pair) for pair in zip(*lists, strict=True)]
     return Parity(
         largest_difference=max(differences),
         overlap=float(np.mean(overlaps)),
@@ -77,7 +79,8 @@ def parity(
     )
 
 
-def _overlap(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
+def lists_overlap(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
+    """Shared item rows of two lists over the longer one's length; rows of -1 are no items."""
     ours, theirs = ours[ours >= 0], theirs[theirs >= 0]
     longest = max(len(ours), len(theirs))
     return len(np.intersect1d(ours, theirs)) / longest if longest else 1.0

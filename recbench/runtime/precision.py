@@ -84,9 +84,12 @@ def as_int8(source: Path, path: Path, histories: TowerInputs) -> None:
 
     if not len(histories[0]):
         raise InputError("Scales are measured on real requests: `histories` holds none")
+    model = onnx.load(source)
+    # its own preparation folds constants and leaves this mark; ours are folded already
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with whole_file(path) as draft:
         quantization.quantize_static(
-            source,
+            model,
             draft,
             _histories(source, histories),
             quant_format=quantization.QuantFormat.QDQ,

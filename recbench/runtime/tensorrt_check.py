@@ -22,7 +22,7 @@ from recbench.runtime.profiles import QUERY_TOWER_PROFILE, Profile
 from recbench.runtime.tensorrt_rules import broken_restrictions, constants_of
 from recbench.runtime.traced import traced_shapes
 
-__all__ = ["Finding", "require_tensorrt", "tensorrt_findings"]
+__all__ = ["Finding", "checked_version", "require_tensorrt", "tensorrt_findings"]
 
 TABLE = Path(__file__).with_name("tensorrt_operators.json")
 MOST_ELEMENTS = 2**31 - 1  # of one tensor
@@ -77,8 +77,13 @@ def require_tensorrt(path: Path, profile: Profile = QUERY_TOWER_PROFILE) -> None
     if found:
         listed = "\n".join(f"- {each.what} at {each.where}: {each.why}" for each in found)
         raise ReleaseError(
-            f"TensorRT {_table()['tensorrt']} could not build {path}, by its own table:\n{listed}"
+            f"TensorRT {checked_version()} could not build {path}, by its own table:\n{listed}"
         )
+
+
+def checked_version() -> str:
+    """The TensorRT whose table graphs are held against."""
+    return str(_table()["tensorrt"])
 
 
 @cache

@@ -27,7 +27,9 @@ __all__ = ["main", "prepared"]
 DRAFT = ".draft"
 
 
-def prepared(registry: "Registry", release: str, scratch: Path, *, apart: bool) -> "ServedRelease":
+def prepared(
+    registry: "Registry", release: str, scratch: Path, *, apart: bool, precision: str = "fp32"
+) -> "ServedRelease":
     """A release ready to serve, laid out in ``scratch`` unless another worker had it done.
 
     Args:
@@ -36,6 +38,7 @@ def prepared(registry: "Registry", release: str, scratch: Path, *, apart: bool) 
         scratch: a folder shared by the workers of one service; it holds one release at a time, so
             a worker that wants an earlier one has it laid out again.
         apart: in a process of its own, with the time that nobody else wants; else here and now.
+        precision: of the query tower.
 
     Raises:
         ReleaseError: the release is damaged, or cannot be laid out.
@@ -50,10 +53,11 @@ def prepared(registry: "Registry", release: str, scratch: Path, *, apart: bool) 
             draft = scratch / DRAFT
             draft.mkdir()
             if apart:
-                _in_a_process(registry.path, release, draft)
+                _in_a_process(registry.path, release, draft, precision)
             else:
                 with _told_where(draft):
-                    lay_out(ServedRelease.load(registry.open(release)), draft)
+                    served = ServedRelease.load(registry.open(release), precision=precision)
+                    lay_out(served, draft)
             draft.rename(folder)
         return open_laid_out(folder)
 
@@ -77,8 +81,8 @@ def _clear(scratch: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _in_a_process(registry: Path, release: str, folder: Path) -> None:
-    arguments = [str(registry), release, str(folder)]
+def _in_a_process(registry: Path, release: str, folder: Path, precision: str) -> None:
+    arguments = [str(registry), release, str(folder), precision]
     done = subprocess.run(
         [sys.executable, "-m", "recbench.serving.prepare", str(os.getpid()), *arguments],
         stdin=subprocess.DEVNULL,
@@ -90,7 +94,7 @@ def _in_a_process(registry: Path, release: str, folder: Path) -> None:
         raise ReleaseError(told or f"{release} cannot be laid out, the log above says why")
 
 
-def main(parent: str, registry: str, release: str, folder: str) -> int:
+def main(parent: str, registry: str, release: str, folder: str, precision: str) -> int:
     """What the process does; what is wrong with the release goes to standard output."""
     from recbench.serving.idle import lower_process
 
@@ -107,7 +111,8 @@ def main(parent: str, registry: str, release: str, folder: str) -> int:
 
     try:
         with _told_where(Path(folder)):
-            lay_out(ServedRelease.load(Registry(Path(registry)).open(release)), Path(folder))
+            opened = Registry(Path(registry)).open(release)
+            lay_out(ServedRelease.load(opened, precision=precision), Path(folder))
     except InputError as error:  # all else has its traceback in the service's log
         sys.stdout.write(f"{error}\n")
         return 1

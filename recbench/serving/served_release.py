@@ -11,6 +11,7 @@ from recbench import columns as c
 from recbench.index import ApproximateIndex, Index
 from recbench.refresh.contents import Contents
 from recbench.refresh.registry import Release
+from recbench.refresh.released_tower import released_tower
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.protocol import QueryTower
 from recbench.serving.histories import Clicks, ReleasedHistories
@@ -48,8 +49,17 @@ class ServedRelease:
     repeats: bool  # whether lists may hold items of the history, by the data's protocol
 
     @classmethod
-    def load(cls, release: Release) -> Self:
-        """From the files of a release."""
+    def load(cls, release: Release, *, precision: str = "fp32") -> Self:
+        """From the files of a release.
+
+        Args:
+            release: whose files are verified.
+            precision: of the query tower: fp32, fp16 or int8.
+
+        Raises:
+            ReleaseError: a file is missing, such as the tower in this precision.
+        """
+        graph = released_tower(release, precision)
         contents = Contents.read(release)
         items, embeddings = contents.items, contents.candidate_embeddings
         features = contents.window_features
@@ -62,8 +72,8 @@ class ServedRelease:
         return cls(
             id=release.manifest.release,
             items=items,
-            tower=OnnxQueryTower(release.path("query_tower.onnx"), n_items=len(items)),
-            index=served_index(embeddings, hidden=contents.tombstones),
+            tower=OnnxQueryTower(graph, n_items=len(items)),
+            index=served_index(release, embeddings, hidden=contents.tombstones),
             candidate_embeddings=embeddings,
             is_hidden=is_hidden,
             popular=_popular(embeddings, contents.tombstones),

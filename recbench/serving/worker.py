@@ -65,7 +65,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch),
+            load=_loader(options.scratch, precision=options.precision),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -187,15 +187,15 @@ class _Worker(uvicorn.Server):
         gc.freeze()  # what lives as long as a release is not looked at again and again
 
 
-def _loader(scratch: Path | None) -> Callable[[Registry, str], ServedRelease]:
+def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
     served = False
 
     def load(registry: Registry, release: str) -> ServedRelease:
         nonlocal served
         if scratch is None:
-            return ServedRelease.load(registry.open(release))
-        ready = prepared(registry, release, scratch, apart=served)
+            return ServedRelease.load(registry.open(release), precision=precision)
+        ready = prepared(registry, release, scratch, apart=served, precision=precision)
         served = True
         return ready
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from recbench.errors import InputError
 from recbench.settings import runs_path
 
-__all__ = ["new_run_folder", "run_folder"]
+__all__ = ["job_folder", "new_run_folder", "run_folder"]
 
 
 def new_run_folder(runs: Path, name: str, *, at: datetime) -> Path:
@@ -29,13 +29,19 @@ def new_run_folder(runs: Path, name: str, *, at: datetime) -> Path:
     return folder
 
 
+def job_folder() -> Path | None:
+    """The folder of the job this process belongs to (``RECBENCH_RUN_DIR``); None outside of one."""
+    of_job = os.environ.get("RECBENCH_RUN_DIR")
+    return Path(of_job) if of_job else None
+
+
 def run_folder() -> Path:
     """The folder of the job this process belongs to, else a new one below ``runs_path()``.
 
-    The job's is told by ``RECBENCH_RUN_DIR``; where a new one is, is said on standard error.
+    Where a new one is, is said on standard error.
     """
-    if of_job := os.environ.get("RECBENCH_RUN_DIR"):
-        return Path(of_job)
+    if (of_job := job_folder()) is not None:
+        return of_job
     folder = new_run_folder(runs_path().absolute(), "interactive", at=datetime.now(UTC))
     sys.stderr.write(f"Recording to {folder}\n")
     return folder

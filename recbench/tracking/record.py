@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from recbench.errors import InputError
 from recbench.files import whole_file, write_json
-from recbench.tracking.folder import run_folder
-from recbench.tracking.wandb_run import WandbRun
+from recbench.tracking.folder import job_folder, run_folder
+from recbench.tracking.wandb_run import Description, WandbRun
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-__all__ = ["flat_metrics", "log_metrics", "log_summary", "save_figure"]
+__all__ = ["flat_metrics", "log_metrics", "log_release", "log_summary", "save_figure"]
 
 PLAIN_NAME = re.compile(r"[\w.@+-]+")
 
@@ -65,13 +65,13 @@ def log_summary(
 ) -> None:
     """Record the run's result; called once, by the notebook's last cell.
 
-    Writes ``metrics.json`` first and tables as ``tables/<name>.parquet`` and ``.csv``, then closes
-    the W&B run, whose failure changes nothing of that.
+    Writes ``metrics.json`` first and tables as ``tables/<name>.parquet`` and ``.csv``, then gives
+    all of it to the W&B run and closes that, whose failure changes nothing of what was written.
 
     Args:
         metrics: numbers, texts, or mappings and lists of them, by name.
         tables: named results worth keeping whole.
-        data: what was read: data set and lake version.
+        data: what was read: lake version by data set.
 
     Raises:
         InputError: a value is NaN or infinite, or a table's name is not a plain file name; nothing
@@ -87,8 +87,33 @@ def log_summary(
         _write_table(recorder.folder / "tables" / name, table)
     recorder.data = described
     recorder.save_state()
+    recorder.wandb.use_data(described)
+    for name, table in (tables or {}).items():
+        recorder.wandb.log_table(f"tables/{name}", table)
     recorder.wandb.finish(flat_metrics(plain))
     recorder.close()
+
+
+def log_release(
+    release: str, folder: Path, *, parent: Path | None, facts: Mapping[str, Any]
+) -> None:
+    """Remember that this job made a release; nothing happens outside of a job.
+
+    Args:
+        release: its id.
+        folder: where it lies.
+        parent: the release that it was made from, if there was one.
+        facts: shown in W&B beside it.
+    """
+    if job_folder() is None:
+        return
+    recorder = _Recorder.current()
+    recorder.releases[release] = str(folder.absolute())
+    recorder.save_state()
+    if parent is not None:
+        recorder.wandb.use_release(parent.name, parent)
+    recorder.wandb.log_release(release, folder, dict(facts))
+    recorder.save_state()
 
 
 def flat_metrics(metrics: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
@@ -107,32 +132,53 @@ def flat_metrics(metrics: Mapping[str, Any], *, prefix: str = "") -> dict[str, A
 
 
 class _Recorder:
-    """The open run of this process."""
+    """The open run of this process; a job has one for as long as its process lives."""
 
     _current: "_Recorder | None" = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data: dict[str, Any] = {}
-        self.wandb = WandbRun(folder, _parameters(folder))
+        self.releases: dict[str, str] = {}
+        self.wandb = WandbRun(folder, _description(folder))
         self._saved_state = ""
 
     @classmethod
     def current(cls) -> "_Recorder":
-        if cls._current is None:
+        if cls._current is None or job_folder() not in {None, cls._current.folder}:
             cls._current = cls(run_folder())
+            cls._current._fail_with_its_job()
         return cls._current
 
     def save_state(self) -> None:
         """Let the job read, in ``tracking.json``, what belongs in its manifest."""
-        content = {"data": self.data, "tracking": {"wandb": self.wandb.state}}
+        content = {
+            "data": self.data,
+            "releases": self.releases,
+            "tracking": {"wandb": self.wandb.state},
+        }
         if (text := str(content)) != self._saved_state:
             write_json(self.folder / "tracking.json", content)
             self._saved_state = text
 
     def close(self) -> None:
         self.save_state()
-        _Recorder._current = None
+        if self.folder != job_folder():
+            _Recorder._current = None
+
+    def _fail_with_its_job(self) -> None:
+        """A cell that raises ends a job: W&B must not show it as one that finished."""
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython and job_folder() else None
+        if shell is None:
+            return
+
+        def after_cell(result: Any) -> None:
+            if not result.success:
+                self.wandb.fail()
+                self.save_state()
+
+        shell.events.register("post_run_cell", after_cell)
 
 
 def _show_figures_as_pictures() -> None:
@@ -145,12 +191,29 @@ def _show_figures_as_pictures() -> None:
         select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
 
 
-def _parameters(folder: Path) -> dict[str, Any]:
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
-        return {}
-    parameters: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["parameters"]
-    return parameters
+def _description(folder: Path) -> Description:
+    """What the job's manifest says; nothing where there is none."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return Description(job_type="interactive")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    notebook = Path(manifest.get("notebook", "")).stem
+    attempt = len(manifest.get("attempts", [])) + 1
+    code = manifest.get("code", {})
+    run = {name: manifest.get(name) for name in ("run", "group", "parent")}
+    facts = run | {"notebook": notebook, "attempt": attempt, "folder": str(folder)}
+    return Description(
+        id=_run_id(folder, attempt),
+        group=manifest.get("group"),
+        job_type=notebook,
+        config=manifest["parameters"] | {"run": facts | code},
+    )
+
+
+def _run_id(folder: Path, attempt: int) -> str:
+    """The same for the same attempt of a run, so that syncing twice makes no second one."""
+    name = re.sub(r"[^\w.-]", "-", folder.name)
+    return name if attempt == 1 else f"{name}-{attempt}"
 
 
 def _write_table(stem: Path, table: "pl.DataFrame") -> None:

@@ -29,9 +29,8 @@ class Batch(NamedTuple):
     candidate_at: Tensor  # (C,) positions in item_rows
     candidate_features: Tensor  # (C, F)
     candidate_log_prior: Tensor  # (C,)
-    own_log_q: Tensor  # (C,) natural log of the chance to be drawn
     candidate_rows: Tensor  # (A,) item rows of all ranks' candidates; A = C with one rank
-    log_q: Tensor  # (A,)
+    log_q: Tensor  # (A,) natural log of the chance to be drawn
     all_items: bool  # whether candidate_rows is the whole catalogue in order
     hits: Tensor | None  # (B, A) bool, no negatives of this history; None: only the own target
     event_at: Tensor  # (T,) positions in item_rows
@@ -43,6 +42,7 @@ class Batch(NamedTuple):
     target_log_prior: Tensor  # (P,)
     target_watch_ratio: Tensor  # (P,) -1 where unknown
     inner: Points | None  # next events within the histories, judged by taste alone
+    examples: Tensor  # (B,) which examples the histories are of
 
     @property
     def n_histories(self) -> int:

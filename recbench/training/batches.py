@@ -18,6 +18,7 @@ __all__ = ["Batches", "EndlessBatches"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 
 MICROSECONDS = 1e6
 
@@ -45,7 +46,7 @@ class Batches:
     all_items: bool  # whether the candidates are the whole catalogue
     seed: int
     rank: int = 0
-    n_ranks: int = 1  # share each batch: rank r has its examples r, r + n_ranks, …
+    n_ranks: int = 1  # share each batch: rank r has its examples r, r + n_ranks, …, or none
 
     def epoch(self, number: int) -> list[Ints]:
         """The batches of one pass over all examples, in the order in which they are drawn."""
@@ -83,38 +84,44 @@ class Batches:
     def batch(self, which: Ints, rng: np.random.Generator) -> Batch:
         """The chosen examples: each with one of its clicks as target, or with all of them.
 
-        With several ranks: this rank's share of the examples, beside the candidates of all.
+        With several ranks: this rank's share of the examples and of the candidates. All is drawn
+        as one rank draws it, so the ranks' batches together are the batch of one rank.
         """
-        shares = _shares_of_ranks(which, self.n_ranks)
-        points_of = [self._points(share, rng) for share in shares]
-        drawn = self._drawn(points_of, rng)  # (R, C)
-        which, points = shares[self.rank], points_of[self.rank]
+        luck = self._luck(len(which), rng)
+        of_all = self._points(which, luck)
+        drawn = self._drawn(of_all, rng)  # (A,)
+        own, points = which, of_all
+        if self.n_ranks > 1:
+            mine = slice(self.rank, None, self.n_ranks)
+            own, points = which[mine], self._points(which[mine], luck[mine])
         log, cut = self.examples.log, int(self.examples.cut_of[which[0]])
-        starts = self._starts(which)
-        history, event = ranges(starts, self._ends(which))
-        inner = self._inner(which, starts) if self.inner else None
-        parts = [drawn[self.rank], log.item_rows[event], log.item_rows[points.target]]
+        starts = self._starts(own)
+        history, event = ranges(starts, self._ends(own))
+        inner = self._inner(own, starts) if self.inner else None
+        parts = [
+            np.array_split(drawn, self.n_ranks)[self.rank],
+            log.item_rows[event],
+            log.item_rows[points.target],
+        ]
         if inner is not None:
             parts.append(log.item_rows[inner.target])
         item_rows, at = np.unique(np.concatenate(parts), return_inverse=True)
         places = np.split(at, np.cumsum([len(part) for part in parts])[:-1])
         found = self.candidates.at(int(self.examples.cuts[cut]), item_rows)
-        log_q = self._log_q(cut, item_rows, n_drawn=drawn.shape[1])
-        of_all = drawn.ravel()
-        age = (self.examples.query_ts[which][history] - log.ts[event]) / MICROSECONDS
+        log_q = self._log_q(cut, item_rows, n_drawn=len(drawn))
+        age = (self.examples.query_ts[own][history] - log.ts[event]) / MICROSECONDS
         return Batch(
             item_rows=torch.from_numpy(item_rows),
-            id_kept=_tensor(rng.random((len(item_rows), 1)) >= self.id_dropout),
+            id_kept=_tensor(self._ids_kept(item_rows, which, drawn, of_all.target, rng)),
             candidate_at=torch.from_numpy(places[0]),
             candidate_features=_tensor(found.features[places[0]]),
             candidate_log_prior=_tensor(found.log_prior[places[0]]),
-            own_log_q=_tensor(log_q[places[0]]),
-            candidate_rows=torch.from_numpy(of_all),
-            log_q=_tensor(self._log_q(cut, of_all, n_drawn=drawn.shape[1])),
+            candidate_rows=torch.from_numpy(drawn),
+            log_q=_tensor(self._log_q(cut, drawn, n_drawn=len(drawn))),
             all_items=self.all_items,
-            hits=self._hits(which, of_all),
+            hits=self._hits(own, drawn),
             event_at=torch.from_numpy(places[1]),
-            layout=Packed.of(torch.from_numpy(self._ends(which) - starts)),
+            layout=Packed.of(torch.from_numpy(self._ends(own) - starts)),
             age_s=_tensor(age),
             watch_ratio=_tensor(log.watch_ratio[event]),
             points=points.tensors(places[2], log_q),
@@ -122,6 +129,7 @@ class Batches:
             target_log_prior=_tensor(found.log_prior[places[2]]),
             target_watch_ratio=_tensor(log.watch_ratio[points.target]),
             inner=None if inner is None else inner.tensors(places[3], log_q),
+            examples=torch.from_numpy(own),
         )
 
     def _starts(self, which: Ints) -> Ints:
@@ -131,13 +139,17 @@ class Batches:
     def _ends(self, which: Ints) -> Ints:
         return self.examples.ends[which]
 
-    def _points(self, which: Ints, rng: np.random.Generator) -> "_Places":
+    def _luck(self, n: int, rng: np.random.Generator) -> Floats64:
+        """(n,) in [0, 1): which of its targets an example has, where it has one of them."""
+        return np.zeros(n) if self.examples.every_position else rng.random(n)
+
+    def _points(self, which: Ints, luck: Floats64) -> "_Places":
         """The requests of the examples: one each, or one before every target."""
         examples, starts, ends = self.examples, self._starts(which), self._ends(which)
         first, last = examples.target_starts[which], examples.target_ends[which]
         if examples.every_position:
             return self._next_events(starts, ends, first, last)
-        target = first + (rng.random(len(which)) * (last - first)).astype(np.int64)
+        target = first + (luck * (last - first)).astype(np.int64)
         gap = examples.query_ts[which] - examples.log.ts[ends - 1]
         after = np.cumsum(ends - starts) - 1
         history = np.arange(len(which))
@@ -160,19 +172,29 @@ class Batches:
         gap = log.ts[target] - log.ts[seen]
         return _Places(target, after, gap, history, self.click_windows[target])
 
-    def _drawn(self, points_of: list["_Places"], rng: np.random.Generator) -> Ints:
-        """(R, C) each rank's in-batch negatives, then its uniform ones; or the whole catalogue."""
+    def _drawn(self, points: "_Places", rng: np.random.Generator) -> Ints:
+        """(A,) the in-batch negatives, then the uniform ones; or the whole catalogue."""
         n_items = len(self.examples.log.items)
         if self.all_items:
-            return np.arange(n_items)[None]
-        kept = min(self.batch_size, *(len(points.target) for points in points_of))
-        drawn = []
-        for points in points_of:
-            targets = self.examples.log.item_rows[points.target]
-            if len(targets) > kept:
-                targets = rng.choice(targets, size=kept, replace=False)
-            drawn.append(np.concatenate([targets, rng.integers(0, n_items, size=self.n_uniform)]))
-        return np.stack(drawn)
+            return np.arange(n_items)
+        targets = self.examples.log.item_rows[points.target]
+        if len(targets) > self.batch_size:
+            targets = rng.choice(targets, size=self.batch_size, replace=False)
+        return np.concatenate([targets, rng.integers(0, n_items, size=self.n_uniform)])
+
+    def _ids_kept(
+        self, own_rows: Ints, which: Ints, drawn: Ints, targets: Ints, rng: np.random.Generator
+    ) -> npt.NDArray[np.bool_]:
+        """(N, 1) whether an item's id is seen: drawn once for each item of all ranks."""
+        if self.n_ranks == 1:
+            return rng.random((len(own_rows), 1)) >= self.id_dropout
+        log, starts = self.examples.log, self._starts(which)
+        at = [ranges(starts, self._ends(which))[1], targets]
+        if self.inner:
+            at.append(self._inner(which, starts).target)
+        of_all = np.unique(np.concatenate([drawn, log.item_rows[np.concatenate(at)]]))
+        kept: npt.NDArray[np.bool_] = rng.random((len(of_all), 1)) >= self.id_dropout
+        return kept[np.searchsorted(of_all, own_rows)]
 
     def _log_q(self, cut: int, item_rows: Ints, *, n_drawn: int) -> Floats:
         """(N,) log of each item's expected share of the draws; 0 where all items are there."""
@@ -222,12 +244,6 @@ class _Places:
             torch.from_numpy(target_at),
             _tensor(log_q[target_at]),
         )
-
-
-def _shares_of_ranks(which: Ints, n_ranks: int) -> list[Ints]:
-    """Each rank's examples, as many for each: the first ones are taken again to fill up."""
-    filled = np.resize(which, -(-len(which) // n_ranks) * n_ranks)
-    return [filled[rank::n_ranks] for rank in range(n_ranks)]
 
 
 class EndlessBatches(Iterable[Batch]):

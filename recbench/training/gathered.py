@@ -12,7 +12,13 @@ from torch import Tensor, distributed
 from recbench.errors import InputError
 from recbench.training.candidates import Candidates
 
-__all__ = ["Gathered", "gathered_candidates", "mean_over_ranks"]
+__all__ = [
+    "Gathered",
+    "gathered_candidates",
+    "gathered_rows",
+    "gathered_share",
+    "mean_over_ranks",
+]
 
 
 class Gathered(NamedTuple):
@@ -61,6 +67,34 @@ def gathered_candidates(
     return Gathered(candidates, ranks.first)
 
 
+def gathered_share(own: Tensor, *, n_rows: int) -> Tensor:
+    """(A, ...) what all ranks have of ``n_rows`` rows that were dealt out evenly, in order of rank.
+
+    Shares are those of ``numpy.array_split``. As for `gathered_candidates`: gradients flow back,
+    and all ranks must call it together.
+
+    Raises:
+        InputError: the own share is of another size.
+    """
+    rank, n_ranks = distributed.get_rank(), distributed.get_world_size()
+    sizes = [n_rows // n_ranks + (number < n_rows % n_ranks) for number in range(n_ranks)]
+    if len(own) != sizes[rank]:
+        raise InputError(
+            f"Rank {rank} of {n_ranks} must bring {sizes[rank]} of {n_rows} rows, got {len(own)}; "
+            "make its batches with this `rank` and `n_ranks`"
+        )
+    shared: Tensor = _GatherWithGradient.apply(own, _Ranks(sizes, rank, None))  # type: ignore[no-untyped-call]  # torch's
+    return shared
+
+
+def gathered_rows(own: Tensor, sizes: list[int]) -> Tensor:
+    """(sum of ``sizes``, ...) the rows of all ranks, in order of rank, without gradient.
+
+    ``sizes`` says how many rows each rank brings. All ranks must call it together.
+    """
+    return _Ranks(sizes, distributed.get_rank(), None).gather(own.detach())
+
+
 def mean_over_ranks(
     loss: Tensor, *, n_queries: int, group: distributed.ProcessGroup | None = None
 ) -> Tensor:
@@ -69,13 +103,13 @@ def mean_over_ranks(
     Needed where ranks have different numbers of queries; all ranks must call it together.
 
     Args:
-        loss: scalar, the mean over this rank's queries.
+        loss: scalar, the mean over this rank's queries; of none: 0, with a graph.
         n_queries: how many they are.
         group: the ranks; default: all.
     """
     total = torch.tensor(n_queries, device=loss.device)
     distributed.all_reduce(total, group=group)
-    return loss * (n_queries * distributed.get_world_size(group) / int(total))
+    return loss * (n_queries * distributed.get_world_size(group) / max(1, int(total)))
 
 
 class _Ranks(NamedTuple):

@@ -4,15 +4,18 @@ from typing import Any, cast
 
 import lightning.pytorch as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
+from recbench.models.ranks import has_ranks
 from recbench.models.two_tower import TwoTower
 from recbench.training.average import WeightAverage
 from recbench.training.batch import Batch
+from recbench.training.gradients import average_gradients
 from recbench.training.moments import Moments, moments_of
 from recbench.training.negative_cache import NegativeCache
 from recbench.training.objective import Objective
 from recbench.training.row_adam import RowAdam
+from recbench.training.sharded_rows import RowShard, ShardedRows
 
 __all__ = ["TwoTowerModule"]
 
@@ -48,7 +51,12 @@ class TwoTowerModule(lightning.LightningModule):
         self._tables = {
             f"{name}.weight": cast("torch.nn.Parameter", module.weight)
             for name, module in towers.named_modules()
-            if isinstance(module, torch.nn.Embedding) and module.sparse
+            if isinstance(module, torch.nn.Embedding | ShardedRows) and module.sparse
+        }
+        self._shards = {
+            f"{name}.weight": module
+            for name, module in towers.named_modules()
+            if isinstance(module, ShardedRows)
         }
         self.average = WeightAverage(towers, decay=average_decay, without=[*self._tables.values()])
         self._rows = None
@@ -89,6 +97,15 @@ class TwoTowerModule(lightning.LightningModule):
         """Every tensor of the batch; nothing is copied where it is there already."""
         return batch.to(device)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """With several ranks: the mean of their gradients, so that all make one step."""
+        if has_ranks():
+            own = {id(shard.weight) for shard in self._shards.values()}
+            average_gradients(p for p in self.towers.parameters() if id(p) not in own)
+            for shard in self._shards.values():  # it has the sum over ranks already
+                if shard.weight.grad is not None:
+                    shard.weight.grad = shard.weight.grad / distributed.get_world_size()
+
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """A step, then the average moves: measures and checkpoints after it see both."""
         warm = self._warm(self.trainer.global_step)  # as the scheduler has it for this step
@@ -103,8 +120,17 @@ class TwoTowerModule(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The tables' optimiser, too."""
-        if self._rows is not None:
-            checkpoint["rows"] = self._rows.state_dict()
+        if self._rows is None:
+            return
+        checkpoint["rows"] = rows = self._rows.state_dict()
+        for number, name in enumerate(self._tables):
+            if name in self._shards and number in rows["state"]:
+                n_rows, key = self._shards[name].n_rows, f"towers.{name}"
+                state = rows["state"][number].items()
+                # copies: the optimiser's own state stays as it is
+                rows["state"][number] = {k: _as_shard(held, n_rows) for k, held in state}
+                whole = checkpoint["state_dict"]
+                checkpoint["state_dict"] = whole | {key: RowShard(whole[key], n_rows)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the checkpoint was."""
@@ -127,3 +153,7 @@ class TwoTowerModule(lightning.LightningModule):
 
     def _warm(self, step: int) -> float:
         return min(1.0, (step + 1) / self.warmup_steps)
+
+
+def _as_shard(held: Any, n_rows: int) -> Any:
+    return RowShard(held, n_rows) if isinstance(held, Tensor) else held

@@ -17,8 +17,8 @@ class NegativeCache(nn.Module):
     the batch's own, with hits from `candidates.accidental_hits`: an item of the ring may well be a
     positive of a query of this batch.
 
-    What is kept are buffers and so part of a checkpoint. Each rank has its own: do not let
-    DistributedDataParallel broadcast buffers (``broadcast_buffers=False``).
+    What is kept are buffers and so part of a checkpoint. With several ranks each keeps the
+    candidates of all, and so the same.
 
     Source: Wang et al., "Cross-batch negative sampling for training two-tower recommenders",
     SIGIR 2021.

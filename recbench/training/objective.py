@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
 from recbench.models.query_towers import Events, Requests
+from recbench.models.ranks import has_ranks
 from recbench.models.two_tower import TwoTower
 from recbench.training.batch import Batch, Points
 from recbench.training.candidates import Candidates, accidental_hits
 from recbench.training.full_softmax import full_softmax_loss
-from recbench.training.gathered import gathered_candidates, mean_over_ranks
+from recbench.training.gathered import gathered_share, mean_over_ranks
 from recbench.training.losses import (
     binary_cross_entropy_loss,
     bpr_loss,
@@ -43,7 +44,10 @@ class Objective:
         cached: Candidates | None = None,
         parent: TwoTower | None = None,
     ) -> tuple[Tensor, Candidates]:
-        """The loss, and this rank's own candidates, to be cached.
+        """The loss, and the candidates of all ranks, to be cached.
+
+        With several ranks the mean of their losses, and of their gradients, is that of one rank
+        with the whole batch.
 
         Next events within histories (``batch.inner``) are judged by the cosine of query and item
         alone: what was popular then is not known to the batch.
@@ -55,21 +59,19 @@ class Objective:
             parent: what these towers were before, held still: its rankings are to be kept.
         """
         encoded, candidates, targets, queries = _embedded(towers, batch)
-        asked = queries[: len(targets)]
-        loss = self._of_points(
-            asked, targets, _of_all_ranks(candidates, batch), batch.points, batch, cached
-        )
-        if _has_ranks():  # some may have more requests than others
-            loss = mean_over_ranks(loss, n_queries=len(asked))
+        asked, candidates = queries[: len(targets)], _of_all_ranks(candidates, batch)
+        loss = self._of_points(asked, targets, candidates, batch.points, batch, cached)
         if parent is not None and self.parent_weight:
             with torch.no_grad():
                 before = _embedded(parent, batch)
-            loss = loss + self.parent_weight * distillation_loss(
-                asked @ candidates.T, before.queries[: len(targets)] @ before.candidates.T
-            )
+                known = before.queries[: len(targets)] @ _of_all_ranks(before.candidates, batch).T
+            divergence = distillation_loss(asked @ candidates.T, known) if len(asked) else 0 * loss
+            loss = loss + self.parent_weight * _of_queries(divergence, len(asked))
         if self.watch_weight:
             predicted = towers.watched(asked[:, :-1] * targets[:, :-1])
-            loss = loss + self.watch_weight * watch_loss(predicted, batch.target_watch_ratio)
+            n_known = int((batch.target_watch_ratio >= 0).sum()) if has_ranks() else 0
+            watching = _of_queries(watch_loss(predicted, batch.target_watch_ratio), n_known)
+            loss = loss + self.watch_weight * watching
         if batch.inner is not None and self.inner_weight:
             taste = functional.normalize(encoded, dim=-1)
             inner = self._of_points(
@@ -81,8 +83,7 @@ class Objective:
                 None,
             )
             loss = loss + self.inner_weight * inner
-        own = batch.item_rows[batch.candidate_at]
-        return loss, Candidates(candidates.detach(), own, batch.own_log_q)
+        return loss, Candidates(candidates.detach(), batch.candidate_rows, batch.log_q)
 
     def _of_points(
         self,
@@ -93,6 +94,20 @@ class Objective:
         batch: Batch,
         cached: Candidates | None,
     ) -> Tensor:
+        loss = self._mean(queries, targets, candidates, points, batch, cached)
+        return _of_queries(loss, len(targets))
+
+    def _mean(
+        self,
+        queries: Tensor,
+        targets: Tensor,
+        candidates: Tensor,
+        points: Points,
+        batch: Batch,
+        cached: Candidates | None,
+    ) -> Tensor:
+        if has_ranks() and not len(targets):  # its graph must end where those of others do
+            return 0.0 * (queries.sum() + targets.sum() + candidates.sum())
         if batch.all_items and batch.hits is None and cached is None and self.loss == "softmax":
             return full_softmax_loss(queries, candidates, batch.item_rows[points.target_at])
         own = batch.candidate_rows == batch.item_rows[points.target_at][:, None]  # drawn again
@@ -143,16 +158,16 @@ def _queries(towers: TwoTower, batch: Batch, encoded: Tensor) -> Tensor:
     return queries
 
 
-def _has_ranks() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
-
-
 def _of_all_ranks(embeddings: Tensor, batch: Batch) -> Tensor:
     """(A, D): this rank's candidates beside those of all others, where there are others."""
-    if not _has_ranks():
+    if not has_ranks():
         return embeddings
-    own = Candidates(embeddings, batch.item_rows[batch.candidate_at], batch.own_log_q)
-    return gathered_candidates(own).candidates.embeddings
+    return gathered_share(embeddings, n_rows=len(batch.candidate_rows))
+
+
+def _of_queries(mean: Tensor, n_queries: int) -> Tensor:
+    """A rank's mean as its part in the mean of all ranks: some have more requests than others."""
+    return mean_over_ranks(mean, n_queries=n_queries) if has_ranks() else mean
 
 
 def _cached_hits(batch: Batch, cached: Candidates) -> Tensor:

@@ -9,13 +9,27 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-__all__ = ["EvaluateEvery", "TrainingProgress"]
+__all__ = ["EvaluateEvery", "TrainingProgress", "progress_bar"]
 
 BALANCE_EVERY = 20  # steps between two looks at the experts
 
 
+def progress_bar(label: str, *, total: int, initial: int = 0) -> "tqdm[Any]":
+    """A bar over ``total`` steps that reads well in a terminal, a notebook and a file."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=label,
+        unit="step",
+        mininterval=1,
+        file=sys.stdout,
+        ascii=True,
+        ncols=80,
+    )
+
+
 class TrainingProgress(lightning.Callback):
-    """One tqdm bar over the steps; reads well in a terminal, a notebook and a file."""
+    """One bar over the steps."""
 
     def __init__(self, label: str) -> None:
         """``label`` stands before the bar."""
@@ -24,16 +38,7 @@ class TrainingProgress(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Open the bar at the step where training starts or goes on."""
-        self.bar = tqdm(
-            total=trainer.max_steps,
-            initial=trainer.global_step,
-            desc=self.label,
-            unit="step",
-            mininterval=1,
-            file=sys.stdout,
-            ascii=True,
-            ncols=80,
-        )
+        self.bar = progress_bar(self.label, total=trainer.max_steps, initial=trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
@@ -95,8 +100,9 @@ class EvaluateEvery(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any
     ) -> None:
-        """Measure when it is time."""
-        if trainer.global_step % self.steps == 0:
+        """Measure when it is time; not again for batches that only add to the next step."""
+        step = trainer.global_step
+        if step % self.steps == 0 and step > self.curve[-1][0]:
             self._measure(trainer, pl_module)
 
     def _measure(self, trainer: lightning.Trainer, module: Any) -> None:

@@ -81,6 +81,13 @@ class RowAdam(torch.optim.Optimizer):
                     _move(table, table.grad.coalesce(), state, group)
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; torch makes all state float, which counts must not be."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            for name in ("last", "count"):
+                state[name] = state[name].to(torch.int32)
+
     def resume(
         self, table: torch.nn.Parameter, *, mean: Tensor, square: Tensor, count: Tensor
     ) -> None:

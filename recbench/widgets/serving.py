@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checks_table",
+    "exports_table",
     "latency_by_size_figure",
     "latency_figure",
     "latency_over_time_figure",
@@ -136,3 +137,25 @@ def checks_table(result: Mapping[str, Any]) -> pl.DataFrame:
         where = part if isinstance(held, Mapping) else ""
         rows += [(where, name, float(value)) for name, value in inner]
     return pl.DataFrame(rows, schema=["part", "figure", "value"], orient="row")
+
+
+def exports_table(exports: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pl.DataFrame:
+    """What a manifest says of each exported tower, a row a precision; none for an old release.
+
+    >>> exports_table({"query_tower": {"int8": {"overlap": 0.5, "left_out": "too low"}}}).rows()
+    [('query_tower', 'int8', None, 0.5, None, None, 'too low')]
+    """
+    names = {
+        "largest_difference": pl.Float64,
+        "overlap": pl.Float64,
+        "worst_overlap": pl.Float64,
+        "bytes": pl.Int64,
+        "left_out": pl.String,
+    }
+    rows = [
+        (tower, precision, *(held.get(name) for name in names))
+        for tower, by_precision in exports.items()
+        for precision, held in by_precision.items()
+    ]
+    schema = {"tower": pl.String, "precision": pl.String, **names}
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -110,7 +110,10 @@ def lab(place):
     server.until(lambda: server.ask("/api/status"), within_s=START_S)
     yield server
     server.process.terminate()
-    server.process.wait(20)
+    try:
+        server.process.wait(RUN_S)  # for a job that runs
+    finally:
+        server.process.kill()
 
 
 def open_form(page, lab, *, name, k):

@@ -59,7 +59,7 @@ def fitted_two_tower(data, at):
         inner_weight = 0.0 if encoder == "pooled" else 1.0
         chosen = replace(
             experiment,
-            towers=replace(experiment.towers, encoder=encoder),
+            towers=replace(experiment.towers, encoder=encoder, n_layers=1),
             training=replace(experiment.training, inner_weight=inner_weight),
         )
         return chosen, fit_two_tower(

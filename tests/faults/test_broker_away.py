@@ -104,7 +104,7 @@ def test_an_ingester_waits_for_the_broker_and_goes_on(line, tmp_path, monkeypatc
     _send(broker, range(100, 200))
     _until(lambda: _told(status, "n_events") == 200)
     ingester.send_signal(signal.SIGTERM)
-    _, error = ingester.communicate(timeout=30)
+    _, error = ingester.communicate(timeout=120)
     assert ingester.returncode == 0, error
     read = StreamTables(tmp_path / "lake" / "events", "any").events.read().collect()
     assert sorted(read["event_id"].to_list()) == list(range(200))
@@ -123,14 +123,14 @@ def _send(broker, numbers):
     for number in numbers:
         event = {"event_id": number, "user_id": 1, "item_id": 2, "ts": START.isoformat()}
         producer.produce("events", json.dumps(event).encode())
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def _told(status, key):
     return json.loads(status.read_text())[key] if status.exists() else None
 
 
-def _until(holds, *, seconds=60):
+def _until(holds, *, seconds=120):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came about"

@@ -41,7 +41,7 @@ def send(broker, n_events, *, seconds, every_bad=1_000, every_twice=50):
             producer.poll(0)
             ahead_s = number / n_events * seconds - (time.monotonic() - began)
             time.sleep(max(ahead_s, 0))
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def start(broker, workspace, *options):
@@ -109,10 +109,10 @@ def test_two_ingesters_share_the_topic_and_one_takes_over(broker, tmp_path):
     time.sleep(6)
     for ingester in (second, third):
         ingester.send_signal(signal.SIGTERM)
-        _, error = ingester.communicate(timeout=60)
+        _, error = ingester.communicate(timeout=120)
         assert ingester.returncode == 0, error
     last = start(broker, tmp_path, "--until-end")
-    _, error = last.communicate(timeout=60)
+    _, error = last.communicate(timeout=120)
     assert last.returncode == 0, error
     assert_every_event_once(tmp_path, n_events, n_bad=n_events // 1_000)
     assert read_by(tmp_path) >= 2
@@ -133,7 +133,7 @@ def test_two_ingesters_of_different_groups_add_every_event_once(broker, tmp_path
     options = ["--until-end", "--batch-rows", "1000"]
     both = [start(broker, tmp_path, "--group", name, *options) for name in ("one", "two")]
     for ingester in both:
-        _, error = ingester.communicate(timeout=100)
+        _, error = ingester.communicate(timeout=120)
         assert ingester.returncode == 0, error
     assert_every_event_once(tmp_path, n_events, n_bad=n_events // 1_000)
 
@@ -143,11 +143,11 @@ def test_sigterm_commits_what_was_read_and_leaves(broker, tmp_path):
     send(broker, 1_000, seconds=0)
     ingester = start(broker, tmp_path, "--batch-time", "1h")
     status = tmp_path / "lake" / "events" / "ingesters"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not _has_read(status):
         time.sleep(0.2)
     ingester.send_signal(signal.SIGTERM)
-    out, error = ingester.communicate(timeout=30)
+    out, error = ingester.communicate(timeout=120)
     assert ingester.returncode == 0, error
     assert "stopped: 1,000 events" in out
     assert_every_event_once(tmp_path, 1_000, n_bad=1)

@@ -51,12 +51,12 @@ def read_until(registry, deadline):
 
 
 def wait_for_first_release(registry):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if registry.current() is not None:
             return
         time.sleep(0.02)
-    pytest.fail("no release within 30 s")
+    pytest.fail("no release within 120 s")
 
 
 def test_killed_while_publishing_the_reader_sees_all_of_the_old_or_all_of_the_new(tmp_path):

@@ -46,7 +46,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_other_one_serves(serve):
     service = serve("--workers", "2")
     victim = workers_of(service)[0]
     victim.kill()
-    victim.wait(10)
+    victim.wait(120)
     for _ in range(20):
         with suppress(ConnectionError, http.client.HTTPException):  # until it has been noticed
             assert service.recommend(user_id=1)["items"]
@@ -63,7 +63,7 @@ def test_workers_end_with_the_process_that_started_them(serve):
     service = serve("--workers", "2")
     workers = workers_of(service)
     os.kill(service.process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=120)
     assert alive == []
 
 

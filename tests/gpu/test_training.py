@@ -117,3 +117,24 @@ def test_attention_takes_a_kernel_without_the_square_of_the_history():
             states = encoder(events, layout, torch.zeros(len(events), device="cuda"))
             states.float().sum().backward()
         assert events.grad.isfinite().all()
+
+
+def test_a_rank_on_the_gpu_trains_what_one_process_does(data, settings, batches, tmp_path):
+    pytest.importorskip("dask_cuda", reason="dask_cuda is not installed")
+    from recbench.cluster.open import open_cluster
+    from recbench.cluster.ranks import ranks_on
+
+    n_ranks = torch.cuda.device_count()  # with one device: nccl with one rank
+    alone = fit(new_towers(data, settings), batches, max_steps=20).towers
+    with open_cluster("cuda", minimum=n_ranks, maximum=n_ranks) as client:
+        together = fit(
+            new_towers(data, settings),
+            batches,
+            max_steps=20,
+            accelerator="gpu",
+            checkpoint=tmp_path,
+            cluster=ranks_on(client, minimum=n_ranks),
+        ).towers
+    for name, value in alone.state_dict().items():
+        # as above: twenty AdamW steps of 1e-3
+        assert (together.state_dict()[name] - value).abs().max() < 2e-3, name

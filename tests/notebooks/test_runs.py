@@ -22,6 +22,8 @@ SMALL = {
     "load_s": 0.3,
     "swaps": 2,
     "every_s": 0.7,
+    "n_days": 2,
+    "peak_workers": 3.0,
 }
 ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
 

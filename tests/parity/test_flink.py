@@ -128,7 +128,7 @@ def topic_of(broker, name, messages, *, partitions):
     producer = Producer(broker.client_settings() | settings)
     for message, partition in messages:
         producer.produce(name, json.dumps(message), partition=int(partition))
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return KafkaTopic(
         bootstrap_servers=broker.bootstrap_servers,
         topic=name,

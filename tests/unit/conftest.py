@@ -88,3 +88,30 @@ def tiny_untrained(tiny_data, tiny_arguments):
     from recbench.jobs.build import fit_two_tower
 
     return fit_two_tower(tiny_data, tiny_data.events, steps=0, **tiny_arguments)
+
+
+@pytest.fixture(scope="session")
+def rank_client():
+    """A Dask client of three workers that are threads here and share one warm fork server."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ranks(rank_client):
+    """``ranks(n)`` is a cluster of n ranks, real processes."""
+    from recbench.cluster.ranks import ranks_on
+
+    return lambda n: ranks_on(rank_client, minimum=n, maximum=n)

@@ -20,7 +20,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PACKAGES = tomllib.loads((ROOT / "environments/packages.toml").read_text(encoding="utf-8"))
 FLINK_JOB = ROOT / "recbench/features/flink/job.py"  # runs in its own environment
 # what only machines with a GPU have installed: module -> distribution
-ON_GPUS = {"cupy": ["cupy-cuda13x"], "cuvs": ["cuvs-cu13"], "tensorrt": ["tensorrt-cu13"]}
+ON_GPUS = {
+    "cupy": ["cupy-cuda13x"],
+    "cuvs": ["cuvs-cu13"],
+    "pynvml": ["nvidia-ml-py"],
+    "tensorrt": ["tensorrt-cu13"],
+}
 
 
 def _script(name):

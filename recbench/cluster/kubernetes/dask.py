@@ -1,7 +1,7 @@
 """The Dask cluster for its operator: scheduler, workers on CPUs and on GPUs, autoscaler."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from recbench.cluster.kubernetes.pods import (
     WORKSPACE,
@@ -167,7 +167,7 @@ def _gpu_worker_pod(settings: KubernetesSettings) -> Manifest:
 
 def _worker_pod(
     settings: KubernetesSettings,
-    role: Any,
+    role: Literal["jobs", "gpu"],
     *,
     command: list[str],
     size: dict[str, str],

@@ -23,6 +23,8 @@ Manifest = dict[str, Any]
 ACCOUNT = "recbench"  # of every pod
 USER = 10_001  # of every image
 WORKSPACE = "/workspace"
+# each would be 1 in a worker that does not say otherwise
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CLIENT_LABEL = "recbench-client"  # of pods that may talk to the Dask cluster
 
 
@@ -110,7 +112,7 @@ def runs_environment(settings: KubernetesSettings, *, cpu: str) -> list[Manifest
     environment = names_and_values(
         {
             "HOME": "/tmp",  # a volume of the pod's own
-            "OMP_NUM_THREADS": str(1 if cpu.endswith("m") else int(cpu)),
+            **dict.fromkeys(THREADS, "1" if cpu.endswith("m") else cpu),
             "RECBENCH_RUNS": f"{WORKSPACE}/papermill_runs",
             "RECBENCH_WORKSPACE": WORKSPACE,
         }

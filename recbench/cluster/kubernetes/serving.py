@@ -66,7 +66,8 @@ def _pod(settings: KubernetesSettings, labels: dict[str, str]) -> Manifest:
                 "name": "token",
                 "secret": {"secretName": settings.token_secret, "defaultMode": 0o440},
             },
-            {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+            # releases are laid out there for the workers: the one that serves, and the next one
+            {"name": "scratch", "emptyDir": {"sizeLimit": "4Gi"}},
         ],
         # longer than the pause before the signal and the drain together
         terminationGracePeriodSeconds=PAUSE_S + DRAIN_S + 10,

@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 from recbench.models.deepseek.routing import Routing
+from recbench.models.ranks import has_ranks, mean_of_all, summed_over_ranks
 
 __all__ = ["balance_figures", "balance_loss", "expert_load"]
 
 
 def expert_load(routing: Routing) -> Tensor:
-    """(E,) tokens that each expert got."""
-    return torch.bincount(routing.experts.flatten(), minlength=routing.affinities.shape[1])
+    """(E,) tokens that each expert got, of all ranks."""
+    own = torch.bincount(routing.experts.flatten(), minlength=routing.affinities.shape[1])
+    return summed_over_ranks(own)
 
 
 def balance_loss(
@@ -25,7 +27,8 @@ def balance_loss(
     """Weighted sum of the balance losses on the levels of experts, devices and sequences.
 
     Each is 1 where the load is even (devices: summed over groups, so times nothing) and grows with
-    what is sent to the favourites; gradients go through the affinities.
+    what is sent to the favourites; gradients go through the affinities. With several ranks the mean
+    of their losses is that of all tokens, and so are its gradients.
 
     Args:
         routing: of T tokens.
@@ -38,26 +41,34 @@ def balance_loss(
     Source: DeepSeek-V2, equations 23 to 28; the sequence-wise one: DeepSeek-V3, equation 17.
     """
     chosen = _chosen(routing)
-    frac, affinity = _share(chosen), routing.affinities.mean(dim=0)
+    frac, affinity = _share(chosen), mean_of_all(routing.affinities)
     by_group = frac.reshape(n_groups, -1).mean(dim=1)
     affinity_of_group = affinity.reshape(n_groups, -1).sum(dim=1)
     loss = expert * (frac * affinity).sum() + device * (by_group * affinity_of_group).sum()
     if sequence:
-        counts, sums = _by_sequence(chosen, sequences), _by_sequence(routing.affinities, sequences)
-        n_tokens = torch.bincount(sequences)[:, None].clamp(min=1)
+        n_sequences = int(sequences.max()) + 1 if len(sequences) else 0
+        counts, sums = (
+            _by_sequence(values, sequences, n_sequences) for values in (chosen, routing.affinities)
+        )
+        n_tokens = torch.bincount(sequences, minlength=n_sequences)[:, None].clamp(min=1)
         scale = chosen.shape[1] / routing.experts.shape[1]
         own = (scale * counts / n_tokens * (sums / n_tokens)).sum(dim=1)  # (B,)
-        loss = loss + sequence * own.mean()
+        loss = loss + sequence * mean_of_all(own)
     return loss
 
 
 @torch.no_grad()
 def balance_figures(routing: Routing, sequences: Tensor, *, n_groups: int) -> dict[str, float]:
-    """The largest load over the mean load, by expert, device and (mean of) sequence: 1 is even."""
+    """The largest load over the mean load, by expert, device and (mean of) sequence: 1 is even.
+
+    Of this rank's tokens; empty where it has none.
+    """
+    if not len(sequences):
+        return {}
     chosen = _chosen(routing)
     load = chosen.sum(dim=0)
     of_device = load.reshape(n_groups, -1).sum(dim=1)
-    of_sequence = _by_sequence(chosen, sequences)
+    of_sequence = _by_sequence(chosen, sequences, int(sequences.max()) + 1)
     peak = of_sequence.amax(dim=1) / of_sequence.mean(dim=1)
     return {
         "expert_balance": float(load.max() / load.mean()),
@@ -74,10 +85,12 @@ def _chosen(routing: Routing) -> Tensor:
 
 def _share(chosen: Tensor) -> Tensor:
     """(E,) load over the even load."""
-    return chosen.mean(dim=0) * (chosen.shape[1] / chosen[0].sum())
+    if not has_ranks():
+        return chosen.mean(dim=0) * (chosen.shape[1] / chosen[0].sum())
+    load = summed_over_ranks(chosen.sum(dim=0))
+    return load * (chosen.shape[1] / load.sum())
 
 
-def _by_sequence(values: Tensor, sequences: Tensor) -> Tensor:
+def _by_sequence(values: Tensor, sequences: Tensor, n_sequences: int) -> Tensor:
     """(T, E) -> (B, E) sums."""
-    n_sequences = int(sequences.max()) + 1
     return values.new_zeros(n_sequences, values.shape[1]).index_add(0, sequences, values)

@@ -73,9 +73,9 @@ class Packed(NamedTuple):
 
     @classmethod
     def of(cls, lengths: Tensor) -> Self:
-        """The layout of sequences with (B,) ``lengths``, each at least 1."""
+        """The layout of sequences with (B,) ``lengths``, each at least 1; B may be 0."""
         ends = lengths.cumsum(0)
-        longest = torch.arange(int(lengths.max()), device=lengths.device)
+        longest = torch.arange(int(lengths.max()) if len(lengths) else 1, device=lengths.device)
         at = (ends - lengths)[:, None] + torch.minimum(longest, lengths[:, None] - 1)  # (B, L)
         held = longest < lengths[:, None]
         positions = longest.expand_as(held)[held]

@@ -71,7 +71,7 @@ def test_a_joiner_that_is_asked_to_stop_finishes_its_step(stream):
         while not (stream / "joiner.json").exists() and joiner.poll() is None:
             time.sleep(0.05)
         joiner.terminate()
-        assert joiner.wait(timeout=30) == 0
+        assert joiner.wait(timeout=120) == 0
     assert len(LakeTable(stream / "examples").read().collect()) == 2
 
 

@@ -110,7 +110,7 @@ def test_an_interrupted_replay_says_how_far_it_came(broker, workspace, tiny_log)
     with subprocess.Popen(command, **pipes) as sender:
         assert len(received(broker, "slow", 1)) == 1  # the next one is due in minutes
         sender.send_signal(signal.SIGINT)
-        out, error = sender.communicate(timeout=30)
+        out, error = sender.communicate(timeout=120)
     assert sender.returncode == 130, error
     assert "Stopped: sent 1 of 2,400 messages" in out
     assert json.loads(facts.read_text())["n_events"] == 1
@@ -125,7 +125,7 @@ def test_a_broker_that_was_started_here_stays_until_ctrl_c(workspace, tiny_log):
             assert not found.ends_with_us
             assert len(received(found, "events", 5)) == 5
         sender.send_signal(signal.SIGINT)
-        assert sender.wait(timeout=30) == 0
+        assert sender.wait(timeout=120) == 0
     assert not (workspace / "broker" / "broker.json").exists()
 
 

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -51,10 +53,31 @@ def test_like_repeats_a_run_with_its_parameters_and_names_what_differs(
 
     main(["run", "--like", first, "-p", "name=b"])
 
-    output = capsys.readouterr().out
-    again = Manifest.read(home / output.splitlines()[-1])
+    lines = capsys.readouterr().out.splitlines()
+    again = Manifest.read(home / lines[-1])
     assert again.parameters == {"k": 4, "name": "b"}
-    assert f"Differs from {earlier.run}: polars was 0.1, is " in output
+    (told,) = [n for n, line in enumerate(lines) if line.startswith(f"Differs from {earlier.run}")]
+    assert "polars was 0.1, is " in lines[told]
+    assert lines[told + 1].startswith("Running in ")  # told before it runs
+
+
+def test_like_repeats_a_run_whose_notebook_has_gone(home, write_notebook, capsys):
+    notebook = write_notebook(home / "tiny.ipynb", "print('k is', k)")
+    main(["run", "tiny", "-p", "k=4"])
+    first = capsys.readouterr().out.splitlines()[-1]
+    notebook.unlink()
+
+    main(["run", "--like", first])
+    second = capsys.readouterr().out.splitlines()[-1]
+    shutil.rmtree(home / first)
+    main(["run", "--like", second, "-p", "k=5"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Notebook: the cells that ran then, ")
+    assert (home / second / "log.txt").read_text() == "k is 4\n"
+    assert (home / lines[-1] / "log.txt").read_text() == "k is 5\n"
+    names = [Path(folder).name for folder in (second, lines[-1])]
+    assert [name.split("-")[1] for name in names] == ["tiny", "tiny"]
 
 
 def test_a_failed_run_exits_1_names_the_cell_and_still_prints_the_folder_last(
@@ -92,6 +115,8 @@ def test_resume_takes_a_failed_run_up_again(home, write_notebook, capsys):
         (["run"], "got 0"),
         (["run", "tiny", "--like", "x"], "got 2"),
         (["run", "--resume", "x", "-p", "k=1"], "--resume keeps the run's parameters"),
+        (["run", "tiny", "--source", "kept"], "--source belongs to --like"),
+        (["run", "--like", "x"], "There is no run `x`"),
         (["run", "--resume", "x"], "There is no run `x`"),
     ],
 )

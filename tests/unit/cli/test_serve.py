@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from recbench.cli import main
+from recbench.refresh import Registry
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +71,13 @@ def test_a_release_that_does_not_exist_is_named_at_once(capsys):
     code, error = refused(capsys, "--release", "20260131T120000Z-0a1b2c3d")
     assert code == 2
     assert "There is no release '20260131T120000Z-0a1b2c3d'" in error
+
+
+def test_a_precision_that_the_release_lacks_is_refused_at_once(workspace, served_toy, capsys):
+    registry = Registry(workspace / "registry")
+    toy = served_toy.seal(registry).release.manifest.release
+    registry.publish(toy)
+    for named in ([], ["--release", toy]):
+        code, error = refused(capsys, "--precision", "int8", *named)
+        assert code == 2
+        assert f"Release {toy} has no query tower in int8: it was made without" in error

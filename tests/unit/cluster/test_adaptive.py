@@ -52,8 +52,12 @@ def pass_gate(_number):
     GATE.wait(30)
 
 
-def wait_until_busy(cluster, n_workers):
-    while sum(bool(worker.processing) for worker in cluster.scheduler.workers.values()) < n_workers:
+def wait_until_busy(cluster, n_workers, *, n_tasks=1):
+    scheduler = cluster.scheduler
+    while (
+        len(scheduler.tasks) < n_tasks
+        or sum(bool(worker.processing) for worker in scheduler.workers.values()) < n_workers
+    ):
         time.sleep(0.01)
 
 
@@ -79,8 +83,8 @@ def test_a_deadline_that_two_workers_cannot_keep_asks_for_more(cluster, client, 
     assert asked_by_adaptive(client) <= 2
     with dask.config.set({"distributed.scheduler.default-task-durations": {"long": "10 m"}}):
         futures = [client.submit(held, n, key=f"long-{n}") for n in range(6)]
-        wait_until_busy(cluster, 2)
-        # 900 s less the margin of 180 s leave room for one task of 600 s on a worker: six workers
+        wait_until_busy(cluster, 2, n_tasks=6)
+        # less the margin, 900 s leave no room for two tasks of 600 s on a worker: six workers
         assert asked_by_operator(cluster) == 6
     GATE.set()
     client.gather(futures)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import LocalCluster, Security
 
 from recbench.cluster.open import open_cluster
 from recbench.errors import InputError
@@ -86,6 +87,21 @@ def test_a_policy_decides_how_many_workers_there_are():
 def test_what_cannot_be_opened_is_refused(where, options, message):
     with pytest.raises(InputError, match=message), open_cluster(where, **options):
         pass
+
+
+def test_a_scheduler_that_wants_certificates_is_joined_with_them():
+    pytest.importorskip("cryptography", reason="makes the certificates of this test")
+    security = Security.temporary()
+    with LocalCluster(
+        n_workers=1, processes=False, security=security, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        with open_cluster(address, security=security) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
+        without = f"No scheduler answers at `{address}`: TLS expects"
+        with pytest.raises(InputError, match=without), open_cluster(address):
+            pass
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from recbench.cluster.scaling import ClusterState, DueWork, Hour, ScalingPolicy
 from recbench.errors import InputError
 
-PLAIN = ScalingPolicy(minimum=0, margin_s=100, safety=1.0)
+PLAIN = ScalingPolicy(
+    minimum=0, margin_s=100, safety=1.0, patience=1.0, later_margin_s=100, carbon_price=0.08
+)
 
 
 def state(*work, n_ready=0, n_busy=0, idle_s=(), hours=(), n_starting=0, startup_s=60.0):
@@ -124,6 +126,14 @@ def test_long_tasks_need_a_worker_each_where_two_do_not_fit_in_time():
 
 def test_a_gang_gets_all_of_its_workers():
     assert PLAIN.target(state(DueWork(8 * 60, 3600, n_tasks=1, gang=8))) == 8
+
+
+def test_a_gang_gets_its_workers_beside_what_is_due_before_it():
+    urgent = DueWork(1600, 900, n_tasks=100)  # three workers, as above
+    gang = DueWork(8 * 60, 3600, n_tasks=1, gang=8)
+
+    assert PLAIN.target(state(urgent, gang)) == 3 + 8
+    assert PLAIN.target(state(urgent, gang._replace(has_begun=True))) == 8
 
 
 def test_an_idle_worker_stays_for_as_long_as_its_restart_would_take():

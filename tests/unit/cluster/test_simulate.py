@@ -140,12 +140,20 @@ def test_ours_closes_no_busy_worker():
 
 
 def test_the_best_static_size_is_the_smallest_that_serves():
-    day = day_of_load(2, peak_workers=1)
-    machine = Machine(most=12)
-    size, outcome = best_static(day, machine)
+    # workers are there after 60 s; a thousand seconds of work by 320 s take 3.8 of them, and whole
+    # tasks of a hundred seconds five: two each
+    day = trace(Job("a", 0, 320, (100.0,) * 10), Job("a", 1, 330, (100.0,)))
+    machine = dataclasses.replace(EXACT, most=20)
 
-    assert outcome.n_missed == simulate(day, Fixed(16), machine).n_missed
-    assert simulate(day, Fixed(size - 1), machine).n_missed > outcome.n_missed
+    assert best_static(day, machine)[0] == 6
+    assert best_static(day, machine)[1] == simulate(day, Fixed(6), machine)
+    assert simulate(day, Fixed(5), machine).n_missed == 1
+
+
+def test_where_no_size_serves_the_smallest_of_the_least_bad_is_taken():
+    hopeless = trace(Job("a", 0, 100, (100.0,)), Job("a", 0, 500, (100.0,)))
+
+    assert best_static(hopeless, dataclasses.replace(EXACT, most=8))[0] == 1
 
 
 def test_a_rebuild_is_put_off_to_the_cheap_hour():

@@ -37,6 +37,6 @@ def send(broker):
             producer.produce(topic, value, partition=partition)
             if number % 10_000 == 0:
                 producer.poll(0)
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
 
     return send_all

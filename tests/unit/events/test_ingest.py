@@ -180,7 +180,7 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     assert ids_of(tables) == list(range(20))
 
 
-def _until(holds, *, seconds=30):
+def _until(holds, *, seconds=120):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came about"

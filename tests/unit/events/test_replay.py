@@ -141,7 +141,7 @@ def received(broker, topic, *, partitions, n):
         broker.client_settings() | {"group.id": "r", "auto.offset.reset": "earliest"}
     )
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-    found, deadline = [], time.monotonic() + 30
+    found, deadline = [], time.monotonic() + 120
     while len(found) < n and time.monotonic() < deadline:
         found += consumer.consume(1_000, timeout=0.2)
     consumer.close()

@@ -1,4 +1,6 @@
-"""One successful run, shared: a kernel takes seconds to start."""
+"""One successful run, shared: a kernel takes seconds to start; and processes that start at once."""
+
+from multiprocessing import forkserver, get_context
 
 import pytest
 
@@ -52,6 +54,19 @@ def finished_run(tmp_path_factory, write_notebook):
             listener=heard,
         )
     return result, heard
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """The multiprocessing context of a server that has imported all of a search, and forks.
+
+    To import it takes a process longer than such a search takes. What is forked has the environment
+    of this moment.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["distributed", "recbench.jobs.search", "recbench.training.fit"])
+    forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture

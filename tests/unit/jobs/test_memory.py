@@ -20,7 +20,7 @@ def test_peak_counts_the_children_and_outlives_the_process():
     with PeakMemory() as memory, child:
         child.stdout.readline()
         memory.watch(child.pid)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while memory.peak_bytes is None and time.monotonic() < deadline:
             time.sleep(0.05)
         child.stdin.close()
@@ -33,3 +33,15 @@ def test_nothing_watched_is_unknown():
         pass
 
     assert memory.peak_bytes is None
+
+
+def test_a_tree_above_its_limit_is_killed_with_the_figures():
+    child = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with PeakMemory(limit_bytes=40 * 2**20) as memory, child:
+        memory.watch(child.pid)
+        child.wait(timeout=30)
+
+    assert child.returncode == -9
+    assert memory.exceeded.endswith(" MiB, more than the 40 MiB it may")

@@ -91,6 +91,8 @@ def test_a_refresh_makes_a_release_that_serves_what_is_new(place, registry, tiny
     manifest = registry.open().manifest
     assert manifest.parent == parent
     assert manifest.gate["verdict"] == "publish"
+    assert list(manifest.exports["query_tower"]) == ["fp32", "fp16", "int8"]
+    assert manifest.index["kept_from"] == parent
     served = ReleasedRecommender.load(registry.open())
     user = refresh.events[c.USER_ID][-1]
     clicked = tiny_events.filter(
@@ -101,6 +103,26 @@ def test_a_refresh_makes_a_release_that_serves_what_is_new(place, registry, tiny
         np.sort(served.items.ids[served.log.item_rows[own.starts[0] : own.ends[0]]]),
         clicked[c.ITEM_ID].sort().to_numpy(),
     )
+
+
+def test_a_release_of_before_is_refreshed_into_one_with_all_towers(place, registry):
+    held = registry.open().manifest
+    told = [one["file"] for tower in held.exports.values() for one in tower.values()]
+    new = set(told) - {"query_tower.onnx"}
+    settings = {name: dials for name, dials in held.settings.items() if name != "export"}
+    with registry.draft() as draft:
+        for name in held.files.keys() - new:
+            shutil.copy(registry.open().path(name), draft)
+        before = {"exports": {}, "index": {}, "format": 1, "settings": settings}
+        older = registry.seal(draft, replace(held, release="", **before)).manifest.release
+    registry.publish(older)
+    refresh = refresh_of(place)
+    assert refresh.run().decision == "publish"
+    manifest = registry.open().manifest
+    assert new < set(manifest.files)
+    assert manifest.index["kind"] == "exact"
+    # of the files that both have: more of them is no growth that the gate is to hold
+    assert refresh.measured().size_ratio == pytest.approx(1, abs=0.5)
 
 
 def test_the_released_state_is_that_of_memory(place, registry):

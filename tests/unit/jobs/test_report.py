@@ -122,3 +122,15 @@ def test_scripts_of_outputs_stay(report_of):
 
 def test_a_run_that_never_began_has_no_report(tmp_path):
     assert write_report(tmp_path) is None
+
+
+def test_the_report_says_what_a_hundredth_of_ndcg_cost(report_of, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"gain_known": 0.02}')
+    energy = {"joules": 30.0, "source": "RAPL"}
+
+    page = report_of(energy=energy).read_text()
+    assert "30 J (RAPL), 15 J for each +0.01 NDCG on known users" in page
+
+
+def test_the_report_of_a_run_without_a_meter_says_so(report_of):
+    assert "<td>energy</td><td>unknown</td>" in report_of().read_text()

@@ -192,6 +192,7 @@ def test_resuming_repeats_in_the_same_folder_and_keeps_the_first_attempt(
     assert result.folder == folder
     assert manifest.status == "succeeded"
     assert manifest.parameters == {"ready": str(ready)}
+    assert (manifest.parent, manifest.group) == (None, folder.name)
     assert [attempt["status"] for attempt in manifest.attempts] == ["failed"]
     assert "not yet" in (folder / "attempts" / "1" / "report.html").read_text()
     assert (folder / "log.txt").read_text() == "done\n"
@@ -209,6 +210,8 @@ def test_manifest_says_what_ran_on_what(finished_run):
     assert content["seed"] == 7
     assert content["data"] == {"name": "tiny", "version": 3}
     assert content["tracking"] == {"wandb": "offline"}
+    assert (content["parent"], content["group"]) == (None, content["run"])
+    assert content["releases"] == {}
     assert len(content["code"]["lock_sha256"]) == 64
     assert content["environment"]["packages"]["polars"]
     assert content["peak_memory_bytes"] > 20 * 2**20

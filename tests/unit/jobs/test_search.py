@@ -1,10 +1,5 @@
 """Searches: the same budget, resumed, shared, pruned."""
 
-import os
-import signal
-import subprocess
-import sys
-
 import polars as pl
 import pytest
 
@@ -16,6 +11,7 @@ from recbench.settings import Experiment
 
 optuna = pytest.importorskip("optuna", reason="extra `tune` is not installed")
 
+PATIENCE_S = 140  # of a test that waits twice at most, on a machine that does other things
 SPACE = {"learning_rate": Range(1e-3, 1e-1, log=True), "embedding_dim": Choice((4, 8))}
 
 
@@ -100,34 +96,40 @@ def test_what_falls_behind_is_pruned_and_counted(search, monkeypatch):
 
 
 PROCESS = """
-import sys, time
-from pathlib import Path
+import time
 from recbench.jobs import search as module, study
 from recbench.jobs.search import Search
 from recbench.jobs.space import Choice, Range
 
-data, workspace, folder, n_trials, slow = sys.argv[1:]
 dials = {"max_steps": 40, "batch_size": 16, "n_uniform": 20, "n_cuts": 6, "hidden_dim": 8}
-log = study.open_log(data, workspace=Path(workspace))
+log = study.open_log(data, workspace=place / "workspace")
 lab = study.Study.of(log, study.experiment(seed=0, **dials), k=5)
 value = module._value
 
 def slowly(*arguments):
-    print("began", flush=True)
-    time.sleep(float(slow))
+    began.set()
+    time.sleep(slow)
     return value(*arguments)
 
 module._value = slowly
 space = {"learning_rate": Range(1e-3, 1e-1, log=True), "embedding_dim": Choice((4, 8))}
-Search(lab, lab.tune_prior(), space, int(n_trials), Path(folder)).run()
+Search(lab, lab.tune_prior(), space, n_trials, place / "search").run()
 """
 
 
-def started(tiny_log, tmp_path, *, n_trials, slow):
-    command = [sys.executable, "-c", PROCESS, tiny_log, tmp_path / "workspace"]
-    return subprocess.Popen(
-        [*command, tmp_path / "search", str(n_trials), str(slow)], stdout=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start(forking, tiny_log, tmp_path):
+    """Starts a process that searches; gives it, and the event that is set as a trial begins."""
+
+    def start(*, n_trials, slow):
+        began = forking.Event()
+        told = {"data": str(tiny_log), "place": tmp_path, "n_trials": n_trials}
+        told |= {"slow": slow, "began": began}
+        process = forking.Process(target=exec, args=(PROCESS, told))
+        process.start()
+        return process, began
+
+    return start
 
 
 def journal(tmp_path):
@@ -140,38 +142,40 @@ def journal(tmp_path):
     return optuna.load_study(study_name=told.study_name, storage=storage).get_trials()
 
 
-def test_a_killed_trial_is_tried_again_with_its_dials(tiny_log, tmp_path):
-    process = started(tiny_log, tmp_path, n_trials=2, slow=60)
-    assert any("began" in line for line in process.stdout)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    again = started(tiny_log, tmp_path, n_trials=2, slow=0)
-    again.communicate(timeout=120)
+def test_a_killed_trial_is_tried_again_with_its_dials(start, tmp_path):
+    process, began = start(n_trials=2, slow=600)
+    assert began.wait(PATIENCE_S)
+    process.kill()
+    process.join()
+    again, _ = start(n_trials=2, slow=0)
+    again.join(PATIENCE_S)
+    assert again.exitcode == 0
     trials = journal(tmp_path)
     states = [trial.state.name for trial in trials]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert trials[1].params == trials[0].params
 
 
-def test_two_processes_share_a_search(tiny_log, tmp_path):
-    first = started(tiny_log, tmp_path, n_trials=3, slow=1.0)
-    assert any("began" in line for line in first.stdout)
-    second = started(tiny_log, tmp_path, n_trials=3, slow=0)
+def test_two_processes_share_a_search(start, tmp_path):
+    first, began = start(n_trials=3, slow=1.0)
+    assert began.wait(PATIENCE_S)
+    second, _ = start(n_trials=3, slow=0)
     for process in (second, first):
-        process.communicate(timeout=120)
-        assert process.returncode == 0
+        process.join(PATIENCE_S)
+        assert process.exitcode == 0
     states = [trial.state.name for trial in journal(tmp_path)]
     assert "FAIL" not in states  # the other's running trial is left alone
     assert 3 <= len(states) <= 6
 
 
-def test_trials_run_on_a_cluster(search):
+def test_trials_run_on_a_cluster(search, forking):
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -37,3 +37,14 @@ def test_a_timed_step_holds_its_facts_and_cost(tmp_path):
         facts["n_examples"] = 3
     assert steps.read("update")["n_examples"] == 3
     assert steps.read("update").keys() == {"n_examples", "seconds", "cpu_s"}
+
+
+def test_a_step_holds_its_joules_where_they_are_counted(tmp_path):
+    readings = iter([5.0, 7.5, 10.0, 11.0])
+    steps = Steps(tmp_path, joules=lambda: next(readings))
+    with steps.timed("update"):
+        pass
+    steps.once("read", dict)
+
+    assert steps.read("update")["joules"] == 2.5
+    assert steps.read("read")["joules"] == 1.0

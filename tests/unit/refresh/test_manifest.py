@@ -1,6 +1,7 @@
 """What is read as a manifest, and what is refused."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -27,10 +28,10 @@ def test_a_manifest_that_is_no_json_is_damaged(tmp_path, content):
         Manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "told"), [({"format": 2}, "2"), ({}, "None"), ([1], r"\[1\]")])
+@pytest.mark.parametrize(("content", "told"), [({"format": 3}, "3"), ({}, "None"), ([1], r"\[1\]")])
 def test_an_unknown_format_is_refused(tmp_path, content, told):
     (tmp_path / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(ReleaseError, match=f"has format {told}, this version reads 1"):
+    with pytest.raises(ReleaseError, match=f"has format {told}, this version reads 1 and 2"):
         Manifest.read(tmp_path)
 
 
@@ -69,6 +70,21 @@ def test_an_id_is_the_same_after_tuples_paths_and_numbers_became_json(tmp_path, 
     manifest = dataclasses.replace(a_manifest(), settings=settings)
     manifest.write(tmp_path)
     assert Manifest.read(tmp_path).own_id == manifest.own_id
+
+
+def test_a_manifest_of_format_1_keeps_its_id(tmp_path, a_manifest):
+    content = dataclasses.asdict(dataclasses.replace(a_manifest(), format=1))
+    del content["exports"], content["index"]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    bound = {name: content[name] for name in content if name not in {"release", "created"}}
+    digest = hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
+    assert Manifest.read(tmp_path).own_id.endswith(digest[:8])
+
+
+@pytest.mark.parametrize("part", ["exports", "index"])
+def test_what_is_said_of_exports_and_index_is_bound(a_manifest, part):
+    told = dataclasses.replace(a_manifest(), **{part: {"kind": "exact"}})
+    assert told.own_id != a_manifest().own_id
 
 
 def test_the_manifest_does_not_hash_itself(tmp_path, a_manifest):

@@ -7,6 +7,7 @@ import pytest
 from recbench.refresh import Registry
 from recbench.serving import live as module
 from recbench.serving.live import LiveRelease
+from recbench.serving.served_release import ServedRelease
 
 
 @pytest.fixture
@@ -69,6 +70,16 @@ def test_a_named_release_stays(registry, publish):
     live.renew()
     assert live.now.id == first.manifest.release
     assert not live.is_stale()
+
+
+def test_a_release_without_the_precision_is_refused_with_the_reason(registry, publish):
+    live = LiveRelease(
+        registry, load=lambda held, name: ServedRelease.load(held.open(name), precision="int8")
+    )
+    release = publish().manifest.release
+    live.renew()
+    assert live.now is None
+    assert f"Release {release} has no query tower in int8" in live.status.refused
 
 
 def test_a_corrupted_release_is_refused_and_tried_again_later(registry, publish, monkeypatch):

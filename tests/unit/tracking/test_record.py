@@ -1,5 +1,6 @@
 import json
 import math
+import types
 from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
@@ -51,6 +52,7 @@ def test_the_summary_is_written_with_tables_and_data(folder):
     assert pl.read_csv(folder / "tables" / "ranking.csv").equals(table)
     assert content(folder / "tracking.json") == {
         "data": {"name": "tiny", "version": 3},
+        "releases": {},
         "tracking": {"wandb": "off"},
     }
 
@@ -89,6 +91,50 @@ def test_a_figure_is_kept_as_png(folder):
 
     assert path == folder / "figures" / "curve.png"
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_job_remembers_the_releases_it_makes(folder, tmp_path):
+    tracking.log_release("r1", tmp_path / "registry" / "r1", parent=None, facts={})
+    tracking.log_summary({"ndcg": 0.1}, data={"tiny": 3})
+
+    told = content(folder / "tracking.json")
+    assert told["releases"] == {"r1": str(tmp_path / "registry" / "r1")}
+    assert told["data"] == {"tiny": 3}
+
+
+def test_outside_a_job_a_release_is_nobodys(tmp_path, monkeypatch):
+    monkeypatch.delenv("RECBENCH_RUN_DIR", raising=False)
+    monkeypatch.setenv("RECBENCH_RUNS", str(tmp_path / "runs"))
+
+    tracking.log_release("r1", tmp_path, parent=None, facts={})
+
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_job_has_one_recorder_even_after_its_summary(folder):
+    tracking.log_summary({"ndcg": 0.1}, data={"tiny": 3})
+    first = record._Recorder.current()
+
+    tracking.log_metrics({"loss": 0.5})
+
+    assert record._Recorder.current() is first
+    assert content(folder / "tracking.json")["data"] == {"tiny": 3}
+
+
+@pytest.mark.parametrize(("success", "failed"), [(True, 0), (False, 1)])
+def test_a_cell_that_raises_fails_the_wandb_run_of_its_job(folder, monkeypatch, success, failed):
+    import IPython
+
+    hooks, calls = {}, []
+    events = types.SimpleNamespace(register=lambda event, hook: hooks.update({event: hook}))
+    shell = types.SimpleNamespace(events=events)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    monkeypatch.setattr(record.WandbRun, "fail", lambda _: calls.append("failed"))
+    tracking.log_metrics({"loss": 0.5})
+
+    hooks["post_run_cell"](types.SimpleNamespace(success=success))
+
+    assert len(calls) == failed
 
 
 def test_outside_a_job_a_folder_is_made_and_named(tmp_path, monkeypatch, capsys):

@@ -82,6 +82,19 @@ def test_the_best_step_is_kept_and_training_stops_after_it(tiny_towers, tiny_bat
     assert fitted.curve == [(0, 0.1), (2, 0.3), (4, 0.2), (6, 0.2), (8, 0.2)]
 
 
+def test_a_step_of_several_batches_is_measured_once(tiny_towers, tiny_batches):
+    values = iter([0.1, 0.3, 0.2])
+    fitted = fit(
+        tiny_towers(),
+        tiny_batches,
+        max_steps=4,
+        accumulate=3,
+        evaluate=lambda _: next(values),
+        evaluate_every=2,
+    )
+    assert fitted.curve == [(0, 0.1), (2, 0.3), (4, 0.2)]
+
+
 def test_where_nothing_beats_the_start_the_towers_stay_untrained(tiny_towers, tiny_batches):
     values = iter([0.5, 0.1, 0.1])
     fitted = fit(

@@ -1,7 +1,5 @@
 """What a step minimises: by a plain loop, over ranks, and with earlier candidates."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -123,78 +121,6 @@ def test_watching_is_learned_beside_clicks(tiny_data, tiny_arguments):
     trained = fit(towers, batches, max_steps=150, learning_rate=2e-2, objective=objective).towers
     assert before == pytest.approx(np.log(2), abs=0.1)  # nothing is known: one bit
     assert of_watching(trained) < 0.8 * before
-
-
-RANKED = """
-import sys, pickle
-import torch
-from torch import distributed
-from dataclasses import replace
-from recbench.training.objective import Objective
-
-rank, folder = int(sys.argv[1]), sys.argv[2]
-torch.set_num_threads(1)
-store = f"file://{folder}/store"
-distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-with open(f"{folder}/work.pickle", "rb") as file:
-    towers, batches = pickle.load(file)
-batch = next(replace(batches, rank=rank, n_ranks=2).from_step(0))
-loss, _ = Objective()(towers, batch)
-loss.backward()
-for parameter in towers.parameters():  # as DistributedDataParallel averages
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    distributed.all_reduce(parameter.grad)
-    parameter.grad /= 2
-distributed.all_reduce(loss.data)
-if rank == 0:
-    with open(f"{folder}/answer.pickle", "wb") as file:
-        pickle.dump((loss.item() / 2, [p.grad for p in towers.parameters()]), file)
-distributed.destroy_process_group()
-"""
-
-
-def test_two_ranks_have_the_loss_and_gradients_of_one_process(tiny_towers, tiny_batches, tmp_path):
-    import pickle
-
-    towers, batches = tiny_towers(), replace(tiny_batches, id_dropout=0.0)
-    (tmp_path / "work.pickle").write_bytes(pickle.dumps((towers, batches)))
-    processes = [
-        subprocess.Popen([sys.executable, "-c", RANKED, str(rank), tmp_path]) for rank in (0, 1)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    loss, gradients = pickle.loads((tmp_path / "answer.pickle").read_bytes())
-    # one process with both ranks' examples and both ranks' candidates
-    first, second = (next(replace(batches, rank=r, n_ranks=2).from_step(0)) for r in (0, 1))
-    assert torch.equal(first.candidate_rows, second.candidate_rows)
-    total = sum(
-        _as_if_all_candidates_were_its_own(batches, towers, part) for part in (first, second)
-    )
-    (total / 2).backward()
-    assert loss == pytest.approx(total.item() / 2, rel=1e-6)
-    for gradient, parameter in zip(gradients, towers.parameters(), strict=True):
-        expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-7)
-
-
-def _as_if_all_candidates_were_its_own(batches, towers, part):
-    """The loss of one rank's requests where it encodes the other rank's candidates itself."""
-    rows, at = torch.unique(torch.cat([part.item_rows, part.candidate_rows]), return_inverse=True)
-    moved, candidate_at = at[: len(part.item_rows)], at[len(part.item_rows) :]
-    example = int(batches.examples.cut_of[batches.epoch(0)[0][0]])
-    instant = int(batches.examples.cuts[example])
-    found = batches.candidates.at(instant, part.candidate_rows.numpy())
-    whole = part._replace(
-        item_rows=rows,
-        id_kept=torch.ones(len(rows), 1),
-        candidate_at=candidate_at,
-        candidate_features=torch.from_numpy(found.features),
-        candidate_log_prior=torch.from_numpy(found.log_prior),
-        own_log_q=part.log_q,
-        event_at=moved[part.event_at],
-        points=part.points._replace(target_at=moved[part.points.target_at]),
-    )
-    return Objective()(towers, whole)[0]
 
 
 def test_all_items_as_candidates_give_the_full_softmax(tiny_towers, tiny_batches):

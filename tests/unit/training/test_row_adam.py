@@ -119,6 +119,8 @@ def test_it_goes_on_from_a_saved_state(target, tmp_path):
     resumed.load_state_dict(saved["table"])
     again = RowAdam(resumed.parameters(), **options)
     again.load_state_dict(saved["state"])
+    state = again.state[resumed.weight]
+    assert state["count"].dtype == state["last"].dtype == torch.int32
     for rows in CHOSEN[3:]:
         take_step(resumed, again, torch.tensor(rows), target)
     assert torch.equal(resumed.weight, whole.weight)

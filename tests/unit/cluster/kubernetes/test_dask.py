@@ -119,6 +119,12 @@ def test_a_gpu_worker_has_one_gpu_and_goes_where_gpus_are(scaled):
     assert environment(gpu)["OMP_NUM_THREADS"] == "6"
 
 
+def test_libraries_may_use_all_cores_though_dask_would_hold_them_to_one(worker):
+    held = dask.config.get("distributed.nanny.pre-spawn-environ")
+    threads = {name for name in held if name.endswith("_NUM_THREADS")}
+    assert {environment(worker)[name] for name in threads} == {"4"}
+
+
 def test_a_worker_of_less_than_a_core_has_one_thread():
     settings = KubernetesSettings(worker_cpu="1500m")
     worker = container_of(dask_cluster_spec(settings)["spec"]["worker"])

@@ -26,7 +26,7 @@ class RedisServer:
             *(word for k, v in options.items() for word in (f"--{k}", str(v))),
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:

@@ -1,0 +1,79 @@
+"""The Dask task of a rank: has it forked, and watches it until it ends or is no longer wanted."""
+
+import select
+import socket
+import time
+from dataclasses import replace
+from typing import Any
+
+import psutil
+from distributed.worker import Worker, get_worker, thread_state  # type: ignore[attr-defined]  # it is there
+
+from recbench.cluster import frames
+from recbench.cluster.orders import RankEnd, RankOrders
+from recbench.cluster.warm import fork_socket
+
+__all__ = ["supervise"]
+
+LOOK_EVERY_S = 0.02
+WEIGH_EVERY_S = 0.2
+
+
+def supervise(orders: RankOrders) -> RankEnd:
+    """Run one rank beside this worker; the worker itself imports no torch and trains nothing.
+
+    Cancelling the task kills the rank, and so does whatever ends the worker. A rank that holds
+    more memory than its worker may is killed, too: Dask looks at the worker's own process only.
+    """
+    worker, key = get_worker(), thread_state.key
+    with socket.socket(socket.AF_UNIX) as link:
+        try:
+            link.connect(str(fork_socket()))
+            frames.send(link, replace(orders, n_threads=worker.state.nthreads))
+            _, process = frames.receive(link)
+        except (OSError, EOFError) as error:
+            return RankEnd(kind="died", said=f"its worker's fork server does not answer: {error}")
+        return _watched(link, psutil.Process(process), worker, key)
+
+
+def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: Any) -> RankEnd:
+    limit = worker.memory_manager.memory_limit
+    weigh_at = 0.0
+    end: RankEnd | None = None
+    while True:
+        readable, _, _ = select.select([link], [], [], LOOK_EVERY_S)
+        if readable:
+            try:
+                message = frames.receive(link)
+            except EOFError:
+                return end or RankEnd(kind="died", said="its worker's fork server is gone")
+            if message[0] == "exit":
+                return end or _ended(message[1])
+            end = message[1]
+        elif _is_cancelled(worker, key):
+            return RankEnd(kind="cancelled")
+        elif limit and time.monotonic() > weigh_at:
+            weigh_at = time.monotonic() + WEIGH_EVERY_S
+            held = _memory_bytes(process)
+            if held > limit:
+                said = f"it held {held / 2**20:.0f} MiB of {limit / 2**20:.0f} MiB"
+                return RankEnd(kind="memory", said=said)
+
+
+def _ended(status: int) -> RankEnd:
+    if status < 0:
+        return RankEnd(kind="died", said=f"it was killed by signal {-status}")
+    return RankEnd(kind="died", said=f"it ended with status {status}")
+
+
+def _is_cancelled(worker: Worker, key: Any) -> bool:
+    """Dask does not interrupt a running task; its state says that nobody wants it any more."""
+    task = worker.state.tasks.get(key)
+    return task is None or task.state in ("cancelled", "released", "forgotten", "resumed")
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,142 @@
+"""Launching ranks by itself; what they train is in `unit/training/test_distributed.py`."""
+
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import cloudpickle
+import psutil
+import pytest
+
+from recbench.cluster.ranks import ranks_on
+from recbench.errors import InputError, JobError
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks cannot import tests
+
+
+def quiet(*_):
+    pass
+
+
+@pytest.fixture
+def run(tmp_path):
+    return partial(_run, folder=tmp_path)
+
+
+def _run(cluster, work, *, folder, on_told=quiet):
+    return cluster.run_ranks(work, folder=folder, accelerator="cpu", on_told=on_told)
+
+
+def test_numbers_that_contradict_each_other_are_refused(rank_client):
+    for minimum, maximum in ((0, None), (3, 2)):
+        with pytest.raises(InputError, match=f"got {minimum} and {maximum}"):
+            ranks_on(rank_client, minimum=minimum, maximum=maximum)
+
+
+def test_what_ranks_tell_arrives_in_order_and_rank_0_answers(ranks, run):
+    def count(rank):
+        for number in range(50):
+            rank.tell("number", number + 100 * rank.number)
+        return rank.number, rank.n_ranks
+
+    told = []
+    assert run(ranks(2), count, on_told=lambda *pair: told.append(pair)) == (0, 2)
+    values = [value for _, value in told]
+    assert [value for value in values if value < 100] == list(range(50))
+    assert sorted(values) == [*range(50), *range(100, 150)]
+
+
+def test_a_rank_is_forked_from_the_server_and_not_from_the_worker(ranks, run):
+    def parent(rank):
+        return psutil.Process().parent().cmdline()
+
+    assert "recbench.cluster.fork_server" in run(ranks(1), parent)
+
+
+def test_no_rank_outlives_its_call(ranks, run):
+    def linger(rank):
+        import os
+
+        rank.tell("process", os.getpid())
+        time.sleep(600)
+
+    class Enough(Exception):
+        pass
+
+    processes = []
+
+    def told(_, process):
+        processes.append(process)
+        if len(processes) == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        run(ranks(2), linger, on_told=told)
+    until = time.monotonic() + 30
+    while any(psutil.pid_exists(process) for process in processes):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_what_a_rank_raises_itself_reaches_the_caller(ranks, run):
+    def fail(rank):
+        if rank.number == 1:
+            raise JobError("not today")
+        time.sleep(600)
+
+    with pytest.raises(JobError, match="not today") as raised:
+        run(ranks(2), fail)
+    assert "Rank 1 of 2 at " in raised.value.__notes__[0]
+
+
+def test_failures_in_a_row_end_it(ranks, run):
+    def die(rank):
+        import os
+
+        os.kill(os.getpid(), 9)
+
+    notes, cluster = [], replace(ranks(2), max_failures=2)
+    with pytest.raises(JobError, match="2 failures in a row without a new checkpoint.*signal 9"):
+        run(cluster, die, on_told=lambda *told: notes.append(told))
+    ((name, note),) = notes
+    assert name == "note"
+    assert "it was killed by signal 9; training goes on from the last checkpoint" in note
+
+
+def test_a_folder_that_workers_do_not_share_is_named(ranks, run, tmp_path):
+    def hide(rank):
+        if rank.number == 0:
+            (tmp_path / "work.pickle").unlink()
+            rank.tell("saved", 0)
+            import os
+
+            os.kill(os.getpid(), 9)
+        time.sleep(600)
+
+    with pytest.raises(InputError, match="is not there where a rank runs; give `checkpoint`"):
+        run(ranks(2), hide)
+
+
+def test_a_worker_that_runs_a_notebook_gets_no_rank(ranks, run, rank_client):
+    from distributed import Event
+
+    def report(rank):
+        return rank.n_ranks
+
+    assert run(replace(ranks(1), maximum=None), report) == 3
+    over = Event("over", client=rank_client)
+    job = rank_client.submit(over.wait, 60, key="job-notebook")
+    while not any("job-notebook" in keys for keys in rank_client.processing().values()):
+        time.sleep(0.01)
+    try:
+        assert run(replace(ranks(1), maximum=None), report) == 2
+    finally:
+        over.set()
+    assert job.result()
+
+
+def test_without_enough_workers_it_says_so(ranks, run):
+    cluster = replace(ranks(7), wait_s=0.2)
+    with pytest.raises(JobError, match="7 ranks need as many workers; after 0.2 s there are"):
+        run(cluster, print)
