@@ -111,9 +111,10 @@ def lab(place):
     yield server
     server.process.terminate()
     try:
-        server.process.wait(RUN_S)  # for a job that runs
-    finally:
+        server.process.wait(20)
+    except subprocess.TimeoutExpired:  # seen where a page had just been loaded anew
         server.process.kill()
+        server.process.wait()
 
 
 def open_form(page, lab, *, name, k):
