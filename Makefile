@@ -39,7 +39,7 @@ check: env ## every linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
-	@find notebooks -name '*.ipynb' -not -path '*/.*' -print0 2>/dev/null \
+	@find notebooks -name '*.ipynb' -not -path '*/.*' -not -path 'notebooks/jobs/*' -print0 2>/dev/null \
 	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
 
 check-all: env ## the linters and what `make test` leaves out

@@ -15,6 +15,8 @@ __all__ = ["lab"]
 START = "00_start.ipynb"  # the page that it opens on, where the folder has it
 SETTINGS = Path(__file__).parent / "jupyter"  # no question about news, no look for updates
 
+OURS = "recbench.jobs.lab_scheduler"  # what JupyterLab's scheduler runs jobs with
+
 
 @click.command()
 @click.option("--port", default=8888, show_default=True, help="The next free one if it is taken.")
@@ -22,7 +24,8 @@ SETTINGS = Path(__file__).parent / "jupyter"  # no question about news, no look 
 def lab(*, port: int, no_browser: bool) -> None:
     """JupyterLab on the notebooks, on this machine only.
 
-    Notebooks opened here read and write the workspace and the runs of the current folder.
+    Notebooks opened here read and write the workspace and the runs of the current folder. Jobs that
+    its scheduler runs are runs like those of `recbench run`; what they leave lies below `jobs`.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         raise InputError(
@@ -37,12 +40,14 @@ def lab(*, port: int, no_browser: bool) -> None:
     # so that `recbench` is found in the lab's terminals
     beside = Path(sys.executable).parent
     os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    scheduling = workspace_path().absolute() / "lab"
+    scheduling.mkdir(parents=True, exist_ok=True)
     own = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{own}" if own else str(SETTINGS)
-    os.execv(sys.executable, _command(str(folder), port=port, no_browser=no_browser))
+    os.execv(sys.executable, _command(str(folder), scheduling, port=port, no_browser=no_browser))
 
 
-def _command(folder: str, *, port: int, no_browser: bool) -> list[str]:
+def _command(folder: str, scheduling: Path, *, port: int, no_browser: bool) -> list[str]:
     command = [
         sys.executable,
         "-m",
@@ -51,6 +56,10 @@ def _command(folder: str, *, port: int, no_browser: bool) -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         "--ServerApp.allow_root=True",  # containers; only this machine can reach it, with a token
+        f"--SchedulerApp.db_url=sqlite:///{scheduling / 'jobs.sqlite'}",
+        f"--SchedulerApp.scheduler_class={OURS}.JobScheduler",
+        f"--SchedulerApp.environment_manager_class={OURS}.JobEnvironments",
+        f"--BaseScheduler.staging_path={scheduling / 'staging'}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]

@@ -1,7 +1,5 @@
 """``recbench run``: a notebook as a job."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +66,11 @@ def run(
         raise click.UsageError("--resume keeps the run's parameters; use --like to change some")
     if source and not like:
         raise click.UsageError("--source belongs to --like")
+    from recbench.jobs.way import way_to
+
     progress = Progress(shows_output=where is not None)
     try:
-        with _way(where) as way:
+        with way_to(where) as way:
             if resume:
                 result = _resumed(resume, progress, way)
             else:
@@ -80,19 +80,6 @@ def run(
         save_json(json_path, _as_json(result))
     finally:
         progress.close()
-
-
-@contextmanager
-def _way(where: str | None) -> "Iterator[Way | None]":
-    """This process, or the workers of a cluster that is open as long as the block runs."""
-    if where is None:
-        yield None
-        return
-    from recbench.cluster.open import open_cluster
-    from recbench.jobs.on_cluster import OnCluster
-
-    with open_cluster(where) as client:
-        yield OnCluster(client)
 
 
 def _as_json(result: "RunResult") -> dict[str, Any]:
