@@ -44,7 +44,8 @@ check: env ## every linter
 
 check-all: env ## the linters and what `make test` leaves out
 	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
-	$(PYTEST) -m "slow or browser"
+	$(PYTEST) -m "(slow or browser) and not alone"
+	$(BIN)/pytest -m alone
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

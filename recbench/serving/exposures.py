@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 SETTINGS: dict[str, Any] = {
-    "linger.ms": 20,  # longer, and what is compressed at once keeps a core busy for milliseconds
+    "linger.ms": 20,  # what gathers meanwhile is compressed at once, beside the requests
     "compression.type": "lz4",
     "acks": "all",
     "message.timeout.ms": 30_000,  # what could not be delivered until then is given up
