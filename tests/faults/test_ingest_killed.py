@@ -107,7 +107,7 @@ def test_two_ingesters_share_the_topic_and_one_takes_over(broker, tmp_path):
         first.kill()
     sender.join()
     third = start(broker, tmp_path)
-    time.sleep(6)
+    time.sleep(12)
     for ingester in (second, third):
         ingester.send_signal(signal.SIGTERM)
         _, error = ingester.communicate(timeout=120)
