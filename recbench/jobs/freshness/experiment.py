@@ -180,7 +180,7 @@ class Freshness:
 
     def _shared(self, dial: str, cadence: Cadence) -> tuple[Track, list[Any]]:
         """The releases of a dial that all models share, with what each holds."""
-        begin, make = self._makers[dial]
+        begin, make = self.makers[dial]
         held = self.store.track(SHARED, dial, cadence, self.within)
         if held is not None:
             states, state = [], begin
@@ -197,7 +197,7 @@ class Freshness:
         return track, [each.state for each in made]
 
     @cached_property
-    def _makers(self) -> Mapping[str, tuple[Any, Callable[[Any, int], Any]]]:
+    def makers(self) -> Mapping[str, tuple[Any, Callable[[Any, int], Any]]]:
         """By dial: what there is before the first click, and how a release is made of the last."""
         stream, n_items = self.stream, len(self.stream.items)
         popularity = FadingPopularity.nothing(n_items, half_life_s=self.chosen.half_life_s)

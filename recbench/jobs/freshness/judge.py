@@ -92,7 +92,7 @@ class Judge:
     def shares(
         self, model: str, pair: tuple[Cadence, Cadence], metric: Metric, *, finest: Cadence
     ) -> pl.DataFrame:
-        """``gain, dial, value, low, high, frac``: each dial's part, and the whole in the last row."""
+        """``gain, dial, value, low, high, frac``: each dial's part; the last row is the whole."""
         coarse, fine = pair
         arms = factorial(coarse, fine, finest=finest)
         users, values = self.matrix([(model, arm) for arm in arms], metric)

@@ -43,7 +43,7 @@ def best_items(
     seen: sparse.csr_matrix | None,
     k: int,
 ) -> Ints:
-    """(Q, k) item rows of largest ``scores + prior * popularity``, ties by lower row, -1 at the end.
+    """(Q, k) item rows of largest ``scores + prior * popularity``, ties by lower row, ending in -1.
 
     Args:
         scores: (Q, n_items); a sparse one holds no negative values.

@@ -121,7 +121,7 @@ class Results:
         return self.judge.over_time(points, points[0], metric, n_parts=n_parts)
 
     def lags(self) -> pl.DataFrame:
-        """How old what answered was, in seconds, by dial and cadence; a model's name for weights."""
+        """How old what answered was, in seconds, by dial and cadence; weights by model."""
         rows = [
             self._lag_row("shared", dial, track)
             for (dial, _), track in sorted(self.done.scene.tracks.items())
@@ -152,6 +152,25 @@ class Results:
             f"that of {able[best].name}: {loss:+.2%}, at worst {worst[chosen]:+.2%}"
         )
         return Recommended(able[chosen].name, reason)
+
+    def gained(self) -> float:
+        """What releases at the freshest cadence gain in NDCG over never, relative."""
+        ends = [(OURS, release_arm(self.done.plan.curve[end])) for end in (0, -1)]
+        never, fresh = (mean.value for mean in self.judge.means(ends, "ndcg"))
+        return fresh / never - 1 if never else 0.0
+
+    def printed(self, curve: pl.DataFrame) -> pl.DataFrame:
+        """The curve for people: values with their bounds as one text, lags in seconds."""
+        bounded = [name for name in curve.columns if f"{name}_low" in curve.columns]
+        texts = [
+            pl.format(
+                "{} [{}, {}]", *(pl.col(f"{name}{end}").round(4) for end in ("", "_low", "_high"))
+            ).alias(name)
+            for name in bounded
+        ]
+        numbers = ["cpu_s", "joules", "lag_p50_s", "lag_p99_s", "not_yet_servable", "never_seen"]
+        facts = ["refreshes", "empty", "sustainable"]
+        return curve.select("model", "cadence", *texts, *numbers, *facts)
 
     def _label(self, metric: Metric) -> str:
         return metric if metric == "within" else f"{metric}@{self.done.plan.k}"

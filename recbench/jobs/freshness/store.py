@@ -53,7 +53,7 @@ class Store:
         return self.folder / "recs" / f"{model}.{arm.name}.parquet"
 
     def within(self, model: str, arm: Arm) -> Path:
-        """``event_id, item_id, rank``: what was shown together, as the arm would have ordered it."""
+        """``event_id, item_id, rank``: what was shown together, in the arm's order."""
         return self.folder / "within" / f"{model}.{arm.name}.parquet"
 
     def keep_asked(self, asked: Asked) -> None:

@@ -108,10 +108,20 @@ def made_over(
     begin: State,
     make: Callable[[State, int], State],
     stopwatch: "Stopwatch[State]",
+    choose: Callable[[Ints], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Iterator[Made[State]], int]:
     """The releases that answer anything within the stretches, and the number of empty windows.
 
     Of what is before a stretch only the last release is made, which catches up.
+
+    Args:
+        cadence: of the releases.
+        stream: the log.
+        within: what is asked about.
+        begin: the state before the first click.
+        make: from a state and an instant, the next state.
+        stopwatch: makes it, and says what that took.
+        choose: which of the instants are worth a release; default: all.
     """
     start, end = within[0][0], within[-1][1]
     instants, _ = ticks(cadence, start=start, end=end, n_known=stream.n_known)
@@ -126,7 +136,10 @@ def made_over(
     def one(state: State, to: int) -> tuple[State, Cost]:
         return stopwatch(lambda: make(state, to))
 
-    line = releases(instants[needed], start=start, end=end, begin=begin, make=one)
+    wanted = instants[needed]
+    if choose is not None:
+        wanted = wanted[choose(wanted)]
+    line = releases(wanted, start=start, end=end, begin=begin, make=one)
     return line, n_windows - inside
 
 

@@ -1,6 +1,6 @@
 """One model through the test at one cadence of its weights, for all arms that share it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -16,7 +16,16 @@ from recbench.models.streaming.kernels import history_weights
 from recbench.refresh.cadence import Cadence, Made
 from recbench.tables.click_stream import ClickStream, Histories
 
-__all__ = ["Learner", "Scene", "Walked", "walk"]
+__all__ = [
+    "Learner",
+    "Scene",
+    "Walked",
+    "best_list",
+    "histories_of",
+    "seen_of",
+    "walk",
+    "with_ends",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -71,7 +80,7 @@ def walk(
     arms: Sequence[Arm],
     scene: Scene,
     *,
-    windows: "Windows | None" = None,
+    choose: Callable[[Ints], npt.NDArray[np.bool_]] | None = None,
 ) -> Walked:
     """Every release answers what is asked while it serves, before the next one.
 
@@ -80,7 +89,7 @@ def walk(
         cadence: of its weights, and of those of all ``arms``.
         arms: differ in their other dials.
         scene: the test.
-        windows: to be told of each release, with the requests it answers.
+        choose: which instants are worth a release; default: all.
     """
     asked = scene.asked
     lists = {arm: np.full((len(asked), scene.k), -1, dtype=np.int64) for arm in arms}
@@ -92,9 +101,10 @@ def walk(
         begin=model,
         make=lambda state, to: state.learned(scene.stream, to=to),
         stopwatch=scene.stopwatch,
+        choose=choose,
     )
     kept = []
-    for made, until in _with_ends(line):
+    for made, until in with_ends(line):
         kept.append(made.release)
         served = made.release.served_from, until
         low, high = np.searchsorted(asked.ts, served)
@@ -103,20 +113,10 @@ def walk(
             for arm, found, placed in _answers(made.state, batch, arms, scene):
                 lists[arm][batch] = found
                 places[arm][asked.shown_starts[start] : asked.shown_starts[batch[-1] + 1]] = placed
-        if windows is not None:
-            windows.passed(made, low, high)
     return Walked(lists, places, Track(cadence, tuple(kept), n_empty, scene.within))
 
 
-class Windows(Protocol):
-    """Whoever wants to know of each release as it is passed."""
-
-    def passed(self, made: Made[Learner], low: int, high: int) -> None:
-        """``made`` answers the requests [low, high)."""
-        ...
-
-
-def _with_ends(line: Iterator[Made[Learner]]) -> Iterator[tuple[Made[Learner], float]]:
+def with_ends(line: Iterator[Made[Learner]]) -> Iterator[tuple[Made[Learner], float]]:
     """Each release with the instant at which the next one serves."""
     held = None
     for made in line:
@@ -132,40 +132,61 @@ def _answers(
 ) -> Iterator[tuple[Arm, Ints, Ints]]:
     for history in dict.fromkeys(arm.history for arm in arms):
         sharing = [arm for arm in arms if arm.history == history]
-        histories = _histories(batch, history, scene)
+        histories = histories_of(batch, history, scene)
         scores = model.scores(histories)
-        seen = None
-        if not scene.repeats:
-            longer = _histories(batch, history, scene, length=MASKED)
-            seen = history_weights(longer, n_items=len(scene.stream.items), fade=0.0)
+        seen = seen_of(batch, history, scene)
         for arm in sharing:
-            found = _list(scores, batch, arm, scene, prior=model.prior, seen=seen)
+            found = best_list(scores, batch, arm, scene, prior=model.prior, seen=seen)
             yield arm, found, _placed(scores, batch, arm, scene, prior=model.prior)
 
 
-def _histories(batch: Ints, history: Cadence, scene: Scene, *, length: int = HISTORY) -> Histories:
+def histories_of(
+    batch: Ints, history: Cadence, scene: Scene, *, length: int = HISTORY
+) -> Histories:
+    """What a batch of requests knows of its users, the ``length`` newest clicks."""
     asked, stream = scene.asked, scene.stream
     known_before = scene.tracks["history", history].known_before(asked.ts[batch])
     n_known = stream.n_known(known_before)
     return stream.histories(asked.user_rows[batch], n_known, length=length)
 
 
-def _list(
+def seen_of(batch: Ints, history: Cadence, scene: Scene) -> sparse.csr_matrix | None:
+    """(B, n_items) what is not shown again to a batch of requests; None where everything may be."""
+    if scene.repeats:
+        return None
+    longer = histories_of(batch, history, scene, length=MASKED)
+    return history_weights(longer, n_items=len(scene.stream.items), fade=0.0)
+
+
+def best_list(
     scores: Scores,
     batch: Ints,
     arm: Arm,
     scene: Scene,
     *,
     prior: float,
-    seen: sparse.csr_matrix | None,
+    seen: sparse.csr_matrix | None = None,
+    behind: int = 0,
 ) -> Ints:
+    """(B, k) what an arm shows to a batch of requests.
+
+    Args:
+        scores: of what was learned.
+        batch: (B,) positions among the requests.
+        arm: says how fresh statistics and index are.
+        scene: the test.
+        prior: weight of popularity.
+        seen: what is not shown again.
+        behind: releases; statistics and index of so many before the one that serves.
+    """
     ts = scene.asked.ts[batch]
+    statistics, index = (scene.tracks[dial, getattr(arm, dial)] for dial in ("statistics", "index"))
     return best_items(
         scores,
         scene.shelves[arm.statistics],
         prior=prior,
-        statistics=scene.tracks["statistics", arm.statistics].serving(ts),
-        known_before=scene.tracks["index", arm.index].known_before(ts),
+        statistics=np.maximum(statistics.serving(ts) - behind, 0),
+        known_before=index.watermarks[np.maximum(index.serving(ts) - behind, 0)],
         seen=seen,
         k=scene.k,
     )
