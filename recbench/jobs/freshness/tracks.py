@@ -21,8 +21,6 @@ Ints = npt.NDArray[np.int64]
 State = TypeVar("State")
 Stopwatch = Callable[[Callable[[], State]], tuple[State, Cost]]
 
-WAITS = 0.5  # cadences that releases wait on average, from which on the line does not hold
-
 
 @dataclass(frozen=True)
 class Track:
@@ -145,7 +143,8 @@ def made_over(
 
 def measured() -> "Stopwatch[State]":
     """Wall and CPU seconds of this process, and joules by the machine's best meter."""
-    meter = open_meter()
+    # finer than the clock ticks that a meter counts by itself
+    meter = open_meter(cpu_seconds=time.process_time)
 
     def watch(make: Callable[[], State]) -> tuple[State, Cost]:
         joules, cpu_s, wall_s = meter(), time.process_time(), time.perf_counter()

@@ -19,7 +19,8 @@ REMEMBERED = 500_000  # clicks, the newest
 class Neighbours:
     """The histories of everybody, as of the first ``n_known`` clicks.
 
-    Source: V-SKNN of Ludewig, Jannach, "Evaluation of session-based recommendation algorithms", 2018.
+    Source: V-SKNN of Ludewig, Jannach, "Evaluation of session-based recommendation
+    algorithms", 2018.
     """
 
     memory: sparse.csr_matrix  # (n_users, n_items): 1 where the user clicked the item
