@@ -25,7 +25,11 @@ SMALL = {
     "n_days": 2,
     "peak_workers": 3.0,
 }
-ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
+ALSO = {
+    "12_gate": {"n_windows": 10},
+    "10_search": {"n_trials": 2},
+    "07_freshness": {"cadences": ["never", "1d", "6h"], "models": ["ours", "counters"]},
+}
 
 
 @pytest.mark.notebook

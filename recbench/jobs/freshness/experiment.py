@@ -14,7 +14,7 @@ from recbench.errors import InputError
 from recbench.files import write_json
 from recbench.jobs.freshness.asked import Asked, Stretch, stretches
 from recbench.jobs.freshness.lists import Shelf
-from recbench.jobs.freshness.plan import FreshnessPlan, plan_key
+from recbench.jobs.freshness.plan import FreshnessPlan
 from recbench.jobs.freshness.store import Store
 from recbench.jobs.freshness.tracks import Track, made_over, measured
 from recbench.jobs.freshness.tune import tune_blend
@@ -45,7 +45,9 @@ class Freshness:
     log: EventLog
     plan: FreshnessPlan
     folder: Path
-    stopwatch: Any = field(default_factory=measured)  # of each release; tests give a fixed one
+    stopwatch: Any = field(
+        default_factory=lambda: measured()
+    )  # of each release; tests give a fixed one
     dials: BlendDials | None = None  # of ours; None: chosen on what is before the test
 
     @classmethod
@@ -69,7 +71,7 @@ class Freshness:
         """Where the test begins, microseconds."""
         events = self.log.events
         at = events[c.TS][int(self.plan.from_share * len(events))]
-        return round(at.timestamp() * 1e6)
+        return int(round(at.timestamp() * 1e6))
 
     @cached_property
     def end(self) -> int:
@@ -79,8 +81,12 @@ class Freshness:
     @cached_property
     def store(self) -> Store:
         """The folder."""
-        facts = {"log": self.log.name, "protocol": self.log.protocol, "plan": repr(self.plan)}
-        return Store.open(self.folder, key=plan_key(self.plan, self.log), facts=facts)
+        facts: dict[str, object] = {
+            "log": self.log.name,
+            "protocol": self.log.protocol,
+            "plan": repr(self.plan),
+        }
+        return Store.open(self.folder, key=self.plan.key(self.log), facts=facts)
 
     @cached_property
     def within(self) -> tuple[Stretch, ...]:

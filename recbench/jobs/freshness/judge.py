@@ -61,11 +61,12 @@ class Judge:
             raise InputError(f"`metric` must be one of {get_args(Metric)}, got {metric!r}")
         if metric == "within":
             shown = _ranks(self.asked, self.store.within(*point)).cast(pl.Float64)
-            return 1 / np.log2(1 + shown.fill_null(float("nan")).to_numpy())
+            gains: Floats = 1 / np.log2(1 + shown.fill_null(float("nan")).to_numpy())
+            return gains
         ranks = self.ranks(point)
         found = np.maximum(ranks, 1)
-        gains = {"hit": 1.0, "ndcg": 1 / np.log2(1 + found), "mrr": 1 / found}[metric]
-        return np.where(ranks > 0, gains, 0.0)
+        each = {"hit": 1.0, "ndcg": 1 / np.log2(1 + found), "mrr": 1 / found}[metric]
+        return np.where(ranks > 0, each, 0.0)
 
     def matrix(self, points: Sequence[Point], metric: Metric) -> tuple[Ints, Floats]:
         """(R',) users and (R', P) gains of the requests that the metric speaks of."""

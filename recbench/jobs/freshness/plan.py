@@ -13,7 +13,7 @@ from recbench.jobs.freshness.arms import Arm, arms_of
 from recbench.refresh.cadence import NEVER, Cadence
 from recbench.tables.log import EventLog
 
-__all__ = ["MODELS", "FreshnessPlan", "plan_key"]
+__all__ = ["MODELS", "FreshnessPlan"]
 
 MODELS = ("ours", "counters", "popularity", "itemknn", "ease")
 CADENCES = ("never", "1d", "1h", "15m")
@@ -89,24 +89,24 @@ class FreshnessPlan:
         """Every arm once."""
         return arms_of(self.timed, self.factorials)
 
+    def key(self, log: EventLog) -> str:
+        """Of what decides every result: log, plan, code."""
+        root = Path(__file__).parents[2]
+        places = [root / source for source in SOURCES]
+        files = [
+            path
+            for place in places
+            for path in ([place] if place.suffix else sorted(place.rglob("*.py")))
+        ]
+        code = [f"{path.relative_to(root)} {sha256_of(path)}" for path in files]
+        span = [len(log.events), str(log.watermark)]
+        decides = [log.name, log.version, log.protocol, span, repr(self), code]
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
+
     @property
     def curve(self) -> list[Cadence]:
         """The cadences of the curve, the stalest first."""
         return [NEVER, *reversed(self.timed)]
-
-
-def plan_key(plan: FreshnessPlan, log: EventLog) -> str:
-    """Of what decides every result: log, plan, code."""
-    root = Path(__file__).parents[2]
-    files = sorted(
-        path
-        for source in SOURCES
-        for path in ([root / source] if source.endswith(".py") else (root / source).rglob("*.py"))
-    )
-    code = [f"{path.relative_to(root)} {sha256_of(path)}" for path in files]
-    span = [len(log.events), str(log.watermark)]
-    decides = [log.name, log.version, log.protocol, span, repr(plan), code]
-    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
 def _usual(cadences: Sequence[Cadence]) -> list[str]:

@@ -31,6 +31,7 @@ __all__ = ["Skipping", "worth_making"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 OURS = "ours"
 REHEARSED = 0.6  # of what is before the test: where the rehearsal begins
@@ -111,11 +112,7 @@ class Skipping:
             row: dict[str, Any] = {"releases": cadence.name, "refreshes": len(track.counted)}
             row |= {"cpu_s": track.cpu_s, f"ndcg@{plan.k}": float(means[number])}
             for name, base in (("of_gain_over_never", 0), (f"of_gain_over_{cadences[1].name}", 1)):
-                whole = means[3] - means[base]
-                parts = (drawn[:, number] - drawn[:, base]) / (drawn[:, 3] - drawn[:, base])
-                row[name] = float((means[number] - means[base]) / whole) if whole else None
-                low, high = np.quantile(parts, [0.025, 0.975])
-                row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+                row |= _part(name, means, drawn, of=number, base=base, whole=3)
             rows.append(row)
         return pl.DataFrame(rows)
 
@@ -151,12 +148,13 @@ class Skipping:
         told = [
             replace(done, predicted=self.said(done.n_events, done.share)) for done in self._tested
         ]
-        return {
+        figures = {
             "refreshes_frac": made[self.policy.name] / max(made[self.fine.name], 1),
             "gain_kept_over_never": kept["of_gain_over_never"],
             "gain_kept_over_stalest": kept[over],
             "gain_kept_over_stalest_low": kept[f"{over}_low"],
         } | {f"forecast_{name}": value for name, value in calibration(told).items()}
+        return {name: value for name, value in figures.items() if value is not None}
 
     @cached_property
     def _tested(self) -> list[Done]:
@@ -213,6 +211,19 @@ def worth_making(
         if said(came, came / n_known).gain >= least:
             made[number], last = True, n_known
     return made
+
+
+def _part(
+    name: str, means: Floats, drawn: Floats, *, of: int, base: int, whole: int
+) -> dict[str, float | None]:
+    """The share of a gain with its interval; None where there is nothing to share."""
+    names = [name, f"{name}_low", f"{name}_high"]
+    there_is = drawn[:, whole] - drawn[:, base]
+    if means[whole] <= means[base] or not np.all(there_is):
+        return dict.fromkeys(names)
+    share = (means[of] - means[base]) / (means[whole] - means[base])
+    low, high = np.quantile((drawn[:, of] - drawn[:, base]) / there_is, [0.025, 0.975])
+    return dict(zip(names, [float(share), float(low), float(high)], strict=True))
 
 
 def _gains(model: Learner, cadence: Cadence, scene: Scene) -> list[Done]:

@@ -112,7 +112,7 @@ def _trial(
             (fade,): history_weights(histories, n_items=n_items, fade=fade) for (fade,) in REPEAT
         },
     }
-    popular = {
+    popular: dict[Variant, Floats] = {
         (half_life_s,): FadingPopularity.nothing(n_items, half_life_s=half_life_s)
         .learned(stream, to=cut)
         .shares

@@ -55,7 +55,10 @@ class Neighbours:
         alike.data[own] = 0.0
         found = (strongest(alike, self.n_neighbours) @ self._scaled).tocsr()
         sums = np.asarray(found.sum(axis=1)).ravel()
-        return sparse.diags_array(1 / np.maximum(sums, 1e-300)).dot(found).tocsr()
+        shares: sparse.csr_matrix = (
+            sparse.diags_array(1 / np.maximum(sums, 1e-300)).dot(found).tocsr()
+        )
+        return shares
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:
@@ -65,7 +68,9 @@ class Neighbours:
     @cached_property
     def _scaled(self) -> sparse.csr_matrix:
         lengths = np.diff(self.memory.indptr)
-        return sparse.diags_array(1 / np.sqrt(np.maximum(lengths, 1))).dot(self.memory).tocsr()
+        scale = sparse.diags_array(1 / np.sqrt(np.maximum(lengths, 1)))
+        scaled: sparse.csr_matrix = scale.dot(self.memory).tocsr()
+        return scaled
 
 
 def strongest(rows: sparse.csr_matrix, k: int) -> sparse.csr_matrix:

@@ -43,4 +43,6 @@ class FadingPopularity:
     @property
     def shares(self) -> npt.NDArray[np.float64]:
         """(n_items,) of all clicks; zeros before the first."""
-        return self.values / max(self.values.sum(), 1e-300)
+        total = max(float(self.values.sum()), 1e-300)
+        shares: npt.NDArray[np.float64] = self.values / total
+        return shares

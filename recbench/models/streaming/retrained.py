@@ -72,7 +72,9 @@ class RetrainedItemKNN:
         """(Q, n_items) summed similarity to the history."""
         assert self.model is not None
         similarity = self.model.similarity
-        return (_is_held(histories, n_items=similarity.shape[0]) @ similarity).tocsr()
+        held = _is_held(histories, n_items=similarity.shape[0])
+        found: sparse.csr_matrix = (held @ similarity).tocsr()
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -57,14 +57,16 @@ class Transitions:
         weights = history_weights(
             histories, n_items=self.counts.shape[0], fade=self.fade, length=self.length
         )
-        return (weights @ self.shares).tocsr()
+        found: sparse.csr_matrix = (weights @ self.shares).tocsr()
+        return found
 
     @cached_property
     def shares(self) -> sparse.csr_matrix:
         """The counts of each row as shares of their sum."""
         sums = np.asarray(self.counts.sum(axis=1)).ravel()
         scale = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-        return sparse.diags_array(scale).dot(self.counts).tocsr()
+        shares: sparse.csr_matrix = sparse.diags_array(scale).dot(self.counts).tocsr()
+        return shares
 
     def _fading(self, elapsed_us: int) -> float:
         return float(np.exp2(-elapsed_us / (self.half_life_s * 1e6)))
