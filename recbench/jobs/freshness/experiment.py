@@ -71,7 +71,8 @@ class Freshness:
         """Where the test begins, microseconds."""
         events = self.log.events
         at = events[c.TS][int(self.plan.from_share * len(events))]
-        return int(round(at.timestamp() * 1e6))
+        instant: int = round(at.timestamp() * 1e6)
+        return instant
 
     @cached_property
     def end(self) -> int:

@@ -74,16 +74,24 @@ class Judge:
         told = ~np.isnan(values).any(axis=1)
         return self.users[told], values[told]
 
-    def means(self, points: Sequence[Point], metric: Metric) -> list[Interval]:
-        """Of each point."""
-        return clustered_means(*self.matrix(points, metric))
+    def measured(
+        self, points: Sequence[Point], metrics: Sequence[Metric], references: Sequence[Point] = ()
+    ) -> tuple[dict[Metric, list[Interval]], list[list[Interval]]]:
+        """Each metric of each point, and each point's NDCG less every reference's, by request.
 
-    def differences(
-        self, points: Sequence[Point], reference: Point, metric: Metric
-    ) -> list[Interval]:
-        """Of each point less the reference, paired by request."""
-        users, values = self.matrix([reference, *points], metric)
-        return clustered_means(users, values[:, 1:] - values[:, :1])
+        All columns of a kind share one draw of the resamples.
+        """
+        plain = [metric for metric in metrics if metric != "within"]
+        _, ndcg = self.matrix(points, "ndcg")
+        columns = [self.matrix(points, metric)[1] for metric in plain]
+        columns += [ndcg - self.values(reference, "ndcg")[:, None] for reference in references]
+        found = clustered_means(self.users, np.concatenate(columns, axis=1))
+        n = len(points)
+        parts = [found[at : at + n] for at in range(0, len(found), n)]
+        told = dict(zip(plain, parts, strict=False))
+        if "within" in metrics:
+            told["within"] = clustered_means(*self.matrix(points, "within"))
+        return told, parts[len(plain) :]
 
     def ratio_draws(self, points: Sequence[Point], metric: Metric) -> tuple[Floats, Floats]:
         """(P,) means and (resamples, P) means of resampled users, for figures of one's own."""

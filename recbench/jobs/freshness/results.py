@@ -11,7 +11,7 @@ from recbench.jobs.freshness.arms import DIALS, release_arm, together
 from recbench.jobs.freshness.experiment import Freshness
 from recbench.jobs.freshness.judge import Judge, Metric, Point
 from recbench.jobs.freshness.tracks import Track
-from recbench.refresh.cadence import NEVER
+from recbench.refresh.cadence import EVENT, NEVER
 
 __all__ = ["OURS", "Recommended", "Results"]
 
@@ -61,37 +61,38 @@ class Results:
         rows = []
         for model in self.done.models:
             points = [point for point in self.judge.points if point[0] == model]
-            nothing = (model, together(NEVER))
-            gains = self.judge.differences(points, nothing, "ndcg")
-            told = {metric: self.judge.means(points, metric) for metric in self.metrics}
-            for number, (point, gain) in enumerate(zip(points, gains, strict=True)):
-                row: dict[str, Any] = {"model": model, "arm": point[1].name}
-                row |= {dial: str(getattr(point[1], dial)) for dial in DIALS}
-                for metric, means in told.items():
-                    row |= _bounds(self._label(metric), means[number])
-                rows.append(row | _bounds("gain", gain) | self._facts(point))
+            rows += self._rows(points, gain=(model, together(NEVER)))
         return pl.DataFrame(rows)
 
     def curve(self) -> pl.DataFrame:
         """Releases at each cadence, histories at every event: quality, cost, lag, by model.
 
-        ``gain`` is in NDCG over the same model's ``never``, ``ahead`` over that of ``counters`` at
-        the same cadence (null without them), both paired by request.
+        ``gain`` is in NDCG over the same model's ``never``, ``ahead`` is ours at the same cadence
+        less this model, both paired by request.
         """
         rows = []
         for model in self.done.models:
-            for cadence in self.done.plan.curve:
-                point, arm = (model, release_arm(cadence)), release_arm(cadence)
-                never = (model, release_arm(NEVER))
-                row: dict[str, Any] = {"model": model, "cadence": cadence.name}
-                for metric in self.metrics:
-                    row |= _bounds(self._label(metric), self.judge.means([point], metric)[0])
-                row |= _bounds("gain", self.judge.differences([point], never, "ndcg")[0])
-                if "counters" in self.done.models:
-                    counters = ("counters", arm)
-                    row |= _bounds("ahead", self.judge.differences([point], counters, "ndcg")[0])
-                rows.append(row | self._facts(point))
+            points = [(model, release_arm(cadence)) for cadence in self.done.plan.curve]
+            found = self._rows(points, gain=points[0])
+            for row, point in zip(found, points, strict=True):
+                cadence, ours = point[1].weights, (OURS, point[1])
+                ahead = self.judge.measured([ours], [], [point])[1][0][0]
+                rows.append(
+                    {"model": model, "cadence": cadence.name} | row | _bounds("ahead", ahead)
+                )
         return pl.DataFrame(rows)
+
+    def _rows(self, points: list[Point], *, gain: Point) -> list[dict[str, Any]]:
+        """A row a point; ``gain`` is the reference of the column of that name."""
+        told, (gains,) = self.judge.measured(points, self.metrics, [gain])
+        rows = []
+        for number, (model, arm) in enumerate(points):
+            row: dict[str, Any] = {"model": model, "arm": arm.name}
+            row |= {dial: str(getattr(arm, dial)) for dial in DIALS}
+            for metric, means in told.items():
+                row |= _bounds(self._label(metric), means[number])
+            rows.append(row | _bounds("gain", gains[number]) | self._facts((model, arm)))
+        return rows
 
     def shares(self, metric: Metric = "ndcg", *, model: str = OURS) -> pl.DataFrame:
         """Each dial's part of the gain, for every factorial of the plan."""
@@ -106,14 +107,19 @@ class Results:
     def singles(self, *, model: str = OURS) -> pl.DataFrame:
         """``dial, cadence, value, low, high``: NDCG with one dial stale and the others fresh."""
         freshest = release_arm(self.done.plan.timed[0])
-        rows = []
-        for dial in DIALS:
-            cadences = [*self.done.plan.curve, *([freshest.history] if dial == DIALS[0] else [])]
-            for cadence in cadences:
-                point = (model, freshest.turned(dial, cadence))
-                mean = self.judge.means([point], "ndcg")[0]
-                rows.append({"dial": dial, "cadence": str(cadence)} | _bounds("ndcg", mean))
-        return pl.DataFrame(rows)
+        turns = [
+            (dial, cadence)
+            for dial in DIALS
+            for cadence in [*self.done.plan.curve, *([EVENT] if dial == DIALS[0] else [])]
+        ]
+        points = [(model, freshest.turned(dial, cadence)) for dial, cadence in turns]
+        means = self.judge.measured(points, ["ndcg"])[0]["ndcg"]
+        return pl.DataFrame(
+            [
+                {"dial": dial, "cadence": str(cadence)} | _bounds("ndcg", mean)
+                for (dial, cadence), mean in zip(turns, means, strict=True)
+            ]
+        )
 
     def over_time(self, metric: Metric = "ndcg", *, n_parts: int = 12) -> pl.DataFrame:
         """Ours at each cadence of releases, over time, with its gain over ``never``."""
@@ -156,7 +162,7 @@ class Results:
     def gained(self) -> float:
         """What releases at the freshest cadence gain in NDCG over never, relative."""
         ends = [(OURS, release_arm(self.done.plan.curve[end])) for end in (0, -1)]
-        never, fresh = (mean.value for mean in self.judge.means(ends, "ndcg"))
+        never, fresh = (float(self.judge.values(end, "ndcg").mean()) for end in ends)
         return fresh / never - 1 if never else 0.0
 
     def printed(self, curve: pl.DataFrame) -> pl.DataFrame:

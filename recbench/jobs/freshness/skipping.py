@@ -273,7 +273,8 @@ def _ndcg(
     seen = seen_of(batch, arm.history, scene)
     rows = best_list(scores, batch, arm, scene, prior=model.prior, seen=seen, behind=behind)
     hit = rows == scene.asked.item_rows[batch][:, None]
-    return np.where(hit, 1 / np.log2(np.arange(2, scene.k + 2)), 0.0).sum(axis=1)
+    gains: Floats = np.where(hit, 1 / np.log2(np.arange(2, scene.k + 2)), 0.0).sum(axis=1)
+    return gains
 
 
 def _relative(
