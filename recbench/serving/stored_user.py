@@ -36,12 +36,20 @@ class StoredUser:
     at_us: int
 
 
+AtOnce = Callable[[int, int | None], StoredUser]  # of a user id, at microseconds or now
+
+
 class StoreFailed(Exception):  # it is no error of the caller's, and is answered
     """The store cannot tell, or not in time."""
 
 
 class Users(Protocol):
     """Where the service looks its users up."""
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """As ``read``, without waiting for anything; None where that cannot be."""
+        ...
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
         """What is known of the user at an instant; default: now.
@@ -86,7 +94,14 @@ class _SnapshotUsers:
         self._state: OnlineState | None = None
         self._read: tuple[int, int] | None = None
 
+    @property
+    def at_once(self) -> AtOnce:
+        return self._look_up
+
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
+        return self._look_up(user_id, at_us)
+
+    def _look_up(self, user_id: int, at_us: int | None) -> StoredUser:
         state = self._state
         if state is None:
             raise StoreFailed(f"{self._path.name} was not read yet")
@@ -128,6 +143,10 @@ class _RedisUsers:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="online-store")
         self._paused_until = 0.0
         self._why = ""
+
+    @property
+    def at_once(self) -> None:
+        return None
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
         if time.monotonic() < self._paused_until:
