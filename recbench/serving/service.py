@@ -96,7 +96,7 @@ class Service:
             try:
                 asked = parse_recommend(body, self.limits)
                 release = self._release()  # the same for all: nothing waits in here
-                user, problem = self._user_at_once(asked)
+                user, problem = self._user_at_once(asked, release)
             except (Refused, InputError) as error:
                 results[at] = error
                 continue
@@ -187,13 +187,15 @@ class Service:
         except StoreFailed as failure:
             return None, f"online store: {failure}"
 
-    def _user_at_once(self, asked: AskedList) -> tuple[StoredUser | None, str | None]:
-        """As ``_user``, of a store that need not be waited for."""
+    def _user_at_once(
+        self, asked: AskedList, release: ServedRelease
+    ) -> tuple[StoredUser | None, str | None]:
+        """As ``_user``, of a store that need not be waited for: just what the release looks at."""
         look_up = None if self._users is None else self._users.at_once
         if look_up is None or asked.user_id is None:
             return None, None
         try:
-            return look_up(asked.user_id, asked.at_us), None
+            return look_up(asked.user_id, asked.at_us, release.window_names), None
         except StoreFailed as failure:
             return None, f"online store: {failure}"
 

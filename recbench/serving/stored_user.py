@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,8 @@ class StoredUser:
     at_us: int
 
 
-AtOnce = Callable[[int, int | None], StoredUser]  # of a user id, at microseconds or now
+# of a user id, at microseconds or now, with the features of these names or all
+AtOnce = Callable[[int, int | None, Sequence[str] | None], StoredUser]
 
 
 class StoreFailed(Exception):  # it is no error of the caller's, and is answered
@@ -99,15 +100,15 @@ class _SnapshotUsers:
         return self._look_up
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
-        return self._look_up(user_id, at_us)
+        return self._look_up(user_id, at_us, None)
 
-    def _look_up(self, user_id: int, at_us: int | None) -> StoredUser:
+    def _look_up(self, user_id: int, at_us: int | None, names: Sequence[str] | None) -> StoredUser:
         state = self._state
         if state is None:
             raise StoreFailed(f"{self._path.name} was not read yet")
         instant = self._now_us() if at_us is None else at_us
         try:
-            features, clicks = state.lookup_user(user_id, at_us=instant)
+            features, clicks = state.lookup_user(user_id, at_us=instant, names=names)
         except InputError as error:
             raise StoreFailed(str(error)) from error
         return StoredUser(features, clicks, instant)
