@@ -15,6 +15,7 @@ import uvicorn
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
 from recbench.serving.connection import connection_class
+from recbench.serving.cores import on_a_core_of_its_own
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -52,7 +53,7 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
     for name in ("uvicorn", "faiss"):
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.setswitchinterval(SWITCH_S)
-    server = _Worker(options, channel, Metrics(shared, number))
+    server = _Worker(options, channel, Metrics(shared, number), number)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has drained, and then raises it again
         server.run()
 
@@ -60,8 +61,11 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
 class _Worker(uvicorn.Server):
     """Uvicorn's server without a listening socket of its own."""
 
-    def __init__(self, options: ServiceOptions, channel: socket.socket, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServiceOptions, channel: socket.socket, metrics: Metrics, number: int
+    ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
+        self._number = number
         limits = options.limits
         self._live = LiveRelease(
             Registry(options.registry),
@@ -95,6 +99,8 @@ class _Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
+        if self._options.bind_cores:
+            on_a_core_of_its_own(self._number, n_workers=self._options.workers)
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets=[])
         self._channel.setblocking(False)
