@@ -35,7 +35,8 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     "--bind-cores/--no-bind-cores",
     default=True,
     show_default=True,
-    help="Keep each worker on a core of its own, if there are as many cores as workers (Linux).",
+    help="While niced work fills the machine, keep each worker on a core of its own, if there are "
+    "just as many (Linux).",
 )
 @click.option("--token-file", type=READABLE, help="Clients must show the token in this file.")
 @click.option("--redis", "redis_url", metavar="URL", help="Online features in Redis.")

@@ -83,8 +83,12 @@ def lower_helpers() -> None:
 
 
 def lower_process() -> None:
-    """Give the calling thread, and all that it will start, the idle priority for good."""
+    """Give the calling thread, and all that it will start, the idle priority for good.
+
+    And the lowest nice value: by it the system accounts for such work, and `Cores` sees it.
+    """
     _lower(0)
+    os.nice(19)
 
 
 def _lower(thread: int) -> None:

@@ -15,7 +15,7 @@ import uvicorn
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
 from recbench.serving.connection import connection_class
-from recbench.serving.cores import on_a_core_of_its_own
+from recbench.serving.cores import Cores
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -65,7 +65,7 @@ class _Worker(uvicorn.Server):
         self, options: ServiceOptions, channel: socket.socket, metrics: Metrics, number: int
     ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
-        self._number = number
+        self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
         limits = options.limits
         self._live = LiveRelease(
             Registry(options.registry),
@@ -99,8 +99,6 @@ class _Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
-        if self._options.bind_cores:
-            on_a_core_of_its_own(self._number, n_workers=self._options.workers)
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets=[])
         self._channel.setblocking(False)
@@ -175,6 +173,8 @@ class _Worker(uvicorn.Server):
 
     async def _tick(self) -> None:
         while True:
+            if self._cores is not None:
+                self._cores.look()
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
             in_flight = self._pending.n_begun - self._pending.n_answered
