@@ -27,6 +27,7 @@ from recbench.serving.prepare import prepared
 from recbench.serving.retire import retire
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
+from recbench.serving.standby import Standby
 from recbench.serving.stored_user import Users, open_users
 from recbench.serving.turn import Turn
 
@@ -67,10 +68,11 @@ class _Worker(uvicorn.Server):
         self._options, self._channel, self._metrics = options, channel, metrics
         self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
         limits = options.limits
+        self._standby = Standby()
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch, precision=options.precision),
+            load=_loader(options.scratch, self._standby, precision=options.precision),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -114,6 +116,7 @@ class _Worker(uvicorn.Server):
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
             self._users.close()
+        self._standby.close()
 
     def _in_loop(self, move: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(move)
@@ -196,7 +199,9 @@ class _Worker(uvicorn.Server):
         gc.freeze()  # what lives as long as a release is not looked at again and again
 
 
-def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str], ServedRelease]:
+def _loader(
+    scratch: Path | None, standby: Standby, *, precision: str
+) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
     served = False
 
@@ -204,7 +209,8 @@ def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str]
         nonlocal served
         if scratch is None:
             return ServedRelease.load(registry.open(release), precision=precision)
-        ready = prepared(registry, release, scratch, apart=served, precision=precision)
+        beside = standby if served else None
+        ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
         return ready
 
