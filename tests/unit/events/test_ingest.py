@@ -180,6 +180,32 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     assert ids_of(tables) == list(range(20))
 
 
+def test_an_ingester_that_is_stopped_while_it_joins_leaves_a_group_that_the_next_can_join(
+    make_topic, send, make_ingest
+):
+    topic = make_topic(partitions=2)
+    send(topic, [(event(n), n % 2) for n in range(10)])
+    stop = threading.Event()
+    stopped = make_ingest(topic, on_status=lambda _: stop.set()).run(stop)
+    assert (stopped.n_events, stopped.partitions) == (0, [])
+    assert _first_given(make_ingest, topic) == [0, 1]
+
+
+def _first_given(make_ingest, topic, *, seconds=60):
+    """The partitions that a new ingester holds first; none if it is given none in that time."""
+    stop = threading.Event()
+    given = []
+
+    def note(status):
+        given[:] = status.partitions
+        if given or time.monotonic() > deadline:
+            stop.set()
+
+    deadline = time.monotonic() + seconds
+    make_ingest(topic, on_status=note).run(stop)
+    return given
+
+
 def _until(holds, *, seconds=120):
     deadline = time.monotonic() + seconds
     while not holds():
