@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from recbench.errors import InputError
+from recbench.events.group_rescue import GroupRescue
 from recbench.events.messages import Messages
 
 __all__ = ["MOST_AT_ONCE", "SETTINGS", "Ownership", "TopicReader"]
@@ -31,7 +32,6 @@ UNREACHABLE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}
 MOST_AT_ONCE = 10_000
 TIMEOUT_S = 10.0
 ASK_S, ASK_EVERY_S = 0.2, 1.0
-POLL_S = 0.1
 SETTINGS: dict[str, str | int | bool] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # offsets come from the lake; one that is gone must be told
@@ -82,14 +82,14 @@ class TopicReader:
         self._begun: dict[int, int] = {}  # where each partition held was begun
         self._ends: dict[int, int] = {}  # where each partition held ended at the first answer
         self._asked_at = 0.0
-        self._joining = group is not None  # the group is being shared out, and we wait for it
-        self._closing = False
         self._ownership = ownership
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
         name = group or f"recbench-{uuid.uuid4().hex}"  # librdkafka wants one in any case
+        self._rescue = GroupRescue(settings, name)
         self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": name} | errors)
         if group is not None:
+            self._rescue.begin()
             self._consumer.subscribe(
                 [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
             )
@@ -107,6 +107,8 @@ class TopicReader:
         found = self._consumer.consume(min(at_most, MOST_AT_ONCE), timeout=timeout_s)
         if self.unreachable and (found or self._answers()):
             self.unreachable = None
+        if not self.unreachable:
+            self._rescue.look()
         self._note_ends()
         good = [message for message in found if message.error() is None]
         if len(good) < len(found):
@@ -194,23 +196,11 @@ class TopicReader:
             self._consumer.commit(offsets=places, asynchronous=True)
 
     def close(self) -> None:
-        """Leave the group; its other members get the partitions at once.
-
-        Who is joining joins first, for at most ``TIMEOUT_S``. Tansu 0.6 takes a leader that leaves
-        before it has shared the partitions out for its leader still: that group would wait for it
-        for ever, and give nobody a partition again.
-        """
-        self._closing = True
-        deadline = time.monotonic() + TIMEOUT_S
-        while self._joining and not self.unreachable and time.monotonic() < deadline:
-            self._consumer.poll(POLL_S)
+        """Leave the group; its other members get the partitions at once."""
         self._consumer.close()
 
     def _gain(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        self._joining = False
-        if self._closing:
-            consumer.assign([])
-            return
+        self._rescue.end()
         starts = self._ownership.gained([place.partition for place in places])
         self._forget()
         for place in places:
@@ -237,12 +227,12 @@ class TopicReader:
     def _leave(self, *_: object) -> None:
         self._ownership.leaving()
         self._forget()
-        self._joining = True
+        self._rescue.begin()
 
     def _lose(self, *_: object) -> None:
         self._ownership.lost()
         self._forget()
-        self._joining = True
+        self._rescue.begin()
 
     def _forget(self) -> None:
         self.at, self._begun, self._ends = {}, {}, {}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import polars as pl
 import pytest
+from confluent_kafka import Consumer
 from deltalake.exceptions import DeltaError
 
 from recbench.errors import InputError
@@ -180,7 +181,14 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     assert ids_of(tables) == list(range(20))
 
 
-def test_an_ingester_that_is_stopped_while_it_joins_leaves_a_group_that_the_next_can_join(
+@pytest.fixture
+def little_patience(monkeypatch):
+    """A group that shares nothing out is made anew after 4 s; it takes 3 s to share it out."""
+    monkeypatch.setattr("recbench.events.group_rescue.PATIENCE_S", 4.0)
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_a_group_that_was_left_while_it_was_joined_serves_the_next_ingester(
     make_topic, send, make_ingest
 ):
     topic = make_topic(partitions=2)
@@ -188,22 +196,31 @@ def test_an_ingester_that_is_stopped_while_it_joins_leaves_a_group_that_the_next
     stop = threading.Event()
     stopped = make_ingest(topic, on_status=lambda _: stop.set()).run(stop)
     assert (stopped.n_events, stopped.partitions) == (0, [])
-    assert _first_given(make_ingest, topic) == [0, 1]
+    following = make_ingest(topic).run(_after(200), until_end=True)
+    assert (following.n_events, following.partitions) == (10, [0, 1])
 
 
-def _first_given(make_ingest, topic, *, seconds=60):
-    """The partitions that a new ingester holds first; none if it is given none in that time."""
+@pytest.mark.usefixtures("little_patience")
+def test_an_ingester_that_joins_while_the_leader_leaves_is_given_its_partitions(
+    broker, make_topic, send, make_ingest
+):
+    topic = make_topic(partitions=2)
+    send(topic, [(event(n), n % 2) for n in range(10)])
+    leader = Consumer(broker.client_settings() | QUICK_GROUP | {"group.id": f"g-{topic}"})
+    leader.subscribe([topic])
+    _until(lambda: leader.poll(0) is None and leader.assignment())
+    joining = make_ingest(topic, on_status=lambda _: leader.close())
+    joined = joining.run(_after(200), until_end=True)
+    assert (joined.n_events, joined.partitions) == (10, [0, 1])
+
+
+def _after(seconds):
+    """An event that is set after so long, for who would not end otherwise."""
     stop = threading.Event()
-    given = []
-
-    def note(status):
-        given[:] = status.partitions
-        if given or time.monotonic() > deadline:
-            stop.set()
-
-    deadline = time.monotonic() + seconds
-    make_ingest(topic, on_status=note).run(stop)
-    return given
+    timer = threading.Timer(seconds, stop.set)
+    timer.daemon = True
+    timer.start()
+    return stop
 
 
 def _until(holds, *, seconds=120):
