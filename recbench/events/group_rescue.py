@@ -21,7 +21,7 @@ __all__ = ["GroupRescue"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 10.0  # sharing out takes up to 7 s there
+PATIENCE_S = 10.0  # who joins alone is served after 3 s
 ANSWER_S = 5.0
 
 

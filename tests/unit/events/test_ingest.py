@@ -94,7 +94,7 @@ def test_the_watermark_and_the_lag_are_told_while_it_runs(make_topic, send, make
             stop.set()
 
     make_ingest(topic, on_status=note, seconds=0.2).run(stop)
-    assert seen[-1]["state"] == "stopped"
+    assert (seen[0]["state"], seen[-1]["state"]) == ("waiting for partitions", "stopped")
     assert seen[-1]["lag"] == 0
     assert seen[-1]["partitions"] == [0]
     expected = START + timedelta(milliseconds=49) - timedelta(seconds=10)
