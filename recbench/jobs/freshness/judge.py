@@ -81,14 +81,14 @@ class Judge:
 
         All columns of a kind share one draw of the resamples.
         """
-        plain = [metric for metric in metrics if metric != "within"]
+        plain: list[Metric] = [metric for metric in metrics if metric != "within"]
         _, ndcg = self.matrix(points, "ndcg")
         columns = [self.matrix(points, metric)[1] for metric in plain]
         columns += [ndcg - self.values(reference, "ndcg")[:, None] for reference in references]
         found = clustered_means(self.users, np.concatenate(columns, axis=1))
         n = len(points)
         parts = [found[at : at + n] for at in range(0, len(found), n)]
-        told = dict(zip(plain, parts, strict=False))
+        told: dict[Metric, list[Interval]] = dict(zip(plain, parts, strict=False))
         if "within" in metrics:
             told["within"] = clustered_means(*self.matrix(points, "within"))
         return told, parts[len(plain) :]
