@@ -59,7 +59,13 @@ class Skipping:
         """Every refresh of the rehearsal, all of which is before the test."""
         done = self.done
         before = done.log.until(done.start)
-        plan = replace(done.plan, from_share=REHEARSED, factorials=(), models=(OURS,))
+        plan = replace(
+            done.plan,
+            from_share=REHEARSED,
+            cadences=(self.fine,),
+            factorials=(),
+            models=(OURS,),
+        )
         rehearsal = Freshness.of(
             before,
             plan,
