@@ -58,6 +58,7 @@ class Attempt:
         ]
         self._beats = [0] * len(self.futures)
         self._silent_s = [0.0] * len(self.futures)
+        self._ends: dict[int, RankEnd] = {}  # each is fetched once
         self._n_told = 0
 
     def watch(
@@ -122,8 +123,9 @@ class Attempt:
         return bool(future.status != "pending")
 
     def _end(self, number: int) -> RankEnd:
-        end: RankEnd = self.futures[number].result()
-        return end
+        if number not in self._ends:
+            self._ends[number] = self.futures[number].result()
+        return self._ends[number]
 
     def _look_for_beats(self) -> None:
         for number, future in enumerate(self.futures):
