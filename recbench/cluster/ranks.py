@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is there
 
     from recbench.cluster.attempt import RankFailure
+    from recbench.cluster.warm import Workers
 
 __all__ = ["RankCluster", "ranks_on"]
 
@@ -139,16 +140,16 @@ class RankCluster:
         finally:
             attempt.close()
 
-    def _known(self) -> list[str]:
-        """Usable workers now; none where the scheduler does not answer."""
-        from recbench.cluster.warm import warm_workers
+    def _known(self) -> "Workers":
+        """Workers now; none where the scheduler does not answer."""
+        from recbench.cluster.warm import Workers, warm_workers
 
         try:
             found = warm_workers(self.client)
         except (OSError, TimeoutError):
-            return []
-        fit = [address for address in found if address not in self.left_out]
-        return fit if len(fit) >= self.minimum else found
+            return Workers([], set())
+        fit = [address for address in found.usable if address not in self.left_out]
+        return found._replace(usable=fit) if len(fit) >= self.minimum else found
 
     def _warm_up(self) -> None:
         """Have every worker warm, also those that join later."""
@@ -158,13 +159,15 @@ class RankCluster:
             self.client.register_plugin(WarmWorkers())
 
     def _n_wanted(self, known: Sequence[str]) -> int:
-        return len(known) if self.maximum is None else min(self.maximum, len(known))
+        """Never fewer than the minimum: ranks who work do not stop to wait for a notebook's end."""
+        n_most = len(known) if self.maximum is None else min(self.maximum, len(known))
+        return max(self.minimum, n_most)
 
     def _workers(self) -> list[str]:
         """Who works next: waits for the minimum, and for nobody beyond it."""
         until = time.monotonic() + self.wait_s
         warmed_at = -math.inf
-        while len(known := self._known()) < self.minimum:
+        while len(known := self._known().usable) < self.minimum:
             if time.monotonic() > warmed_at + WARM_AGAIN_S:
                 self._warm_up()
                 warmed_at = time.monotonic()
