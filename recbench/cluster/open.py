@@ -57,7 +57,9 @@ def open_cluster(
             f"`minimum` and `maximum` must be 1 <= minimum <= maximum, got {minimum} and {maximum}"
         )
     if hours is not None and (where != "local" or policy is None):
-        raise InputError(f"`hours` are for the `policy` of a local cluster, got {where!r}, {policy}")
+        raise InputError(
+            f"`hours` are for the `policy` of a local cluster, got {where!r}, {policy}"
+        )
     if importlib.util.find_spec("distributed") is None:
         raise InputError("A cluster needs Dask: pip install 'recbench[cluster]'")
     if "://" in where:

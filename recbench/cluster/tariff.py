@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,7 +119,7 @@ def read_tariff(path: Path) -> Tariff:
         raise InputError(f"`{path}` has no rows")
     if len({type(row.begins) for row in rows}) > 1:
         raise InputError(f"`{path}`: `from` must be times of day, or instants, in all rows alike")
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if before.begins >= after.begins:  # type: ignore[operator]  # both of one type
             raise InputError(f"`{path}`: {after.begins} must not come after {before.begins}")
     return Tariff(rows)

@@ -142,8 +142,6 @@ def warm_workers(client: Client) -> Workers:
         if not any(str(key).startswith(OF_NOTEBOOKS) for key in keys)
     }
     usable = [
-        address
-        for address, is_warm in told.items()
-        if is_warm and address in (free or running)
+        address for address, is_warm in told.items() if is_warm and address in (free or running)
     ]
     return Workers(usable, set(running))

@@ -56,9 +56,9 @@ def usual_seconds(notebook: str, runs: Path) -> float:
     """
     from recbench.jobs.frame import runs_frame
 
-    done = runs_frame(runs).filter(
-        pl.col("status") == "succeeded", pl.col("notebook") == notebook
-    )["duration_s"]
+    done = runs_frame(runs).filter(pl.col("status") == "succeeded", pl.col("notebook") == notebook)[
+        "duration_s"
+    ]
     usual = done.drop_nulls().tail(LATEST).median()
     if usual is None:
         raise InputError(f"No run of `{notebook}` in {runs} has succeeded yet: say what it --takes")

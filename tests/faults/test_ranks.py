@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 import cloudpickle
 import numpy as np

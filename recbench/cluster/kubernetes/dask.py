@@ -14,6 +14,7 @@ from recbench.cluster.kubernetes.pods import (
     workspace_volume,
 )
 from recbench.cluster.kubernetes.settings import Device, KubernetesSettings
+from recbench.cluster.on_gpus import POOL_FRAC
 from recbench.cluster.tariff import TARIFF_VARIABLE
 
 __all__ = [
@@ -44,7 +45,6 @@ DEATH_TIMEOUT = "60s"  # a worker without a scheduler ends, and its pod starts i
 SCHEDULER_SIZE = {"cpu": "1", "memory": "4Gi"}
 SCRATCH = "50Gi"  # what a worker may spill to its node's disk
 GPU = "nvidia.com/gpu"
-POOL_FRAC = 0.3  # of a GPU's memory for RMM's pool; ranks are processes beside and need the rest
 # the node autoscaler moves pods between nodes to save some, and would take busy ranks with them
 STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
