@@ -56,10 +56,12 @@ class _Messages(Listener):
 
 
 def main() -> None:
-    """Carry out the request that stands on standard input."""
+    """Carry out the request that stands on standard input; nothing where its writer has gone."""
     messages = _Messages(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints does not mix with messages
-    request = Request(**json.loads(_first_line()))
+    if not (line := _first_line(sys.stdin.fileno())):
+        return
+    request = Request(**json.loads(line))
     try:
         with _ended_when_unwanted():
             status, error = _carried_out(request, messages)
@@ -94,11 +96,13 @@ def _carried_out(request: Request, messages: _Messages) -> tuple[Status, str | N
     return "succeeded", None
 
 
-def _first_line() -> bytes:
-    """Read byte by byte: what follows is for the thread that watches."""
+def _first_line(stream: int) -> bytes:
+    """Read byte by byte: what follows is for the thread that watches. Empty: it ended before."""
     line = b""
     while not line.endswith(b"\n"):
-        line += os.read(sys.stdin.fileno(), 1)
+        if not (byte := os.read(stream, 1)):
+            return b""
+        line += byte
     return line
 
 

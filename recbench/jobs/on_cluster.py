@@ -80,6 +80,10 @@ class OnCluster:
             reason = explained(error, self.client)
             close_run(folder, "killed", reason, within_s=END_S)
             return {"status": "killed", "error": reason}
+        finally:
+            # Else whoever keeps the error, and with it this frame, would have the run done again
+            # once the worker that holds its end is lost.
+            future.release()
         return ended
 
 

@@ -55,3 +55,17 @@ def test_an_attempt_lives_as_long_as_it_is_wanted(pipe):
     os.write(writer, b"c")
     watch.join()
     assert endings == [CANCEL]
+
+
+def test_the_request_is_one_line_and_what_follows_is_left(pipe):
+    reader, writer, _ = pipe
+    os.write(writer, b"{}\n..")
+    assert attempt._first_line(reader) == b"{}\n"
+    assert os.read(reader, 10) == b".."
+
+
+def test_an_attempt_whose_worker_dies_within_the_request_does_not_wait_for_the_rest(pipe):
+    reader, writer, close = pipe
+    os.write(writer, b'{"folder": "/a')
+    close(writer)
+    assert attempt._first_line(reader) == b""
