@@ -3,11 +3,12 @@
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
@@ -27,7 +28,14 @@ from recbench.jobs.runs import find_notebook
 from recbench.settings import notebooks_path, runs_path, workspace_path
 from recbench.tracking import flat_metrics, job_folder
 
-__all__ = ["Asked", "Child", "children_table", "run_child", "run_children"]
+__all__ = [
+    "Asked",
+    "Child",
+    "children_as_they_end",
+    "children_table",
+    "run_child",
+    "run_children",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,24 +128,37 @@ def run_children(asked: Sequence[Asked], *, at_once: int = 1, check: bool = True
         check: whether a failed child is an error; else its ``status`` says so.
 
     Raises:
-        InputError: no such notebook, parameters that it cannot take, a name that is used twice.
+        InputError: no such notebook, parameters that it cannot take, a name that is used twice;
+            nothing has run then.
         RunFailedError: a child failed or was killed. Those that run are waited for, no other is
             begun.
     """
     record = ChildrenRecord.of(job_folder())
     planned = [_Planned.of(each, record) for each in asked]
-    stop = threading.Event()
     label = asked[0].known_as if len(asked) == 1 else "children"
-    with Bar(len(asked), label=label, unit="run") as bar, ThreadPoolExecutor(at_once) as pool:
-        work = [pool.submit(each.carried_out, _Heard(each, bar, stop), check) for each in planned]
-        try:
-            return [done.result() for done in work]
-        except BaseException as error:
-            for each in work:
-                each.cancel()
-            if isinstance(error, KeyboardInterrupt):
-                stop.set()
-            raise
+    with _Crew(at_once, check=check, total=len(planned), label=label) as crew:
+        ended = {child.name: child for child in crew.as_they_end(planned)}
+    return [ended[each.name] for each in planned]
+
+
+def children_as_they_end(
+    asked: Iterable[Asked], *, total: int, at_once: int = 1, label: str = "children"
+) -> Iterator[Child]:
+    """As ``run_children``, but each is given as soon as it has ended, failed ones too.
+
+    Args:
+        asked: drawn from whenever another may begin, so that it can heed those that have ended.
+        total: how many they will be, for the bar.
+        at_once: how many may run at the same time.
+        label: of the bar.
+
+    Raises:
+        InputError: as ``run_children``, when it comes to that child.
+    """
+    record = ChildrenRecord.of(job_folder())
+    planned = (_Planned.of(each, record) for each in asked)
+    with _Crew(at_once, check=False, total=total, label=label) as crew:
+        yield from crew.as_they_end(planned)
 
 
 def children_table(children: Sequence[Child], metrics: Sequence[str] = ()) -> pl.DataFrame:
@@ -215,6 +236,40 @@ class _Planned:
             return None
         with one_at_a_time(folder):  # its attempt outlives the parent's by seconds
             return folder
+
+
+class _Crew:
+    """Carries children out, some at once; when its block ends early, what runs is cancelled."""
+
+    def __init__(self, at_once: int, *, check: bool, total: int, label: str) -> None:
+        if at_once < 1:
+            raise InputError(f"`at_once` must be at least 1, got {at_once}")
+        self._at_once, self._check = at_once, check
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="child")
+        self._bar = Bar(total, label=label, unit="run")
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, RunFailedError):
+            self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._bar.close()
+
+    def as_they_end(self, planned: Iterable[_Planned]) -> Iterator[Child]:
+        waiting = iter(planned)
+        running = {self._begun(each) for each in islice(waiting, self._at_once)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                yield each.result()
+            running |= {self._begun(each) for each in islice(waiting, len(done))}
+
+    def _begun(self, child: _Planned) -> "Future[Child]":
+        heard = _Heard(child, self._bar, self._stop)
+        return self._pool.submit(child.carried_out, heard, self._check)
 
 
 class _Heard(Listener):

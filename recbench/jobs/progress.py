@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Collection, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -19,17 +19,11 @@ def rounds_of(rounds: Collection[Round], *, label: str, unit: str) -> Iterator[R
 
 
 class Bar:
-    """A bar that several threads move; open as long as its block."""
+    """A bar that several threads move, until it is closed."""
 
     def __init__(self, total: int, *, label: str, unit: str) -> None:
         self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stdout, miniters=0, **STYLE)
         self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
 
     def say(self, text: str) -> None:
         """What goes on, behind the bar; shown once a second at most."""
@@ -41,3 +35,7 @@ class Bar:
         """One more is done."""
         with self._lock:
             self._bar.update(1)
+
+    def close(self) -> None:
+        """Leave it as it stands."""
+        self._bar.close()
