@@ -2,7 +2,7 @@
 
 import atexit
 import multiprocessing.process
-import multiprocessing.util  # so that what it does at exit comes after what we do
+import multiprocessing.util  # noqa: F401  # what it does at exit must come after what we do
 import os
 import sys
 import time

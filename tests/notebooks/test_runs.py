@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from recbench.jobs.run import notebook_parameters, run_notebook
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # What makes each notebook quick; all of them read the tiny log.
 SMALL = {
     "max_steps": 4,
@@ -25,7 +27,15 @@ SMALL = {
     "n_days": 2,
     "peak_workers": 3.0,
 }
-ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
+ALSO = {
+    "12_gate": {"n_windows": 10},
+    "10_search": {"n_trials": 2},
+    "13_sweep": {
+        "notebook": str(NOTEBOOKS / "01_explore_events.ipynb"),
+        "space": {"n_periods": {"values": [3, 4]}},
+        "metric": "top_k_kept_mean",
+    },
+}
 
 
 @pytest.mark.notebook
