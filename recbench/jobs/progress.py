@@ -1,28 +1,29 @@
-"""Bars that read well in a terminal, a notebook and a log: one style for all of them."""
+"""Bars over the rounds of a study, and over what several threads do."""
 
-import sys
 import threading
 from collections.abc import Collection, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tqdm import tqdm
+from recbench.progress import bar
 
 __all__ = ["Bar", "rounds_of"]
 
 Round = TypeVar("Round")
-STYLE: dict[str, Any] = {"mininterval": 1, "ascii": True, "ncols": 80}
 
 
 def rounds_of(rounds: Collection[Round], *, label: str, unit: str) -> Iterator[Round]:
     """The rounds, one after another, with the time left."""
-    yield from tqdm(rounds, desc=label, unit=unit, file=sys.stdout, **STYLE)
+    with bar(len(rounds), label=label, unit=unit) as done:
+        for each in rounds:
+            yield each
+            done.update(1)
 
 
 class Bar:
     """A bar that several threads move, until it is closed."""
 
     def __init__(self, total: int, *, label: str, unit: str) -> None:
-        self._bar = tqdm(total=total, desc=label, unit=unit, file=sys.stdout, miniters=0, **STYLE)
+        self._bar = bar(total, label=label, unit=unit, miniters=0)
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:

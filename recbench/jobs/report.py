@@ -61,8 +61,10 @@ def write_report(folder: Path) -> Path | None:
 
 def _page(notebook: NotebookNode, *, title: str) -> str:
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        config=Config({"CoalesceStreamsPreprocessor": {"enabled": True}}),  # one line a bar
         template_name="lab",
         embed_images=True,
         mathjax_url="",
