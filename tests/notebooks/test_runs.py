@@ -24,6 +24,7 @@ SMALL = {
     "load_s": 0.3,
     "swaps": 2,
     "every_s": 0.7,
+    "sizes": "200,400",
     "n_days": 2,
     "peak_workers": 3.0,
 }
