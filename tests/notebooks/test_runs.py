@@ -23,7 +23,7 @@ SMALL = {
     "lasting": [0.3],
     "load_s": 0.3,
     "swaps": 2,
-    "every_s": 0.7,
+    "every_s": 2.0,
     "sizes": "200,400",
     "n_days": 2,
     "peak_workers": 3.0,
