@@ -1,7 +1,7 @@
 """Retrievers and ranker fitted on one log: earlier cuts of it play the test."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -182,7 +182,7 @@ def _sample(exam: Exam, *, most: int, seed: int) -> Exam:
     chosen = np.random.default_rng(seed).permutation(len(exam.queries))[:most]
     queries = exam.queries.take(np.sort(chosen))
     kept = pl.col(c.USER_ID).is_in(pl.Series(queries.user_ids).implode())
-    return Exam(queries, exam.train, exam.test.filter(kept), exam.repeats, exam.k)
+    return replace(exam, queries=queries, test=exam.test.filter(kept))
 
 
 def _joined(parts: list[RankedLists]) -> RankedLists:

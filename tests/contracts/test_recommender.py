@@ -100,8 +100,11 @@ def release_of(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def makers(log, at, fitted_two_tower, release_of):
+def makers(data, log, at, fitted_two_tower, release_of):
     """How each recommender is made from scratch; a seed, where there is one, is the default."""
+
+    from recbench.jobs.two_stage import fit_two_stage
+    from recbench.settings import RankingSettings
 
     def recency():
         return RecencyPopularity.fit(log, at=at, half_life_s=HALF_LIFE_S)
@@ -120,6 +123,13 @@ def makers(log, at, fitted_two_tower, release_of):
         "personal frequency": lambda: PersonalFrequency(log.items),
         "ease with recency prior": lambda: WithRecencyPrior(EASE.fit(log), recency(), weight=0.5),
         "item-knn with fallback": lambda: WithFallback(ItemKNN.fit(log), recency()),
+        "two-stage": lambda: fit_two_stage(
+            data,
+            data.events,
+            at=at,
+            horizon_us=3 * 86_400_000_000,
+            settings=RankingSettings(n_cuts=2, n_each=5, hidden_dim=8, epochs=1),
+        ),
         "two-tower": lambda: fitted_two_tower()[1].model,
         "released two-tower": lambda: release_of(*fitted_two_tower()),
         "released two-tower, deepseek": lambda: release_of(*fitted_two_tower("deepseek")),
@@ -144,6 +154,7 @@ NAMES = (
     "personal frequency",
     "ease with recency prior",
     "item-knn with fallback",
+    "two-stage",
     "two-tower",
     "released two-tower",
     "released two-tower, deepseek",

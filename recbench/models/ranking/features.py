@@ -140,7 +140,7 @@ class RankingFeatures:
         known = queries.is_known
         newest = log.item_rows[queries.ends[known] - 1]
         profile[1, known] = self.categories[newest].toarray()
-        of_candidates = self.categories[rows.ravel()].toarray().reshape(*rows.shape, -1)
+        of_candidates = self.categories[rows.ravel()].toarray().reshape(*rows.shape, self.categories.shape[1])
         match = np.einsum("kqt,qct->qck", profile, of_candidates)
         looked_up = [np.take_along_axis(each, rows, axis=1) for each in (times, last, lately)]
         columns = [np.log1p(looked_up[0]), looked_up[1], np.log1p(looked_up[2])]
@@ -175,7 +175,7 @@ def _of_scores(candidates: Candidates) -> Floats:
     below = np.where(held[..., None], -scores, np.inf)
     rank = np.argsort(np.argsort(below, axis=1, kind="stable"), axis=1, kind="stable")
     features = np.stack([scores, share, np.log1p(rank)], axis=-1)  # (Q, C, R, 3)
-    return features.reshape(*scores.shape[:2], -1).astype(np.float32)
+    return features.reshape(*scores.shape[:2], 3 * scores.shape[2]).astype(np.float32)
 
 
 def _span(half_life_s: float) -> str:

@@ -1,0 +1,1 @@
+"""Who ranks best on a log: tuned rivals beside our models, on rolling cut-offs, with costs."""
