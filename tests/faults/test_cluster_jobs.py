@@ -134,7 +134,7 @@ def test_a_killed_workers_job_is_done_elsewhere_and_once(client, tmp_path, write
     manifest = job.manifest
     assert manifest.status == "succeeded"
     assert [attempt["status"] for attempt in manifest.attempts] == ["killed"]
-    assert "the worker that watched over it was lost" in manifest.attempts[0]["error"]
+    assert "whoever watched over it was lost" in manifest.attempts[0]["error"]
     log = (job.folder / "log.txt").read_text()
     assert log == f"kernel {second.pid}\ndone\n"
     assert f"kernel {first.pid}\nkernel {second.pid}\ndone\n" in job.heard.output
@@ -203,7 +203,7 @@ def test_a_lost_scheduler_is_told_to_caller_and_folder(tmp_path, write_notebook)
     assert str(job.folder) in str(job.error)
     assert is_gone(kernel)
     assert job.manifest.status == "killed"
-    assert job.manifest.error == "cell 2: the worker that watched over it was lost"
+    assert job.manifest.error == "cell 2: whoever watched over it was lost"
     assert "kernel" in (job.folder / "executed.ipynb").read_text()
 
 
