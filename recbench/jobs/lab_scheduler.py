@@ -2,7 +2,6 @@
 
 import atexit
 import multiprocessing.process
-import multiprocessing.util  # so that what it does at exit comes after what we do
 import os
 import sys
 import time

@@ -24,6 +24,8 @@ SMALL = {
     "every_s": 0.7,
     "n_days": 2,
     "peak_workers": 3.0,
+    "seeds": [0],
+    "n_ranking_cuts": 2,
 }
 ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
 

@@ -1,6 +1,6 @@
 """One cut of one log: everybody tuned alike, judged on the same requests, with what it cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,15 @@ from recbench import columns as c
 from recbench.benchmarks.quality.costs import Spent, single_query_ms
 from recbench.benchmarks.quality.cuts import RollingCut
 from recbench.benchmarks.quality.mix import Mix, best_mix
+from recbench.benchmarks.quality.peers import PEERS, foreign_lists
 from recbench.benchmarks.quality.rivals import Rival, rivals
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import Recommender
-from recbench.jobs.build import Cut, catalogue, fit_two_tower
+from recbench.jobs.build import Cut, FittedTwoTower, catalogue, fit_two_tower
 from recbench.jobs.two_stage import first_stage, pseudo_lists
 from recbench.models.baselines import RecencyPopularity
 from recbench.models.ranking import TwoStage
-from recbench.settings import Experiment, RankingSettings
+from recbench.settings import Encoder, Experiment, RankingSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.training.listwise import fit_ranker
@@ -29,6 +30,8 @@ PRIOR_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 PRIOR = "recency popularity"
 MIX = "best simple mix"
 REQUEST = "request"
+DAY_S = 86_400.0
+EPOCHS = (5, 2, 10, 20)  # of peers, in the order in which they are tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,14 +81,50 @@ class Contest:
         if self.data.protocol != "masked":
             yield self._mixed(tuned, exam)
 
-    def two_tower(self) -> Entry:
-        """The two-tower alone, stopped by the validation and fitted anew on all of the past."""
+    def two_tower(self, encoder: Encoder = "pooled") -> Entry:
+        """The two-tower alone, stopped by the validation and fitted anew on all of the past.
+
+        Args:
+            encoder: of its histories; ``"deepseek"`` has experts, ``"transformer"`` is dense and
+                passes an event through as many multiply-adds.
+        """
         with Spent() as spent:
-            prior_s = self._best_half_life()
-            steps = self._fit_tower(prior_s, validation=True).steps
+            prior_s = self.best_half_life()
+            steps = self._fit_tower(prior_s, encoder, validation=True).steps
             with Spent() as last:
-                fitted = self._fit_tower(prior_s, validation=False, steps=max(1, steps))
-        return self._entry("two-tower", fitted.model, spent, last, {"steps": steps}, None)
+                fitted = self._fit_tower(prior_s, encoder, validation=False, steps=max(1, steps))
+        name = "two-tower" if encoder == "pooled" else f"two-tower, {encoder}"
+        dials = {"steps": steps, "half_life_days": prior_s / DAY_S, "seed": self.experiment.seed}
+        return self._entry(name, fitted.model, spent, last, dials, None)
+
+    def peers(self, prior: float) -> Iterator[Entry]:
+        """RecBole's SASRec and GRU4Rec: epochs chosen by the validation, then with the prior.
+
+        Args:
+            prior: half-life of the recency prior, seconds.
+        """
+        train = self._log(self.cut.train(self.data.events))
+        past = self._log(self.cut.past(self.data.events))
+        exam, queries = self._validation(), self.exam().queries
+        epochs = EPOCHS[: self.n_trials]
+        priors = [
+            RecencyPopularity.fit(log, at=at, half_life_s=prior)
+            for log, at in ((train, self.cut.validation_at), (past, self.cut.test_at))
+        ]
+        for name in PEERS:
+            with Spent() as spent:
+                tried, _ = foreign_lists(name, train, exam.queries, epochs=epochs, seed=self.seed)
+                best = max(epochs, key=lambda n: exam.score(tried[n], group="all"))
+                with Spent() as last:
+                    found, figures = foreign_lists(
+                        name, past, queries, epochs=[best], seed=self.seed
+                    )
+            told = {"examples_per_s": figures["examples_per_s"], "p99_ms": figures["p99_ms"]}
+            told["p50_ms"] = told["peak_mb"] = None
+            dials = {"epochs": best}
+            yield self._entry(name, found[best], spent, last, dials, None, told=told)
+            pairs = {name: (tried[best], found[best]), PRIOR: (priors[0], priors[1])}
+            yield self._with_prior(name, pairs, exam, spent, last, told=told)
 
     def two_stage(self, seeds: tuple[int, ...]) -> Iterator[Entry]:
         """Retrieval and ranker, one a seed; its dials are the same for every log and cut."""
@@ -134,6 +173,8 @@ class Contest:
         exam: Exam,
         spent: Spent,
         last: Spent,
+        *,
+        told: Mapping[str, float | None] | None = None,
     ) -> Entry:
         (fitted, final), (prior, final_prior) = tuned[name], tuned[PRIOR]
         weights = [(1.0, weight) for weight in PRIOR_WEIGHTS]
@@ -144,7 +185,7 @@ class Contest:
         tuning.peak_bytes = spent.peak_bytes
         blend = Mix({name: final, PRIOR: final_prior}, mix.weights)
         dials = {"prior_weight": mix.weights[1]}
-        return self._entry(f"{name} + recency", blend, tuning, last, dials, max(values))
+        return self._entry(f"{name} + recency", blend, tuning, last, dials, max(values), told=told)
 
     def _mixed(self, tuned: dict[str, tuple[Recommender, Recommender]], exam: Exam) -> Entry:
         """Random weights of all rivals: ten times as many trials as a rival has dials tried."""
@@ -166,19 +207,23 @@ class Contest:
         last: Spent,
         dials: dict[str, Any],
         validation: float | None,
+        *,
+        told: Mapping[str, float | None] | None = None,
     ) -> Entry:
+        """Judged on the test; ``told`` are figures that were measured elsewhere."""
         exam = self.exam()
         n_clicks = len(self.cut.past(self.data.events).filter(c.CLICKED))
-        costs = {
+        costs: dict[str, float | None] = {
             "cpu_s": spent.cpu_s,
             "joules": spent.joules,
             "peak_mb": None if spent.peak_bytes is None else spent.peak_bytes / 1e6,
             "examples_per_s": n_clicks / last.cpu_s if last.cpu_s > 0 else None,
-        } | single_query_ms(model, exam.queries, k=self.k)
-        by_request = _graded(exam, model)
-        return Entry(name, model, by_request, costs, dials, validation)
+        }
+        costs |= told or single_query_ms(model, exam.queries, k=self.k)
+        return Entry(name, model, _graded(exam, model), costs, dials, validation)
 
-    def _best_half_life(self) -> float:
+    def best_half_life(self) -> float:
+        """Of recency popularity on the validation, seconds."""
         rival = next(each for each in rivals(self.data.protocol) if each.name == PRIOR)
         train = self._log(self.cut.train(self.data.events))
         at = self.cut.validation_at
@@ -186,14 +231,17 @@ class Contest:
         assert isinstance(model, RecencyPopularity)
         return model.half_life_s
 
-    def _fit_tower(self, half_life_s: float, *, validation: bool, steps: int | None = None) -> Any:
+    def _fit_tower(
+        self, half_life_s: float, encoder: Encoder, *, validation: bool, steps: int | None = None
+    ) -> FittedTwoTower:
+        towers = replace(self.experiment.towers, encoder=encoder)
         at = self.cut.validation_at if validation else self.cut.test_at
         events = (self.cut.train if validation else self.cut.past)(self.data.events)
         return fit_two_tower(
             self.data,
             events,
             Cut(at=at, horizon_us=self.cut.horizon_us, half_life_s=half_life_s),
-            experiment=self.experiment,
+            experiment=replace(self.experiment, towers=towers),
             steps=steps,
             measure=self._validation().score if validation else None,
             label="two-tower",

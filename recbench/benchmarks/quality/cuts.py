@@ -40,9 +40,7 @@ class RollingCut:
         return events.filter(_ts() >= self.test_at, _ts() < self.end)
 
 
-def rolling_cuts(
-    events: pl.DataFrame, *, n_cuts: int = 5, share: float = 0.1
-) -> list[RollingCut]:
+def rolling_cuts(events: pl.DataFrame, *, n_cuts: int = 5, share: float = 0.1) -> list[RollingCut]:
     """The latest cut first; its test is the log's last ``share``, tuned on the share before.
 
     Each earlier cut lies one share further back. A cut is the time of the row there.
@@ -55,7 +53,7 @@ def rolling_cuts(
     Raises:
         InputError: less than three shares would be left to learn from.
     """
-    if n_cuts < 1 or not 0 < share or 1 - (n_cuts + 1) * share < 3 * share - 1e-9:
+    if n_cuts < 1 or not share > 0 or 1 - (n_cuts + 1) * share < 3 * share - 1e-9:
         raise InputError(
             f"{n_cuts} cuts with {share} of the events in each test leave "
             f"{1 - (n_cuts + 1) * share:.2f} to learn from, less than three tests' worth"

@@ -9,7 +9,9 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.evaluation.intervals import LEVEL, RESAMPLES, Interval
 
-__all__ = ["MODEL", "clustered_difference", "pooled_table"]
+__all__ = ["best_baseline", "clustered_difference", "comparison", "pooled_table", "price_table"]
+
+OURS = ("two-stage", "two-tower")
 
 MODEL, CUT, SEED, REQUEST = "model", "cut", "seed", "request"
 KEY = [CUT, REQUEST]
@@ -85,10 +87,52 @@ def pooled_table(
         gap = clustered_difference(judged, name, reference, metric=metrics[0])
         row[f"vs {reference}"] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
         rows.append(row)
-    figures = [n for n in costs.columns if n not in {MODEL, CUT, SEED} and costs[n].dtype.is_numeric()]
+    figures = [
+        n for n in costs.columns if n not in {MODEL, CUT, SEED} and costs[n].dtype.is_numeric()
+    ]
     mean_costs = costs.group_by(MODEL).agg(pl.col(figures).mean())
     table = pl.DataFrame(rows).join(mean_costs, on=MODEL, how="left")
     return table.sort(metrics[0], descending=True)
+
+
+def best_baseline(judged: pl.DataFrame, *, metric: str) -> str:
+    """The model with the largest mean over requests that is none of ours."""
+    rivals = judged.filter(~pl.any_horizontal(pl.col(MODEL).str.starts_with(n) for n in OURS))
+    means = rivals.group_by(MODEL, maintain_order=True).agg(pl.col(metric).mean())
+    return str(means.sort(metric, descending=True)[MODEL][0])
+
+
+def comparison(judged: pl.DataFrame, *, rival: str, metrics: Sequence[str]) -> pl.DataFrame:
+    """A row a model of ours and metric: ours, the rival's, and the paired difference.
+
+    ``gain_frac`` is the difference over the rival's mean, with the bounds of the difference.
+    """
+    rows = []
+    ours = [n for n in judged[MODEL].unique(maintain_order=True) if str(n).startswith(OURS)]
+    for name in ours:
+        for metric in (m for m in metrics if m in judged.columns):
+            own = clustered_difference(judged, name, None, metric=metric)
+            theirs = clustered_difference(judged, rival, None, metric=metric)
+            gap = clustered_difference(judged, name, rival, metric=metric)
+            row = {MODEL: name, "metric": metric, "ours": own.value, rival: theirs.value}
+            row |= {"difference": gap.value, "low": gap.low, "high": gap.high}
+            row["gain_frac"] = gap.value / theirs.value if theirs.value else None
+            rows.append(row | {"users": gap.n_users})
+    return pl.DataFrame(rows)
+
+
+def price_table(price: pl.DataFrame) -> pl.DataFrame:
+    """``share, value, low, high, tail_recall``, and the paired loss against no constraint."""
+    named = price.with_columns(pl.format("{}", "share").alias(MODEL), pl.lit(0).alias(SEED))
+    free, rows = str(price["share"].min()), []
+    for share in sorted(price["share"].unique()):
+        own = clustered_difference(named, str(share), None, metric="value")
+        loss = clustered_difference(named, str(share), free, metric="value")
+        found = named.filter(pl.col("share") == share)["tail_recall"].mean()
+        row = {"share": share, "value": own.value, "low": own.low, "high": own.high}
+        row |= {"tail_recall": found, "loss": -loss.value}
+        rows.append(row | {"loss_low": -loss.high, "loss_high": -loss.low})
+    return pl.DataFrame(rows)
 
 
 def _by_request(judged: pl.DataFrame, model: str, metric: str) -> pl.DataFrame:

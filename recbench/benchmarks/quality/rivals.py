@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol as Calls
+from typing import Any
+from typing import Protocol as Calls
 
 import numpy as np
 

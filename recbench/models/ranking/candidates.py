@@ -20,7 +20,9 @@ class Candidates:
     """C candidates for each of Q queries, ascending rows; shorter lists end in -1."""
 
     rows: npt.NDArray[np.int64]  # (Q, C)
-    scores: npt.NDArray[np.float32]  # (Q, C, R) of every retriever, whoever brought the item; 0 at -1
+    scores: npt.NDArray[
+        np.float32
+    ]  # (Q, C, R) of every retriever, whoever brought the item; 0 at -1
 
     @property
     def held(self) -> npt.NDArray[np.bool_]:
@@ -72,9 +74,7 @@ class Retrievers:
         return _gathered(wanted, scores)
 
 
-def _gathered(
-    wanted: npt.NDArray[np.bool_], scores: list[npt.NDArray[np.float32]]
-) -> Candidates:
+def _gathered(wanted: npt.NDArray[np.bool_], scores: list[npt.NDArray[np.float32]]) -> Candidates:
     query, row = np.nonzero(wanted)
     counts = np.bincount(query, minlength=len(wanted))
     place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)

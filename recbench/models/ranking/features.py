@@ -75,7 +75,11 @@ class RankingFeatures:
         clicked = categories[log.item_rows[before]]
         common = np.asarray(clicked.sum(axis=0)).ravel() / max(1, clicked.shape[0])
         names = [
-            *(f"popularity, {_span(h)}, {kind}" for kind in ("share", "clicks") for h in (*half_lives_s, np.inf)),
+            *(
+                f"popularity, {_span(h)}, {kind}"
+                for kind in ("share", "clicks")
+                for h in (*half_lives_s, np.inf)
+            ),
             "age",
             "since last click",
             "never clicked",
@@ -83,7 +87,9 @@ class RankingFeatures:
             *PAIR_NAMES,
             *(f"{name}, {kind}" for name in retrievers for kind in ("score", "share", "rank")),
         ]
-        return cls(facts, held.first_ts, relative, categories, common.astype(np.float32), tuple(names))
+        return cls(
+            facts, held.first_ts, relative, categories, common.astype(np.float32), tuple(names)
+        )
 
     def __call__(self, queries: Queries, candidates: Candidates) -> Floats:
         """(Q, C, F) float32; 0 where there is no candidate."""
@@ -104,11 +110,15 @@ class RankingFeatures:
         age = np.log1p(np.maximum(ts - np.minimum(self.first_ts[rows], ts), 0) / DAY_US)
         lately = np.exp2(-(queries.ts[owner] - ts) / (TASTE_HALF_LIFE_S * 1e6)) + 1e-6
 
-        def mean(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
+        def mean(
+            values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64] | None = None
+        ) -> npt.NDArray[np.float64]:
             if weight is None:
                 return np.bincount(owner, weights=values, minlength=n) / lengths
             total = np.bincount(owner, weights=weight, minlength=n)
-            return np.bincount(owner, weights=values * weight, minlength=n) / np.maximum(total, 1e-9)
+            return np.bincount(owner, weights=values * weight, minlength=n) / np.maximum(
+                total, 1e-9
+            )
 
         known = queries.is_known
         ends = np.full((2, n), np.int64(NEVER_DAYS * DAY_US))
@@ -132,7 +142,9 @@ class RankingFeatures:
         times = np.zeros((n, n_items), dtype=np.float32)
         np.add.at(times, (owner, taken), 1.0)
         last = np.full((n, n_items), np.log1p(NEVER_DAYS * 24.0), dtype=np.float32)
-        last[owner, taken] = np.log1p((queries.ts[owner] - log.ts[at]) / DAY_US * 24.0)  # oldest first
+        last[owner, taken] = np.log1p(
+            (queries.ts[owner] - log.ts[at]) / DAY_US * 24.0
+        )  # oldest first
         lately = queries.decayed_matrix(TASTE_HALF_LIFE_S).toarray()
         profile = np.zeros((2, n, self.categories.shape[1]), dtype=np.float32)
         profile[0] = (queries.decayed_matrix(np.inf) @ self.categories).toarray()
@@ -140,7 +152,9 @@ class RankingFeatures:
         known = queries.is_known
         newest = log.item_rows[queries.ends[known] - 1]
         profile[1, known] = self.categories[newest].toarray()
-        of_candidates = self.categories[rows.ravel()].toarray().reshape(*rows.shape, self.categories.shape[1])
+        of_candidates = (
+            self.categories[rows.ravel()].toarray().reshape(*rows.shape, self.categories.shape[1])
+        )
         match = np.einsum("kqt,qct->qck", profile, of_candidates)
         looked_up = [np.take_along_axis(each, rows, axis=1) for each in (times, last, lately)]
         columns = [np.log1p(looked_up[0]), looked_up[1], np.log1p(looked_up[2])]

@@ -41,9 +41,7 @@ class TwoStage:
         return every
 
     @torch.no_grad()
-    def score_candidates(
-        self, queries: Queries, candidates: Candidates
-    ) -> npt.NDArray[np.float32]:
+    def score_candidates(self, queries: Queries, candidates: Candidates) -> npt.NDArray[np.float32]:
         """(Q, C) the ranker's score of each candidate."""
         features = torch.from_numpy(self.features(queries, candidates))
         scored: npt.NDArray[np.float32] = self.ranker.eval()(features).numpy()

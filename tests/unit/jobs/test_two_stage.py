@@ -50,7 +50,9 @@ def test_features_of_a_cut_do_not_see_its_targets(data):
 def test_relevant_is_what_was_clicked_after_the_cut(tiny_data):
     at = microseconds(tiny_data.watermark) + 1
     ts = pl.col("ts").dt.epoch("us")
-    past, after = (tiny_data.events.filter(part) for part in (ts < at - HORIZON_US, ts >= at - HORIZON_US))
+    past, after = (
+        tiny_data.events.filter(part) for part in (ts < at - HORIZON_US, ts >= at - HORIZON_US)
+    )
     exam = Exam.of(
         protocol="masked", past=past, test=after, at=at - HORIZON_US, items=catalogue(tiny_data)
     ).known_only()
@@ -66,9 +68,7 @@ def test_relevant_is_what_was_clicked_after_the_cut(tiny_data):
 
 def test_lists_are_full_and_candidates_come_first(data):
     at = microseconds(data.watermark) + 1
-    model = fit_two_stage(
-        data, data.events, at=at, horizon_us=HORIZON_US, settings=SETTINGS
-    )
+    model = fit_two_stage(data, data.events, at=at, horizon_us=HORIZON_US, settings=SETTINGS)
     log = model.retrievers
     from recbench.tables.queries import InteractionLog
 
