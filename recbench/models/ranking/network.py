@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ListwiseRanker"]
+__all__ = ["ListwiseRanker", "standardised"]
 
 FARTHEST = 5.0  # standard deviations that a feature counts
 SMALLEST_DEVIATION = 1e-3
@@ -38,5 +38,10 @@ class ListwiseRanker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., F) -> (...)."""
-        scaled = ((features - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
+        scaled = standardised(features, self.mean, self.deviation)
         return cast("Tensor", self.layers(scaled)).squeeze(-1)
+
+
+def standardised(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """(..., F) features in deviations from the mean, at most five."""
+    return ((features - mean) / deviation).clamp(-FARTHEST, FARTHEST)

@@ -1,5 +1,7 @@
 """Rolling cut-offs: tests that do not overlap, each tuned on what comes right before it."""
 
+from itertools import pairwise
+
 import polars as pl
 import pytest
 
@@ -19,7 +21,7 @@ def test_tests_follow_each_other_and_end_with_the_log(tiny_events):
 def test_nothing_of_the_test_is_in_the_past_nor_of_the_validation_in_train(tiny_events):
     for cut in rolling_cuts(tiny_events, n_cuts=2):
         parts = [part(tiny_events) for part in (cut.train, cut.validation, cut.test)]
-        for before, after in zip(parts, parts[1:], strict=False):
+        for before, after in pairwise(parts):
             assert before["ts"].max() < after["ts"].min()
         assert len(parts[0]) + len(parts[1]) == len(cut.past(tiny_events))
 

@@ -74,7 +74,9 @@ def test_the_best_baseline_is_none_of_ours():
 
 def test_the_table_has_the_best_first_with_its_mean_costs():
     frame = pl.concat([judged("a", [0, 0]), judged("b", [1, 1])])
-    costs = pl.DataFrame({"model": ["a", "b", "b"], "cut": 0, "seed": [0, 0, 1], "cpu_s": [1.0, 2.0, 4.0]})
+    costs = pl.DataFrame(
+        {"model": ["a", "b", "b"], "cut": 0, "seed": [0, 0, 1], "cpu_s": [1.0, 2.0, 4.0]}
+    )
     table = pooled_table(frame, costs, reference="a", metrics=["ndcg@20"])
     assert table["model"].to_list() == ["b", "a"]
     assert table["cpu_s"].to_list() == [3.0, 1.0]
@@ -83,8 +85,12 @@ def test_the_table_has_the_best_first_with_its_mean_costs():
 
 def test_the_price_of_a_share_is_what_is_lost_against_none():
     part = {"request": [0, 1], "user_id": [0, 1], "cut": [0, 0]}
-    free = pl.DataFrame(part | {"value": [0.6, 0.4], "tail_recall": [0.0, None], "share": [0.0, 0.0]})
-    dear = pl.DataFrame(part | {"value": [0.5, 0.3], "tail_recall": [1.0, None], "share": [0.5, 0.5]})
+    free = pl.DataFrame(
+        part | {"value": [0.6, 0.4], "tail_recall": [0.0, None], "share": [0.0, 0.0]}
+    )
+    dear = pl.DataFrame(
+        part | {"value": [0.5, 0.3], "tail_recall": [1.0, None], "share": [0.5, 0.5]}
+    )
     table = price_table(pl.concat([free, dear]))
     assert table["share"].to_list() == [0.0, 0.5]
     assert table["loss"].to_list() == pytest.approx([0.0, 0.1])
