@@ -119,11 +119,17 @@ class Contest:
                     found, figures = foreign_lists(
                         name, past, queries, epochs=[best], seed=self.seed
                     )
-            told = {"examples_per_s": figures["examples_per_s"], "p99_ms": figures["p99_ms"]}
-            told["p50_ms"] = told["peak_mb"] = None
+            told: dict[str, float | None] = {
+                "examples_per_s": figures["examples_per_s"],
+                "p99_ms": figures["p99_ms"],
+            }
+            told |= {"p50_ms": None, "peak_mb": None}
             dials = {"epochs": best}
             yield self._entry(name, found[best], spent, last, dials, None, told=told)
-            pairs = {name: (tried[best], found[best]), PRIOR: (priors[0], priors[1])}
+            pairs: dict[str, tuple[Recommender, Recommender]] = {
+                name: (tried[best], found[best]),
+                PRIOR: (priors[0], priors[1]),
+            }
             yield self._with_prior(name, pairs, exam, spent, last, told=told)
 
     def two_stage(self, seeds: tuple[int, ...]) -> Iterator[Entry]:

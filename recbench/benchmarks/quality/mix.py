@@ -1,6 +1,6 @@
 """Weighted sums of models, and the weights that do best on a validation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +38,11 @@ class Mix:
 
 
 def best_mix(
-    models: Mapping[str, Recommender], exam: Exam, weights: list[tuple[float, ...]]
+    models: Mapping[str, Recommender], exam: Exam, weights: Sequence[tuple[float, ...]]
 ) -> tuple[Mix, list[float]]:
     """The mix of the largest mean NDCG, and that of each; every model scores only once.
+
+    Equal scores come in any order here.
 
     Args:
         models: of one catalogue.

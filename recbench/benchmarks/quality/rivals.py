@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from typing import Protocol as Calls
 
 import numpy as np
 
@@ -31,11 +30,8 @@ DAY_S = 86_400.0
 NEVER_S = float("inf")
 
 
-class Fit(Calls):
-    """What makes a model of a log."""
-
-    def __call__(self, log: InteractionLog, *, at: int, seed: int, **dials: Any) -> Recommender:
-        """From the clicks before ``at``, microseconds."""
+# (log, at=microseconds, seed=, **dials) -> a model of the clicks before then
+Fit = Callable[..., Recommender]
 
 
 @dataclass(frozen=True, slots=True)

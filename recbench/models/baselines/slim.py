@@ -58,7 +58,7 @@ class SLIM:
         near = ItemKNN.fit(log, k=k, shrink=0.0).similarity.tocsc()
         clicks = log.matrix().astype(np.float64)
         gram = (clicks.T @ clicks).tocsr()
-        rows, columns, values = [], [], []
+        rows, columns, values = [], [], []  # of the weights that are not 0
         for start in range(0, len(log.items), ITEMS_AT_ONCE):
             targets = np.arange(start, min(start + ITEMS_AT_ONCE, len(log.items)))
             neighbours, found = _solved(gram, near, targets, l1=l1, l2=l2, sweeps=sweeps)
@@ -66,8 +66,9 @@ class SLIM:
             rows.append(neighbours[which, place])
             columns.append(targets[which])
             values.append(found[which, place])
-        cells = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        weights = sparse.csr_matrix(cells, shape=gram.shape, dtype=np.float32)
+        at = (np.concatenate(rows), np.concatenate(columns))
+        held = np.concatenate(values).astype(np.float32)
+        weights = sparse.csr_matrix((held, at), shape=gram.shape)
         return cls(log.items, weights)
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:

@@ -41,7 +41,8 @@ class Markov:
             same = log.user_rows[distance:] == log.user_rows[:-distance]
             before, after = log.item_rows[:-distance][same], log.item_rows[distance:][same]
             weight = np.full(len(before), 1.0 / distance)
-            total += sparse.csr_matrix((weight, (before, after)), shape=total.shape)
+            counted = sparse.csr_matrix((weight, (before, after)), shape=total.shape)
+            total = sparse.csr_matrix(total + counted)
         if two_way:
             total = (total + total.T).tocsr()
         sums = np.asarray(total.sum(axis=1)).ravel()

@@ -9,7 +9,7 @@ from recbench.benchmarks.quality.peers import ForeignLists
 from recbench.benchmarks.quality.rivals import rivals
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
-from recbench.models.baselines import PersonalFrequency, Popularity
+from recbench.models.baselines import PersonalFrequency, Popularity, RecencyPopularity
 from recbench.tables.queries import InteractionLog
 
 
@@ -45,7 +45,9 @@ def test_sessions_have_markov_and_vsknn_beside_everything_else():
 
 def test_the_best_mix_is_the_one_that_the_exam_likes_best(exam):
     log = exam.queries.log
-    models = {"own": PersonalFrequency(log.items), "popularity": Popularity.fit(log)}
+    at = int(exam.queries.ts[0])
+    popular = RecencyPopularity.fit(log, at=at, half_life_s=86_400.0)  # no two scores are equal
+    models = {"own": PersonalFrequency(log.items), "popularity": popular}
     weights = [(1.0, 0.0), (0.0, 1.0), (1.0, 0.3)]
     mix, values = best_mix(models, exam, weights)
     graded = [exam.score(Mix(models, each), group="all") for each in weights]
