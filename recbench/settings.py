@@ -92,9 +92,9 @@ class TrainingSettings:
 class RankingSettings:
     """The ranker after retrieval, and the past that it learns from."""
 
-    n_cuts: int = 10  # earlier instants of the log that play the test
-    spacing_frac: float = 0.25  # of the horizon, between two of them; sessions: never below 1
-    most_lists: int = 4_000  # of one cut
+    n_cuts: int = 30  # earlier instants of the log that play the test
+    spacing_frac: float = 0.125  # of the horizon, between two of them; sessions: never below 1
+    most_lists: int = 1_000  # of one cut; items need many instants more than many users
     n_each: int = 40  # candidates that each retriever brings
     half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 8, 16, 64))
     hidden_dim: int = 64  # of both layers

@@ -138,14 +138,16 @@ def first_stage(
     items = catalogue(data)
     log = InteractionLog.from_events(events, items=items)
     models = retrievers_for(log, at=at, protocol=data.protocol)
+    popular = frozenset(n for n, m in models.items() if isinstance(m, RecencyPopularity))
+    retrievers = Retrievers(models, settings.n_each, data.repeats, untold=popular)
     features = RankingFeatures.of(
         log,
         at=at,
         half_lives_s=settings.half_lives_s,
         category=ItemContent.from_items(data.items, items).category,
-        retrievers=list(models),
+        retrievers=retrievers.told,
     )
-    return FirstStage(Retrievers(models, settings.n_each, data.repeats), features)
+    return FirstStage(retrievers, features)
 
 
 def retrievers_for(
@@ -164,8 +166,8 @@ def retrievers_for(
             "ItemKNN": ItemKNN.fit(log),
         }
     if protocol == "masked":
-        models["EASE, 60 d"] = DecayedEASE.fit(log, at=at)
-    else:
+        return models | {"EASE, 60 d": DecayedEASE.fit(log, at=at, most_items=2_000)}
+    if protocol == "next_basket":
         models["ALS"] = ALS.fit(log, factors=64)
         models["own"] = PersonalFrequency(log.items)
         models["EASE"] = DecayedEASE.fit(

@@ -1,6 +1,7 @@
 """Train a ranker of impressions: clicks and watched shares, places as an input of training."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,9 @@ def fit_impressions(
         rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=n_steps)
         order = np.random.default_rng(seed)
         for _ in range(epochs):
-            for which in torch.from_numpy(order.permutation(len(features))).split(batch_size):
+            shuffled = order.permutation(len(features))
+            for begin in range(0, len(shuffled), batch_size):
+                which = torch.from_numpy(shuffled[begin : begin + batch_size])
                 at = None if positions is None else positions[which]
                 found = ranker(features[which], at)
                 weight = None if weights is None else weights[which]
@@ -95,7 +98,7 @@ def fit_impressions(
                     error = (found.watch_ratio - ratio[which]).masked_fill(~known, 0.0).square()
                     loss = loss + watch_weight * error.sum() / known.sum().clamp(min=1)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
                 optimizer.step()
                 rates.step()
         if positions is not None:
@@ -107,7 +110,7 @@ def _optimizer(
     ranker: ImpressionRanker, learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     free = {id(ranker.position_bias), id(ranker.base)}
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in ranker.parameters() if id(p) not in free]},
         {"params": [ranker.position_bias, ranker.base], "weight_decay": 0.0, "lr": 0.03},
     ]

@@ -59,7 +59,7 @@ class Outcome:
             exposure.append(exposure_by_decile(lists, deciles).with_columns(*columns, gini))
         price = _price(exam, entries[-1], deciles).with_columns(pl.lit(cut).alias("cut"))
         parts = (pl.concat(part, how="diagonal_relaxed") for part in (judged, costs, exposure))
-        return cls(*parts, price=price)
+        return cls(*parts, price)  # type: ignore[misc]  # three parts
 
     def write(self, folder: Path) -> None:
         """A Parquet file a frame, in a folder that need not be there."""

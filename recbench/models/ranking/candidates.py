@@ -37,6 +37,7 @@ class Retrievers:
     models: Mapping[str, Recommender]
     n_each: int  # candidates of each
     repeats: bool  # whether an item of the history is a candidate
+    untold: frozenset[str] = frozenset()  # whose scores a ranker is not told: it knows better ones
 
     def __post_init__(self) -> None:
         """All must speak of one catalogue."""
@@ -53,6 +54,11 @@ class Retrievers:
     def items(self) -> Vocabulary:
         """The catalogue of all."""
         return next(iter(self.models.values())).items
+
+    @property
+    def told(self) -> list[str]:
+        """The names of those whose scores candidates carry, in their order."""
+        return [name for name in self.models if name not in self.untold]
 
     def candidates(self, queries: Queries) -> Candidates:
         """The union of each retriever's ``n_each`` best; a score of 0 or less brings nothing.
@@ -71,7 +77,8 @@ class Retrievers:
             values, best = torch.from_numpy(shown).topk(n_each, dim=1, sorted=False)
             query, place = np.nonzero(values.numpy() > 0)
             wanted[query, best.numpy()[query, place]] = True
-        return _gathered(wanted, scores)
+        told = [of for name, of in zip(self.models, scores, strict=True) if name not in self.untold]
+        return _gathered(wanted, told)
 
 
 def _gathered(wanted: npt.NDArray[np.bool_], scores: list[npt.NDArray[np.float32]]) -> Candidates:

@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float32]
 
 DAY_US = 86_400e6
 FLOOR = 1e-2  # clicks; keeps the logarithm of no clicks finite
+N_COUNTS = 2  # longest half-lives that are told as counts, too: short ones would date a list
 NEW_DAYS = 7.0  # an item is new for so long
 NEVER_DAYS = 1_000.0  # since an event that never was
 TASTE_HALF_LIFE_S = 30 * 86_400.0
@@ -74,12 +75,10 @@ class RankingFeatures:
         categories = _unit_rows(category)
         clicked = categories[log.item_rows[before]]
         common = np.asarray(clicked.sum(axis=0)).ravel() / max(1, clicked.shape[0])
+        spans = [_span(half_life_s) for half_life_s in (*half_lives_s, np.inf)]
         names = [
-            *(
-                f"popularity, {_span(h)}, {kind}"
-                for kind in ("share", "clicks")
-                for h in (*half_lives_s, np.inf)
-            ),
+            *(f"popularity, {span}, share" for span in spans),
+            *(f"popularity, {span}, clicks" for span in spans[-N_COUNTS:]),
             "age",
             "since last click",
             "never clicked",
@@ -162,13 +161,13 @@ class RankingFeatures:
 
 
 def _item_facts(held: RunningPopularity, last_ts: Ints) -> tuple[Floats, Floats]:
-    """(n_items, 2 H + 3) facts, and (n_items,) the log popularity of all time, relative."""
+    """(n_items, H + 5) facts, and (n_items,) the log popularity of all time, relative."""
     log_popularity = np.log(held.values + FLOOR)
     relative = log_popularity - log_popularity.max(axis=0, initial=np.log(FLOOR))
     age_us = held.age_us(np.arange(len(last_ts)), held.at)
     since_us = np.where(last_ts >= 0, held.at - last_ts, NEVER_DAYS * DAY_US)
     times = np.log1p(np.column_stack([np.maximum(age_us, 0), since_us]) / DAY_US * 24.0)
-    facts = np.column_stack([relative, log_popularity, times, age_us < 0])
+    facts = np.column_stack([relative, log_popularity[:, -N_COUNTS:], times, age_us < 0])
     return facts.astype(np.float32), relative[:, -1].astype(np.float32)
 
 
