@@ -58,8 +58,8 @@ class Outcome:
             gini = pl.lit(exposure_gini(lists, n_items=len(exam.queries.items))).alias("gini")
             exposure.append(exposure_by_decile(lists, deciles).with_columns(*columns, gini))
         price = _price(exam, entries[-1], deciles).with_columns(pl.lit(cut).alias("cut"))
-        parts = (pl.concat(part, how="diagonal_relaxed") for part in (judged, costs, exposure))
-        return cls(*parts, price)  # type: ignore[misc]  # three parts
+        frames = [pl.concat(part, how="diagonal_relaxed") for part in (judged, costs, exposure)]
+        return cls(frames[0], frames[1], frames[2], price)
 
     def write(self, folder: Path) -> None:
         """A Parquet file a frame, in a folder that need not be there."""
