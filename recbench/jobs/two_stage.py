@@ -166,7 +166,9 @@ def retrievers_for(
             "ItemKNN": ItemKNN.fit(log),
         }
     if protocol == "masked":
-        return models | {"EASE, 60 d": DecayedEASE.fit(log, at=at, most_items=2_000)}
+        lately = DecayedEASE.fit(log, at=at)
+        # the same weights read twice: what was taken lately, and all that ever was
+        return models | {"EASE": lately, "EASE, whole": replace(lately, query_half_life_s=np.inf)}
     if protocol == "next_basket":
         models["ALS"] = ALS.fit(log, factors=64)
         models["own"] = PersonalFrequency(log.items)
