@@ -27,6 +27,8 @@ SMALL = {
     "sizes": "200,400",
     "n_days": 2,
     "peak_workers": 3.0,
+    "seeds": [0],
+    "n_ranking_cuts": 2,
 }
 ALSO = {
     "12_gate": {"n_windows": 10},
