@@ -18,7 +18,7 @@ from recbench.errors import InputError, SchemaError
 from recbench.files import write_json
 from recbench.tables.instants import utc_instants
 
-__all__ = ["ColumnNames", "missing_columns", "names_path", "naming_command"]
+__all__ = ["ColumnNames", "id_number", "missing_columns", "names_path", "naming_command"]
 
 TS_AS = "ts_as"  # key of the sidecar beside the names
 CANONICAL = (*c.EVENT_DTYPES, c.TITLE)
@@ -167,6 +167,12 @@ def naming_command(data: Path, names: ColumnNames) -> str:
     return " ".join(["recbench data columns", shlex.quote(str(data)), *given, *more])
 
 
+def id_number(text: str) -> int:
+    """What a user or item whose id is a text is called in requests: the same everywhere."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> (64 - ID_BITS)
+
+
 def _is_text(ids: pl.Series) -> bool:
     """Whether these are names rather than numbers written as text."""
     if ids.dtype not in {pl.String, pl.Categorical, pl.Enum}:
@@ -176,15 +182,10 @@ def _is_text(ids: pl.Series) -> bool:
 
 def _numbered(ids: pl.Series) -> pl.Series:
     texts = ids.cast(pl.String)
-    number = {text: _number(text) for text in texts.drop_nulls().unique()}
+    number = {text: id_number(text) for text in texts.drop_nulls().unique()}
     if len(set(number.values())) < len(number):
         raise SchemaError(f"Two values of `{ids.name}` got the same number: give numbers instead")
     return texts.replace_strict(number, default=None, return_dtype=pl.Int64)
-
-
-def _number(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> (64 - ID_BITS)
 
 
 def _are_times(values: pl.Series) -> bool:

@@ -8,7 +8,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.refresh import Manifest, Registry
 from recbench.widgets.durations import duration
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ MARGIN = timedelta(hours=1)
 VERDICT_LOOKS = {  # colour and marker of each verdict; others are grey
     "publish": (COLOURS["highlight"], "o"),
     "hold": (COLOURS["reference"], "X"),
-    "full rebuild": (COLOURS["light"], "s"),
+    "full rebuild": (COLOURS["more"], "s"),
 }
 
 
@@ -108,7 +108,7 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
     axes.set_ylabel("watermark: knows events until, UTC")
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))
-        figure.legend(frameon=False, loc="outside lower left", ncols=5, fontsize="small")
+        legend_below(figure, ncols=5)
     return figure
 
 

@@ -1,8 +1,6 @@
 """What a widget shows, as HTML: tables, figures as pictures, sentences; needs no kernel to read."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Union
 
@@ -27,8 +25,6 @@ def _one(part: Part) -> str:
         return f"<p>{html.escape(part)}</p>"
     if isinstance(part, Table):
         return part._repr_html_()
-    title = "; ".join(axes.get_title(loc="left") for axes in part.axes)
-    held = io.BytesIO()
-    part.savefig(held, format="png")
-    coded = base64.b64encode(held.getvalue()).decode()
-    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{coded}">'
+    from recbench.widgets.picture import as_picture
+
+    return as_picture(part)

@@ -61,7 +61,7 @@ def test_a_metric_is_drawn_for_each_run(comparison):
 
 def test_what_was_logged_on_the_way_is_drawn(comparison):
     comparison.dials["view"].value = "on the way"
-    assert 'alt="1 metrics were logged on the way"' in comparison.below.value
+    assert 'alt="1 metric was logged on the way"' in comparison.below.value
 
 
 def test_without_runs_it_says_so(tmp_path):
