@@ -126,8 +126,7 @@ class ColumnNames:
         """
         if missing := [name for name in self.columns.values() if name not in frame.columns]:
             raise SchemaError(
-                f"{source}: columns {missing} are named in its `.columns.json` and not there; "
-                f"it has {frame.columns}"
+                f"{source}: columns {missing} are named and not there; it has {frame.columns}"
             )
         taken = {*self.columns, *self.columns.values()}
         others = [name for name in frame.columns if name not in taken]

@@ -87,6 +87,8 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
         registry: of the workspace.
         newest: as for ``freshness_table``.
     """
+    from matplotlib.dates import ConciseDateFormatter
+
     held = registry.releases()[:SHOWN][::-1]
     figure, axes = new_figure(_finding(registry, newest))
     places = {manifest.release: number for number, manifest in enumerate(held, start=1)}
@@ -106,6 +108,7 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
     _look_at(axes, [_instant(manifest.watermark) for manifest in held], newest)
     axes.set_xlabel("release, in the order they were made")
     axes.set_ylabel("watermark: knows events until, UTC")
+    axes.yaxis.set_major_formatter(ConciseDateFormatter(axes.yaxis.get_major_locator()))
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))
         legend_below(figure, ncols=5)

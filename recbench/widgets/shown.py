@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from recbench.widgets.tables import Table
@@ -9,9 +10,18 @@ from recbench.widgets.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Part", "as_html"]
+__all__ = ["Page", "Part", "as_html"]
 
-Part = Union[str, Table, "Figure"]  # the figure's class is imported where it is made
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A whole HTML page, such as a run's report, within the one that shows it; its scripts rest."""
+
+    title: str
+    html: str
+
+
+Part = Union[str, Table, Page, "Figure"]  # the figure's class is imported where it is made
 
 
 def as_html(parts: Iterable[Part]) -> str:
@@ -25,6 +35,9 @@ def _one(part: Part) -> str:
         return f"<p>{html.escape(part)}</p>"
     if isinstance(part, Table):
         return part._repr_html_()
+    if isinstance(part, Page):
+        inside = f'srcdoc="{html.escape(part.html)}" style="width:100%;height:40em;border:0"'
+        return f'<iframe sandbox title="{html.escape(part.title)}" {inside}></iframe>'
     from recbench.widgets.picture import as_picture
 
     return as_picture(part)

@@ -83,7 +83,11 @@ class Overview:
             *self._naming(),
             ("look at the log", self.version is not None, self._run("01_explore_events")),
             ("train, compare, release", has_release, self._run("03_train_two_tower")),
-            ("learn from new events", self.lag_s == 0, self._run("05_incremental_refresh")),
+            (
+                "learn from new events",
+                has_release and self.lag_s == 0,
+                self._run("05_incremental_refresh"),
+            ),
             ("serve", None, "recbench serve"),
         ]
         is_open = [done is False for _, done, _ in rows]

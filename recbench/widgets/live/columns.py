@@ -97,5 +97,6 @@ def _dials(frame: pl.DataFrame, names: ColumnNames) -> dict[str, Any]:
         placeholder="s, ms, %d.%m.%Y; empty: as usual",
         continuous_update=False,
         style=WIDE,
+        layout=ipywidgets.Layout(width="28em"),
     )
     return dials

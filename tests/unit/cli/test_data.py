@@ -200,9 +200,9 @@ def test_what_nobody_can_guess_must_be_said_and_nothing_is_kept(data, sales, tmp
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("clicked", "--column takes NAME=COLUMN, not 'clicked'"),
+        ("clicked", "such as clicked=bought; got 'clicked'"),
         ("stars=sold", "No column can be called 'stars'"),
-        ("title=name", "columns ['name'] are named"),
+        ("title=name", "columns ['name'] are named and not there"),
     ],
 )
 def test_other_columns_are_named_by_what_they_are(data, sales, option, message):
