@@ -60,7 +60,8 @@ def page(chromium):
         else:
             route.continue_()
 
-    context = chromium.new_context()
+    # high enough for a whole widget on its screenshot
+    context = chromium.new_context(viewport={"width": 1280, "height": 1800})
     context.route("**/*", only_local)
     yield context.new_page()
     context.close()
