@@ -36,8 +36,9 @@ def _one(part: Part) -> str:
     if isinstance(part, Table):
         return part._repr_html_()
     if isinstance(part, Page):
-        inside = f'srcdoc="{html.escape(part.html)}" style="width:100%;height:40em;border:0;background:white"'
-        return f'<iframe sandbox title="{html.escape(part.title)}" {inside}></iframe>'
+        style = "width:100%;height:40em;border:0;background:white"
+        held = f'title="{html.escape(part.title)}" srcdoc="{html.escape(part.html)}"'
+        return f'<iframe sandbox style="{style}" {held}></iframe>'
     from recbench.widgets.picture import as_picture
 
     return as_picture(part)
