@@ -108,7 +108,8 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
     _look_at(axes, [_instant(manifest.watermark) for manifest in held], newest)
     axes.set_xlabel("release, in the order they were made")
     axes.set_ylabel("watermark: knows events until, UTC")
-    axes.yaxis.set_major_formatter(ConciseDateFormatter(axes.yaxis.get_major_locator()))
+    written = ConciseDateFormatter(axes.yaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    axes.yaxis.set_major_formatter(written)
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))
         legend_below(figure, ncols=5)
