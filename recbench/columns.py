@@ -16,6 +16,8 @@ REQUEST_ID = "request_id"  # rows shown together carry the same one
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"
+USER_KEY = "user_key"  # the source's own id, where that is a text
+ITEM_KEY = "item_key"
 DURATION_MS = "duration_ms"
 WATCH_RATIO = "watch_ratio"  # watch_ms / duration_ms
 

@@ -64,7 +64,8 @@ def page(chromium, request):
         else:
             route.continue_()
 
-    context = chromium.new_context()
+    # high enough for a whole widget on its screenshot
+    context = chromium.new_context(viewport={"width": 1280, "height": 1800})
     context.route("**/*", only_local)
     opened = context.new_page()
     yield opened
@@ -114,11 +115,17 @@ def start_lab():
 
 
 @pytest.fixture
-def run_all():
+def ready():
+    """Waits until the notebook that the page is opening can be run."""
+    return lambda page, name: page.wait_for_function(READY, arg=name, timeout=START_S * 1000)
+
+
+@pytest.fixture
+def run_all(ready):
     """Runs every cell of the notebook that the page is opening, and saves it."""
 
     def run(page, name):
-        page.wait_for_function(READY, arg=name, timeout=START_S * 1000)
+        ready(page, name)
         page.set_default_timeout(RUN_ALL_MS)
         page.evaluate(RUN_ALL)
 
