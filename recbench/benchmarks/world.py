@@ -19,7 +19,7 @@ from recbench.simulation.refreshing import QUARTERLY, RefreshedPolicy
 
 __all__ = ["run"]
 
-USERS = 1_000
+LEAST_USERS = 10
 ONE_BY_ONE = 5_000  # showings that the plain loop answers
 CLOSE = 1e-9
 
@@ -34,7 +34,7 @@ def run(*, runs: int = 3, events: int = 1_000_000, seed: int = 0) -> BenchResult
 
     Args:
         runs: how often.
-        events: impressions, about.
+        events: impressions of a day, about; a user has 381 of them, and there are at least ten.
         seed: of the worlds.
 
     Raises:
@@ -43,9 +43,9 @@ def run(*, runs: int = 3, events: int = 1_000_000, seed: int = 0) -> BenchResult
     """
     if min(runs, events) < 1:
         raise InputError(f"`runs` and `events` must be at least 1, got {runs} and {events}")
-    plain = WorldSettings(n_users=USERS)
-    a_day = plain.n_users * plain.requests_per_user_day * plain.slate
-    settings = replace(plain, days=events / a_day)
+    plain = WorldSettings(days=1.0)
+    n_users = round(events / (plain.requests_per_user_day * plain.slate))
+    settings = replace(plain, n_users=max(LEAST_USERS, n_users))
     measured = []
     for number in range(runs):
         start = time.perf_counter()

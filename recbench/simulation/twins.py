@@ -143,8 +143,11 @@ def _relative(
     """The relative difference of two ratios of sums with its interval, users resampled by arm."""
     rng = np.random.default_rng([seed, 5])
     means = []
-    for arm in (sums[treated], sums[~treated]):
+    came = sums[:, 0] > 0
+    for arm in (sums[treated & came], sums[~treated & came]):
         n = len(arm)
+        if not n:
+            raise InputError("No user of one arm came after the warm-up; take more users")
         drawn = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) @ arm
         means.append(np.concatenate([[arm.sum(axis=0)], drawn]))
     effects = (means[0][:, 1] / means[0][:, 0]) / (means[1][:, 1] / means[1][:, 0]) - 1
