@@ -11,6 +11,7 @@ from recbench.datasets.world.sampling import scored_slates, uniform_slates
 from recbench.datasets.world.settings import PUBLISHED, WorldSettings
 from recbench.simulation.counters import ItemRates, Labels, UserTastes, logits
 from recbench.simulation.noted import Noted
+from recbench.simulation.seen import SeenItems
 
 __all__ = ["DAILY", "QUARTERLY", "Cadence", "RefreshedPolicy"]
 
@@ -38,8 +39,9 @@ class RefreshedPolicy:
     """Serves by counters as of the last release; traffic goes on being noted meanwhile.
 
     The counters forget as fast as the world changes: whatever its cadence, an arm is told the
-    half-lives. Items that no release knows are not shown; where fewer than a slate of those that it
-    knows are left alive, anything alive is shown, evenly.
+    half-lives. Items that no release knows are not shown, nor is what the user was shown before:
+    that is known at once, as in a service. Where fewer than a slate of the items that it knows are
+    left alive, anything alive is shown, evenly.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class RefreshedPolicy:
             settings.n_users, settings.n_categories, settings.taste_half_life_h, labels
         )
         self._noted = {"items": Noted(wait_h=wait_h), "users": Noted(wait_h=wait_h)}
+        self._seen = SeenItems(settings.n_users)
         self._new: list[NewItems] = []
         self._due_h = {"items": 0.0, "users": 0.0}
         self._served: dict[str, ItemRates | UserTastes] = {}
@@ -104,13 +107,15 @@ class RefreshedPolicy:
             return uniform_slates(asked, seed=self.seed)
         indexed = Asked(asked.request_ids, asked.user_ids, asked.hours, known, asked.slate)
         scores = logits(items, users, asked.user_ids, known)
+        seen = self._seen.mask(asked.user_ids, known, at_least=asked.slate)
         slates = scored_slates(
             indexed,
-            scores,
+            np.where(seen, -np.inf, scores),
             temperature=TEMPERATURE,
             random_share=PUBLISHED["random_share"].value,
             seed=self.seed,
         )
+        self._seen.note(asked.user_ids, slates.item_ids)
         columns = np.searchsorted(known, slates.item_ids)
         self.predicted.append(1 / (1 + np.exp(-np.take_along_axis(scores, columns, axis=1))))
         return slates
