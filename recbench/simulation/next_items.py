@@ -1,7 +1,7 @@
-"""Next-item counters, refreshed at a cadence, asked for every next click of a log: test, then train.
+"""Next-item counters at a cadence, asked for every next click of a log: test, then train.
 
-The cheapest learner that a click log's freshness shows with; what it is asked with, the item clicked
-last, is always live.
+The cheapest learner that a click log's freshness shows with. What it is asked with, the item that
+was clicked last, is always live.
 """
 
 from collections import Counter, defaultdict

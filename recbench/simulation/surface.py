@@ -24,9 +24,9 @@ DIALS = ("taste_half_life_h", "item_half_life_h", "label_delay_s")
 class Grid:
     """The worlds of a surface: every combination."""
 
-    taste_half_life_h: tuple[float, ...] = (3.0, 12.0, 48.0, 192.0)
+    taste_half_life_h: tuple[float, ...] = (6.0, 24.0, 96.0)
     item_half_life_h: tuple[float, ...] = (12.0, 24.0, 48.0, 96.0, 192.0)
-    label_delay_s: tuple[float, ...] = (0.0, 600.0, 3_600.0)
+    label_delay_s: tuple[float, ...] = (0.0, 3_600.0)
 
     def cells(self) -> list[dict[str, float]]:
         """The dials of each world."""
@@ -40,9 +40,8 @@ def surface(
     grid: Grid,
     *,
     seeds: Sequence[int],
-    across: Callable[[Callable[[dict[str, float]], pl.DataFrame], Iterable[dict[str, float]]],
-                     Iterable[pl.DataFrame]] = map,
-) -> pl.DataFrame:  # fmt: skip
+    across: Callable[..., Iterable[pl.DataFrame]] = map,
+) -> pl.DataFrame:
     """``twins`` in every world of the grid, with columns for the dials.
 
     Args:

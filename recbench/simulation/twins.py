@@ -17,10 +17,11 @@ from recbench.datasets.world.settings import WorldSettings
 from recbench.datasets.world.truth import World
 from recbench.errors import InputError
 from recbench.evaluation.intervals import LEVEL
+from recbench.simulation.effects import mean_over_seeds
 from recbench.simulation.refreshing import DAILY, QUARTERLY, Cadence, RefreshedPolicy
 from recbench.simulation.split import SplitPolicy
 
-__all__ = ["METRICS", "TwinPlan", "experiment", "interference", "twins"]
+__all__ = ["METRICS", "TwinPlan", "experiment", "interference", "summary", "twins"]
 
 METRICS = ("click_rate", "watch_s")  # per showing
 RESAMPLES = 400
@@ -125,6 +126,21 @@ def interference(true: pl.DataFrame, estimated: pl.DataFrame, plan: TwinPlan) ->
         )
         .sort("metric", "seed")
     )
+
+
+def summary(found: pl.DataFrame) -> pl.DataFrame:
+    """``design, metric, true, estimate, bias, covered``: effects over seeds with intervals.
+
+    Args:
+        found: of ``interference``, with a column ``design``; at least two seeds.
+    """
+    rows = []
+    for (design, metric), part in found.group_by("design", "metric", maintain_order=True):
+        values = {name: part[name].to_numpy() for name in ("true", "estimate", "bias")}
+        told = {name: str(mean_over_seeds(value)) for name, value in values.items()}
+        covered = f"{part['covered'].sum()} of {len(part)}"
+        rows.append({"design": design, "metric": metric, **told, "covered": covered})
+    return pl.DataFrame(rows)
 
 
 def _sums_by_user(

@@ -25,7 +25,19 @@ SMALL = {
     "n_days": 2,
     "peak_workers": 3.0,
 }
-ALSO = {"12_gate": {"n_windows": 10}, "10_search": {"n_trials": 2}}
+ALSO = {
+    "12_gate": {"n_windows": 10},
+    "10_search": {"n_trials": 2},
+    "13_world": {
+        "n_users": 60,
+        "n_live": 80,
+        "requests": 8.0,
+        "n_days": 1,
+        "n_seeds": 2,
+        "taste_hours": [4.0, 8.0],
+        "item_hours": [4.0, 8.0],
+    },
+}
 
 
 @pytest.mark.notebook

@@ -32,9 +32,7 @@ class Traffic:
         n_sessions = max(1, rng.poisson(expected / settings.session_requests))
         activity = np.exp(settings.activity_sd * rng.standard_normal(settings.n_users))
         users = rng.choice(settings.n_users, n_sessions, p=activity / activity.sum())
-        starts = 24 * rng.integers(0, n_days, n_sessions) + _times_of_day(
-            rng, n_sessions, settings
-        )
+        starts = 24 * rng.integers(0, n_days, n_sessions) + _times_of_day(rng, n_sessions, settings)
         lengths = rng.geometric(1 / max(settings.session_requests, 1.0), n_sessions)
         gaps = rng.exponential(settings.request_gap_s / 3600, lengths.sum())
         first = np.cumsum(lengths) - lengths
