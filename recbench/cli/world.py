@@ -32,15 +32,15 @@ def world() -> None:
     """Simulated: every number of these commands comes from a world that was made up.
 
     A user is asked for two requests of ten items a day by default, a twentieth of what KuaiRand's
-    users saw, so that a catalogue of 1,500 is as inexhaustible for them as theirs is.
+    users saw, so that they do not exhaust a catalogue of 800.
     """
 
 
 def _sized(command: Callable[..., None]) -> Callable[..., None]:
     """Options of the world's size; their values come as ``dials``."""
     options = (
-        click.option("--users", "n_users", default=1_500, show_default=True, type=int),
-        click.option("--items", "n_live", default=1_500, show_default=True, type=int),
+        click.option("--users", "n_users", default=800, show_default=True, type=int),
+        click.option("--items", "n_live", default=800, show_default=True, type=int),
         click.option("--days", default=4.0, show_default=True, help="Half of them for warm-up."),
         click.option("--requests", "requests_per_user_day", default=2.0, show_default=True),
     )

@@ -35,7 +35,7 @@ class TwinPlan:
 
     arms: tuple[Cadence, Cadence] = (DAILY, QUARTERLY)  # control, treatment
     warmup_days: float = 3.0  # a daily arm is steady then
-    tick_s: float = 300.0
+    tick_s: float = 450.0  # half of the fresher cadence
 
     def require_fit(self, settings: WorldSettings) -> None:
         """Refuse a world that ends before anything is compared."""

@@ -10,6 +10,7 @@ from recbench.widgets.style import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 __all__ = ["calibration_figure", "curves_figure", "interference_figure", "surface_figure"]
@@ -52,7 +53,7 @@ def surface_figure(uplifts: pl.DataFrame, *, metric: str = "click_rate") -> "Fig
     return figure
 
 
-def _panel(axes: "Axes", part: pl.DataFrame, *, metric: str, top: float) -> object:
+def _panel(axes: "Axes", part: pl.DataFrame, *, metric: str, top: float) -> "QuadMesh":
     items = part["item_half_life_h"].unique().sort().to_list()
     tastes = part["taste_half_life_h"].unique().sort().to_list()
     image = axes.pcolormesh(
