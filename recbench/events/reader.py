@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from recbench.errors import InputError
+from recbench.events.group_rescue import GroupRescue
 from recbench.events.messages import Messages
 
 __all__ = ["MOST_AT_ONCE", "SETTINGS", "Ownership", "TopicReader"]
@@ -85,8 +86,10 @@ class TopicReader:
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
         name = group or f"recbench-{uuid.uuid4().hex}"  # librdkafka wants one in any case
+        self._rescue = GroupRescue(settings, name)
         self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": name} | errors)
         if group is not None:
+            self._rescue.begin()
             self._consumer.subscribe(
                 [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
             )
@@ -104,6 +107,8 @@ class TopicReader:
         found = self._consumer.consume(min(at_most, MOST_AT_ONCE), timeout=timeout_s)
         if self.unreachable and (found or self._answers()):
             self.unreachable = None
+        if not self.unreachable:
+            self._rescue.look()
         self._note_ends()
         good = [message for message in found if message.error() is None]
         if len(good) < len(found):
@@ -195,6 +200,7 @@ class TopicReader:
         self._consumer.close()
 
     def _gain(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._rescue.end()
         starts = self._ownership.gained([place.partition for place in places])
         self._forget()
         for place in places:
@@ -221,10 +227,12 @@ class TopicReader:
     def _leave(self, *_: object) -> None:
         self._ownership.leaving()
         self._forget()
+        self._rescue.begin()
 
     def _lose(self, *_: object) -> None:
         self._ownership.lost()
         self._forget()
+        self._rescue.begin()
 
     def _forget(self) -> None:
         self.at, self._begun, self._ends = {}, {}, {}

@@ -78,6 +78,9 @@ class ServiceOptions:
     exposures: ExposureLog | None = None
     limits: Limits = field(default_factory=Limits)
     look_s: float = 0.5  # between two looks at the registry's pointer
+    bind_cores: bool = (
+        True  # a core for each worker while niced work goes on, if there are just as many
+    )
     scratch: Path | None = None  # where workers share what they serve; None: each loads its own
 
     def __post_init__(self) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
+from recbench.serving.connection import connection_class
+from recbench.serving.cores import Cores
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -26,7 +27,9 @@ from recbench.serving.prepare import prepared
 from recbench.serving.retire import retire
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
+from recbench.serving.standby import Standby
 from recbench.serving.stored_user import Users, open_users
+from recbench.serving.turn import Turn
 
 __all__ = ["READY", "work"]
 
@@ -51,7 +54,7 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
     for name in ("uvicorn", "faiss"):
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.setswitchinterval(SWITCH_S)
-    server = _Worker(options, channel, Metrics(shared, number))
+    server = _Worker(options, channel, Metrics(shared, number), number)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has drained, and then raises it again
         server.run()
 
@@ -59,13 +62,17 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
 class _Worker(uvicorn.Server):
     """Uvicorn's server without a listening socket of its own."""
 
-    def __init__(self, options: ServiceOptions, channel: socket.socket, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServiceOptions, channel: socket.socket, metrics: Metrics, number: int
+    ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
+        self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
         limits = options.limits
+        self._standby = Standby()
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch, precision=options.precision),
+            load=_loader(options.scratch, self._standby, precision=options.precision),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -86,9 +93,11 @@ class _Worker(uvicorn.Server):
             metrics=metrics,
             pending=self._pending,
         )
-        super().__init__(
-            _config(guard, _patient(limits.body_s, metrics, self._pending), drain_s=limits.drain_s)
-        )
+        turn = None
+        if service.waits_for_nothing:
+            turn = Turn(service, guard, metrics=metrics, pending=self._pending)
+        protocol = connection_class(limits, metrics=metrics, pending=self._pending, turn=turn)
+        super().__init__(_config(guard, protocol, drain_s=limits.drain_s))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
@@ -107,6 +116,7 @@ class _Worker(uvicorn.Server):
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
             self._users.close()
+        self._standby.close()
 
     def _in_loop(self, move: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(move)
@@ -166,6 +176,8 @@ class _Worker(uvicorn.Server):
 
     async def _tick(self) -> None:
         while True:
+            if self._cores is not None:
+                self._cores.look()
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
             in_flight = self._pending.n_begun - self._pending.n_answered
@@ -187,7 +199,9 @@ class _Worker(uvicorn.Server):
         gc.freeze()  # what lives as long as a release is not looked at again and again
 
 
-def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str], ServedRelease]:
+def _loader(
+    scratch: Path | None, standby: Standby, *, precision: str
+) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
     served = False
 
@@ -195,14 +209,15 @@ def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str]
         nonlocal served
         if scratch is None:
             return ServedRelease.load(registry.open(release), precision=precision)
-        ready = prepared(registry, release, scratch, apart=served, precision=precision)
+        beside = standby if served else None
+        ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
         return ready
 
     return load
 
 
-def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> uvicorn.Config:
+def _config(app: Any, protocol: type[asyncio.Protocol], *, drain_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -216,43 +231,3 @@ def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> u
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )
-
-
-def _patient(first_s: float, metrics: Metrics, pending: Pending) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol for clients that may be slow, but not for ever."""
-
-    class Patient(HttpToolsProtocol):
-        _headers_due: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio types the base wider
-            super().connection_made(transport)
-            self._headers_due = self.loop.call_later(first_s, self._give_up)
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            if self._headers_due is None:
-                self._headers_due = self.loop.call_later(first_s, self._give_up)
-
-        def on_headers_complete(self) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-                self._headers_due = None
-            before = len(self.tasks)
-            super().on_headers_complete()
-            pending.n_begun += len(self.tasks) - before
-
-        def on_response_complete(self) -> None:
-            before = len(self.tasks)
-            super().on_response_complete()  # begins what came meanwhile over this connection
-            pending.n_begun += len(self.tasks) - before
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-            super().connection_lost(exc)
-            metrics.closed_one()
-
-        def _give_up(self) -> None:
-            self.transport.close()
-
-    return Patient
