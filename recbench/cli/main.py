@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
     "cluster": ("cluster", "cluster", "Manifests, capacity plan and simulation of a cluster."),
+    "world": ("world", "world", "Experiments in a simulated short-video world."),
     "bench": ("bench", "bench", "Measure a part beside a reference in the same run."),
     "lab": ("lab", "lab", "JupyterLab on the notebooks."),
 }
