@@ -34,6 +34,7 @@ ALSO = {
     "12_gate": {"n_windows": 10},
     "10_search": {"n_trials": 2},
 <<<<<<< HEAD
+<<<<<<< HEAD
     "13_sweep": {
         "notebook": str(NOTEBOOKS / "01_explore_events.ipynb"),
         "space": {"n_periods": {"values": [3, 4]}},
@@ -57,6 +58,10 @@ ALONE = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.stem not in 
     },
 }
 >>>>>>> w-world
+=======
+    "07_freshness": {"cadences": ["never", "1d", "6h"], "models": ["ours", "counters"]},
+}
+>>>>>>> w-fresh
 
 
 @pytest.mark.notebook
