@@ -98,16 +98,8 @@ def bernstein_difference(first: Terms, second: Terms, *, level: float = LEVEL) -
     """
     _require_same_units([first, second])
     value = first.value - second.value
-    reach = first.value_range[1] - first.value_range[0]
     if np.array_equal(first.denominators, second.denominators):
-        both = Terms(
-            first.numerators - second.numerators,
-            first.denominators,
-            first.units,
-            first.width + second.width,
-            (-reach, reach),
-        )
-        return bernstein(both, level=level)
+        return bernstein(first.minus(second), level=level)
     one, other = (bernstein(terms, level=(1 + level) / 2) for terms in (first, second))
     return Bounds(value, one.low - other.high, one.high - other.low)
 

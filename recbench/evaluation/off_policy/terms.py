@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from recbench.errors import InputError
 
 __all__ = ["Terms"]
 
@@ -30,6 +33,23 @@ class Terms:
         """The estimate; NaN where no row counts, as when nothing that was logged matches."""
         total = float(self.denominators.sum())
         return float(self.numerators.sum()) / total if total > 0 else float("nan")
+
+    def minus(self, other: Self) -> Self:
+        """The difference of two estimates of one log that have the same denominators.
+
+        Raises:
+            InputError: they have not, as those that normalise themselves.
+        """
+        if not np.array_equal(self.denominators, other.denominators):
+            raise InputError("Only estimates with the same denominators have a difference of terms")
+        reach = self.value_range[1] - self.value_range[0]
+        return type(self)(
+            self.numerators - other.numerators,
+            self.denominators,
+            self.units,
+            self.width + other.width,
+            (-reach, reach),
+        )
 
     @cached_property
     def by_unit(self) -> Floats:
