@@ -152,15 +152,13 @@ def floor_ms(release: Release, questions: Questions) -> npt.NDArray[np.float64]:
     """Milliseconds of each of some 2,000 calls of the tower and the index, for full histories."""
     served = ServedRelease.load(release)
     served.warm()
-    at_us = release.manifest.watermark_us + 1
-    rows = [served.histories.row(user) for user in questions.users.tolist()]
-    asked = [(served.histories.clicks_of(row), served.histories.window_of(row)) for row in rows]
+    asked = [served.known(served.histories.row(user)) for user in questions.users.tolist()]
     taken = []
     for number in range(max(LEAST_CALLS, len(asked))):
-        clicks, window = asked[number % len(asked)]
+        user = asked[number % len(asked)]
         began = time.perf_counter()
-        query = served.query_embedding(clicks, window, at_us=at_us)
-        served.best(query, k=questions.k, excluded=clicks.item_rows, categories=None)
+        queries = served.query_embeddings([user])
+        served.best(queries, k=questions.k, excluded=[user.seen], categories=None)
         taken.append(time.perf_counter() - began)
     return np.array(taken) * 1e3
 

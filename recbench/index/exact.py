@@ -11,6 +11,7 @@ from recbench.index.protocol import Bools, Floats, Ints
 
 __all__ = ["ExactIndex", "top_k"]
 
+FEW = 256  # scores: sorting all of them is quicker than looking for the best first
 NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
@@ -95,6 +96,9 @@ def top_k(
 
 def _best(scores: Floats, k: int) -> Ints:
     """Columns of the k largest of (C,), without sorting all of them; ties by lower column."""
+    if len(scores) <= FEW:
+        order = np.argsort(-scores, kind="stable")[:k]
+        return order[scores[order] > -np.inf]
     least = -np.inf
     if len(scores) > 4 * k:
         least = np.partition(scores, len(scores) - k)[len(scores) - k]

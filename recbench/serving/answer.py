@@ -1,18 +1,19 @@
 """One request, one release: the list or the scores that answer it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from recbench.serving.histories import Clicks, no_clicks
+from recbench.serving.histories import Clicks, KnownUser, no_clicks
 from recbench.serving.requests import LATEST, AskedList, AskedScores, GivenHistory
-from recbench.serving.served_release import ServedRelease
+from recbench.serving.served_release import Retrieved, ServedRelease
 from recbench.serving.stored_user import StoredUser
 
-__all__ = ["Answer", "answer_list", "answer_scores", "popularity_list"]
+__all__ = ["Answer", "answer_list", "answer_lists", "answer_scores", "popularity_list"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +33,6 @@ class Answer:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """What is known of the one who asks, at the instant of the request."""
-
-    clicks: Clicks  # what the tower is given, oldest first
-    seen: Ints  # item rows, also of older clicks
-    window: Floats  # (W,)
-    at_us: int
-
-
 def answer_list(
     release: ServedRelease, asked: AskedList, user: StoredUser | None, *, now_us: int | None = None
 ) -> Answer:
@@ -59,15 +50,33 @@ def answer_list(
     known = _known(release, asked, user, now_us)
     excluded = _excluded(release, asked, known.seen)
     try:
-        query = release.query_embedding(known.clicks, known.window, at_us=known.at_us)
-        rows, scores = release.best(
-            query, k=asked.k, excluded=excluded, categories=asked.categories
-        )
+        (retrieved,) = _retrieved(release, [asked], [known], [excluded])
     except Exception as error:  # whatever a runtime raises, there is a list
         logger.exception("Release %s does not answer; popularity does", release.id)
         return _popularity(release, asked, excluded, reason=f"tower: {type(error).__name__}")
-    served = dict(zip(release.window_names, known.window.tolist(), strict=True))
-    return Answer(release.items.ids[rows].tolist(), scores, served)
+    return _answer(release, known, retrieved)
+
+
+def answer_lists(
+    release: ServedRelease,
+    asked: Sequence[AskedList],
+    users: Sequence[StoredUser | None],
+    *,
+    now_us: int | None = None,
+) -> list[Answer]:
+    """The lists of several requests, by one call of the tower; otherwise as ``answer_list``.
+
+    Where that fails, each is answered by itself: only the one at fault gets the popularity list.
+    """
+    known = [_known(release, one, user, now_us) for one, user in zip(asked, users, strict=True)]
+    excluded = [_excluded(release, one, of.seen) for one, of in zip(asked, known, strict=True)]
+    try:
+        retrieved = _retrieved(release, asked, known, excluded)
+    except Exception:  # whatever a runtime raises
+        logger.exception("Release %s does not answer them together; each is asked", release.id)
+        each = zip(asked, users, strict=True)
+        return [answer_list(release, one, user, now_us=now_us) for one, user in each]
+    return [_answer(release, of, found) for of, found in zip(known, retrieved, strict=True)]
 
 
 def popularity_list(release: ServedRelease, asked: AskedList, *, reason: str) -> Answer:
@@ -93,12 +102,37 @@ def answer_scores(
     """
     known = _known(release, asked, user, now_us)
     rows = release.items.rows(asked.item_ids)
-    query = release.query_embedding(known.clicks, known.window, at_us=known.at_us)
-    scores = release.candidate_embeddings[np.maximum(rows, 0)] @ query[0]
+    (query,) = release.query_embeddings([known])
+    scores = release.candidate_embeddings[np.maximum(rows, 0)] @ query
     return [
         score if row >= 0 else None
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
     ]
+
+
+def _retrieved(
+    release: ServedRelease,
+    asked: Sequence[AskedList],
+    known: Sequence[KnownUser],
+    excluded: Sequence[Ints],
+) -> list[Retrieved]:
+    """The best of each; those that ask alike are searched for together."""
+    queries = release.query_embeddings(known)
+    alike: dict[tuple[int, tuple[str, ...] | None], list[int]] = {}
+    for at, one in enumerate(asked):
+        alike.setdefault((one.k, one.categories), []).append(at)
+    found: dict[int, Retrieved] = {}
+    for (k, categories), places in alike.items():
+        chosen = [excluded[at] for at in places]
+        best = release.best(queries[places], k=k, excluded=chosen, categories=categories)
+        found.update(zip(places, best, strict=True))
+    return [found[at] for at in range(len(asked))]
+
+
+def _answer(release: ServedRelease, known: KnownUser, retrieved: Retrieved) -> Answer:
+    rows, scores = retrieved
+    served = dict(zip(release.window_names, known.window.tolist(), strict=True))
+    return Answer(release.items.ids[rows].tolist(), scores, served)
 
 
 def _popularity(release: ServedRelease, asked: AskedList, excluded: Ints, *, reason: str) -> Answer:
@@ -120,7 +154,7 @@ def _known(
     asked: AskedList | AskedScores,
     user: StoredUser | None,
     now_us: int | None,
-) -> _Known:
+) -> KnownUser:
     """The clicks of the request if it names any, else the release's and then the store's."""
     row = release.histories.row(asked.user_id)
     own = release.histories.clicks_of(row)
@@ -136,7 +170,7 @@ def _known(
         clicks = own if user is None else own.followed_by(_since(release, user))
         seen = clicks.item_rows
     window = release.histories.window_of(row) if user is None else _window(release, user)
-    return _Known(clicks, seen, window, at_us)
+    return KnownUser(clicks, seen, window, at_us)
 
 
 def _given(

@@ -1,13 +1,13 @@
 """One HTTP exchange on the bare ASGI interface: the body in, within its limits; JSON out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from recbench.serving.options import Limits
 
-__all__ = ["JSON", "BodyReader", "Pending", "Refused", "send_bytes"]
+__all__ = ["JSON", "BodyReader", "Pending", "Refused", "Reply", "send_bytes"]
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -25,6 +25,14 @@ class Refused(Exception):  # it is an answer
     def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.headers = status, message, headers or []
+
+
+class Reply(NamedTuple):
+    """An answer whose body is JSON."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()  # beside those of the body
 
 
 @dataclass(slots=True)

@@ -4,18 +4,18 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 
 from recbench.errors import InputError
 from recbench.serving.exchange import (
-    JSON,
+    Headers,
     Message,
     Pending,
     Receive,
     Refused,
+    Reply,
     Scope,
     Send,
     send_bytes,
@@ -23,7 +23,7 @@ from recbench.serving.exchange import (
 from recbench.serving.metrics import Metrics
 from recbench.serving.options import Limits
 
-__all__ = ["Guard"]
+__all__ = ["FAULT", "Guard", "refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 ROUTES = {"/recommend": "recommend", "/score": "score"}
 RETRY_AFTER = (b"retry-after", b"1")
+FAULT = Reply(500, orjson.dumps({"error": "The request failed; the service's log says why"}))
 
 
 class Guard:
@@ -72,28 +73,32 @@ class Guard:
             await send(message)
 
         try:
-            self._admit(scope, route)
+            if path not in OPEN:
+                self.admit(scope["headers"], route=route)
             scope["app"] = self  # then starlette raises where it knows no path or method
             await self._app(scope, receive, noting)
-        except Refused as refusal:
-            await _refuse(noting, refusal.status, refusal.message, refusal.headers)
         except HTTPException as error:
             lines = [(k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()]
-            await _refuse(noting, error.status_code, error.detail, lines)
-        except InputError as error:
-            await _refuse(noting, 400, str(error), [])
+            await _send(noting, refusal(Refused(error.status_code, error.detail, lines)))
+        except (Refused, InputError) as error:
+            await _send(noting, refusal(error))
         except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            logger.exception("%s %s failed", scope["method"], path)
             if status:
                 raise  # half an answer has gone out: the connection ends
-            await _refuse(noting, 500, "The request failed; the service's log says why", [])
+            await _send(noting, FAULT)
         finally:
             self._pending.n_answered += 1
         self._metrics.answered(route, status, time.perf_counter() - began)
 
-    def _admit(self, scope: Scope, route: str) -> None:
-        if self._token is not None and scope["path"] not in OPEN:
-            shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    def admit(self, headers: Headers, *, route: str) -> None:
+        """Let a request in that needs the token.
+
+        Raises:
+            Refused: it does not show the token, or too many wait.
+        """
+        if self._token is not None:
+            shown = [value for name, value in headers if name == b"authorization"]
             if len(shown) != 1 or not hmac.compare_digest(shown[0], self._token):
                 challenge = (b"www-authenticate", b"Bearer")
                 raise Refused(401, "Send the header `Authorization: Bearer TOKEN`", [challenge])
@@ -102,6 +107,12 @@ class Guard:
             raise Refused(503, "Too many requests are waiting; try again", [RETRY_AFTER])
 
 
-async def _refuse(send: Send, status: int, message: str, headers: list[Any]) -> None:
-    body = orjson.dumps({"error": message})
-    await send_bytes(send, body, status=status, kind=JSON, headers=headers)
+def refusal(error: Refused | InputError) -> Reply:
+    """What is answered where this was raised."""
+    refused = error if isinstance(error, Refused) else Refused(400, str(error))
+    body = orjson.dumps({"error": refused.message})
+    return Reply(refused.status, body, refused.headers)
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    await send_bytes(send, reply.body, status=reply.status, headers=[*reply.headers])

@@ -38,6 +38,16 @@ class Clicks(NamedTuple):
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownUser:
+    """What is known of somebody at the instant of a request."""
+
+    clicks: Clicks  # what the tower is given, oldest first
+    seen: Ints  # item rows, also of older clicks
+    window: Floats  # (W,) window features
+    at_us: int
+
+
 def no_clicks() -> Clicks:
     """Of somebody who clicked nothing."""
     nothing = np.empty(0, dtype=np.int64)

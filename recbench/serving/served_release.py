@@ -1,5 +1,6 @@
 """A release made ready to answer single requests: one immutable object that binds all its parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,7 +15,7 @@ from recbench.refresh.registry import Release
 from recbench.refresh.released_tower import released_tower
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.protocol import QueryTower
-from recbench.serving.histories import Clicks, ReleasedHistories
+from recbench.serving.histories import KnownUser, ReleasedHistories
 from recbench.serving.served_index import served_index
 from recbench.tables.queries import LONGEST_WATCH
 from recbench.tables.vocabulary import Vocabulary
@@ -22,7 +23,7 @@ from recbench.tables.vocabulary import Vocabulary
 __all__ = ["Retrieved", "ServedRelease"]
 
 MICROSECONDS = 1e6
-WARM_ROUNDS = 8
+WARM_USERS = 8  # as many as are answered together
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -89,40 +90,63 @@ class ServedRelease:
     def warm(self) -> None:
         """Answer a few requests, so that the first real one finds everything in memory."""
         n_users = len(self.histories.user_ids)
-        for row in np.linspace(0, max(n_users - 1, 0), WARM_ROUNDS).astype(int).tolist():
-            clicks = self.histories.clicks_of(row if n_users else -1)
-            window = self.histories.window_of(row if n_users else -1)
-            query = self.query_embedding(clicks, window, at_us=self.watermark_us + 1)
-            self.index.search(query, k=20)
+        rows = np.linspace(0, max(n_users - 1, 0), WARM_USERS).astype(int).tolist()
+        known = [self.known(row if n_users else -1) for row in rows]
+        for together in range(1, len(known) + 1):
+            queries = self.query_embeddings(known[:together])
+            self.index.search(queries, k=20)
 
     def release(self) -> None:
         """Free what the index holds outside of Python; nobody may use this release any more."""
         if isinstance(self.index, ApproximateIndex):
             self.index.release()
 
-    def query_embedding(self, clicks: Clicks, window: Floats, *, at_us: int) -> Floats:
-        """(1, D) of a user with these clicks and window features (W,) at an instant."""
+    def known(self, row: int) -> KnownUser:
+        """The user in ``row`` just after the watermark; in -1 nobody whom the release knows."""
+        clicks, window = self.histories.clicks_of(row), self.histories.window_of(row)
+        return KnownUser(clicks, clicks.item_rows, window, self.watermark_us + 1)
+
+    def query_embeddings(self, known: Sequence[KnownUser]) -> Floats:
+        """(B, D) of users, each at an instant of their own."""
         length = self.history_length
-        rows = np.full((1, length), -1, dtype=np.int64)
-        age_s = np.zeros((1, length), dtype=np.float32)
-        watched = np.full((1, length), -1.0, dtype=np.float32)
-        held = min(len(clicks.ts), length)
-        if held:
-            rows[0, -held:] = clicks.item_rows[-held:]
-            age_s[0, -held:] = (at_us - clicks.ts[-held:]) / MICROSECONDS
-            watched[0, -held:] = clicks.watch_ratio[-held:]
-        return self.tower(rows, age_s, watched, window[None, :])
+        rows = np.full((len(known), length), -1, dtype=np.int64)
+        age_s = np.zeros((len(known), length), dtype=np.float32)
+        watched = np.full((len(known), length), -1.0, dtype=np.float32)
+        for at, user in enumerate(known):
+            clicks = user.clicks
+            held = min(len(clicks.ts), length)
+            if held:
+                rows[at, -held:] = clicks.item_rows[-held:]
+                age_s[at, -held:] = (user.at_us - clicks.ts[-held:]) / MICROSECONDS
+                watched[at, -held:] = clicks.watch_ratio[-held:]
+        return self.tower(rows, age_s, watched, np.stack([user.window for user in known]))
 
     def best(
-        self, query: Floats, *, k: int, excluded: Ints, categories: tuple[str, ...] | None
-    ) -> Retrieved:
-        """The k candidates of largest inner product with the query (1, D); fewer if there are."""
+        self,
+        queries: Floats,
+        *,
+        k: int,
+        excluded: Sequence[Ints],
+        categories: tuple[str, ...] | None,
+    ) -> list[Retrieved]:
+        """The k candidates of largest inner product with each query (B, D); fewer if there are.
+
+        Args:
+            queries: of users.
+            k: how many.
+            excluded: item rows that each of them is not shown.
+            categories: only items of one of these; None: of any.
+        """
         if categories is not None:
-            return self._best_of(query, self._rows_of(categories), k=k, excluded=excluded)
-        nobody = np.zeros(len(excluded), dtype=np.int64)
-        rows, scores = self.index.search(query, k=k, excluded=(nobody, excluded))
-        found = int(np.count_nonzero(rows[0] >= 0))
-        return rows[0, :found], scores[0, :found]
+            rows = self._rows_of(categories)
+            pairs = zip(queries, excluded, strict=True)
+            return [self._best_of(query, rows, k=k, excluded=barred) for query, barred in pairs]
+        whose = np.repeat(np.arange(len(excluded)), [len(barred) for barred in excluded])
+        found, scores = self.index.search(
+            queries, k=k, excluded=(whose, np.concatenate([*excluded]))
+        )
+        n_found = np.count_nonzero(found >= 0, axis=1).tolist()
+        return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
 
     def most_popular(
         self, *, k: int, excluded: Ints, categories: tuple[str, ...] | None
@@ -149,7 +173,7 @@ class ServedRelease:
     def _best_of(self, query: Floats, rows: Ints, *, k: int, excluded: Ints) -> Retrieved:
         """Exactly, over few rows; ties go to the lower row."""
         rows = rows[~self.is_hidden[rows] & ~np.isin(rows, excluded)]
-        scores = self.candidate_embeddings[rows] @ query[0]
+        scores = self.candidate_embeddings[rows] @ query
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
 

@@ -2,13 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from recbench.serving.answer import Answer, answer_list, answer_scores, popularity_list
+from recbench.errors import InputError
+from recbench.serving.answer import (
+    Answer,
+    answer_list,
+    answer_lists,
+    answer_scores,
+    popularity_list,
+)
 from recbench.serving.exchange import Headers, Refused
 from recbench.serving.exposures import Exposures
 from recbench.serving.inference_protocol import infer_response, parse_infer
@@ -19,7 +26,7 @@ from recbench.serving.requests import AskedList, AskedScores, parse_recommend, p
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.stored_user import StoredUser, StoreFailed, Users
 
-__all__ = ["Service", "wall_clock_us"]
+__all__ = ["Listed", "Service", "wall_clock_us"]
 
 RETRY_AFTER = (b"retry-after", b"1")
 NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -29,6 +36,13 @@ _new_id = SystemRandom()
 def wall_clock_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1_000
+
+
+class Listed(NamedTuple):
+    """A list for a client, and what is to be done once it is sent."""
+
+    body: bytes
+    note: Callable[[], None]
 
 
 class Service:
@@ -57,7 +71,7 @@ class Service:
         self._users, self._exposures, self._metrics = users, exposures, metrics
         self._now_us = now_us if users is not None else lambda: None
 
-    async def recommend(self, body: bytes) -> tuple[bytes, Callable[[], None]]:
+    async def recommend(self, body: bytes) -> Listed:
         """The body of the answer to ``POST /recommend``, and what is to be done once it is sent.
 
         Raises:
@@ -67,19 +81,46 @@ class Service:
         asked = parse_recommend(body, self.limits)
         user, problem = await self._user(asked)
         release = self._release()  # once, and nothing waits from here on
-        answer = self._answer(release, asked, user, problem)
-        request_id = _new_id.getrandbits(63)
+        return self._listed(release, asked, self._answer(release, asked, user, problem))
 
-        def note() -> None:
-            self._exposures.shown(
-                answer.item_ids,
-                user_id=asked.user_id,
-                request_id=request_id,
-                release=release.id,
-                served=answer.served,
-            )
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether ``recommend_all`` may be asked."""
+        return self._users is None or self._users.at_once is not None
 
-        return _list_body(answer, request_id, release.id), note
+    def recommend_all(self, bodies: Sequence[bytes]) -> list[Listed | Refused | InputError]:
+        """As ``recommend``, for requests that came together; what it raises, in its place."""
+        results: dict[int, Listed | Refused | InputError] = {}
+        known: dict[int, tuple[AskedList, StoredUser | None]] = {}
+        for at, body in enumerate(bodies):
+            try:
+                asked = parse_recommend(body, self.limits)
+                release = self._release()  # the same for all: nothing waits in here
+                user, problem = self._user_at_once(asked, release)
+            except (Refused, InputError) as error:
+                results[at] = error
+                continue
+            if problem is None or asked.history is not None:
+                known[at] = asked, user
+            else:
+                results[at] = self._listed(
+                    release, asked, self._answer(release, asked, user, problem)
+                )
+        results |= self._listed_together(known)
+        return [results[at] for at in range(len(bodies))]
+
+    def _listed_together(
+        self, known: Mapping[int, tuple[AskedList, StoredUser | None]]
+    ) -> dict[int, Listed]:
+        if not known:
+            return {}
+        release = self._release()
+        asked, users = zip(*known.values(), strict=True)
+        answers = answer_lists(release, asked, users, now_us=self._now_us())
+        for answer in answers:
+            self._count(answer)
+        each = zip(known, asked, answers, strict=True)
+        return {at: self._listed(release, one, answer) for at, one, answer in each}
 
     async def score(self, body: bytes) -> bytes:
         """The body of the answer to ``POST /score``.
@@ -146,6 +187,18 @@ class Service:
         except StoreFailed as failure:
             return None, f"online store: {failure}"
 
+    def _user_at_once(
+        self, asked: AskedList, release: ServedRelease
+    ) -> tuple[StoredUser | None, str | None]:
+        """As ``_user``, of a store that need not be waited for: just what the release looks at."""
+        look_up = None if self._users is None else self._users.at_once
+        if look_up is None or asked.user_id is None:
+            return None, None
+        try:
+            return look_up(asked.user_id, asked.at_us, release.window_names), None
+        except StoreFailed as failure:
+            return None, f"online store: {failure}"
+
     def _answer(
         self, release: ServedRelease, asked: AskedList, user: StoredUser | None, problem: str | None
     ) -> Answer:
@@ -153,9 +206,26 @@ class Service:
             self._metrics.count("recbench_fallback_total", 'reason="store"')
             return popularity_list(release, asked, reason=problem)
         answer = answer_list(release, asked, user, now_us=self._now_us())
+        self._count(answer)
+        return answer
+
+    def _count(self, answer: Answer) -> None:
         if answer.fallback is not None:
             self._metrics.count("recbench_fallback_total", 'reason="tower"')
-        return answer
+
+    def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
+        request_id = _new_id.getrandbits(63)
+
+        def note() -> None:
+            self._exposures.shown(
+                answer.item_ids,
+                user_id=asked.user_id,
+                request_id=request_id,
+                release=release.id,
+                served=answer.served,
+            )
+
+        return Listed(_list_body(answer, request_id, release.id), note)
 
 
 def _list_body(answer: Answer, request_id: int, release: str) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +36,21 @@ class StoredUser:
     at_us: int
 
 
+# of a user id, at microseconds or now, with the features of these names or all
+AtOnce = Callable[[int, int | None, Sequence[str] | None], StoredUser]
+
+
 class StoreFailed(Exception):  # it is no error of the caller's, and is answered
     """The store cannot tell, or not in time."""
 
 
 class Users(Protocol):
     """Where the service looks its users up."""
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """As ``read``, without waiting for anything; None where that cannot be."""
+        ...
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
         """What is known of the user at an instant; default: now.
@@ -86,13 +95,20 @@ class _SnapshotUsers:
         self._state: OnlineState | None = None
         self._read: tuple[int, int] | None = None
 
+    @property
+    def at_once(self) -> AtOnce:
+        return self._look_up
+
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
+        return self._look_up(user_id, at_us, None)
+
+    def _look_up(self, user_id: int, at_us: int | None, names: Sequence[str] | None) -> StoredUser:
         state = self._state
         if state is None:
             raise StoreFailed(f"{self._path.name} was not read yet")
         instant = self._now_us() if at_us is None else at_us
         try:
-            features, clicks = state.lookup_user(user_id, at_us=instant)
+            features, clicks = state.lookup_user(user_id, at_us=instant, names=names)
         except InputError as error:
             raise StoreFailed(str(error)) from error
         return StoredUser(features, clicks, instant)
@@ -128,6 +144,10 @@ class _RedisUsers:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="online-store")
         self._paused_until = 0.0
         self._why = ""
+
+    @property
+    def at_once(self) -> None:
+        return None
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
         if time.monotonic() < self._paused_until:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
+from recbench.serving.connection import connection_class
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -27,6 +27,7 @@ from recbench.serving.retire import retire
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
 from recbench.serving.stored_user import Users, open_users
+from recbench.serving.turn import Turn
 
 __all__ = ["READY", "work"]
 
@@ -86,9 +87,11 @@ class _Worker(uvicorn.Server):
             metrics=metrics,
             pending=self._pending,
         )
-        super().__init__(
-            _config(guard, _patient(limits.body_s, metrics, self._pending), drain_s=limits.drain_s)
-        )
+        turn = None
+        if service.waits_for_nothing:
+            turn = Turn(service, guard, metrics=metrics, pending=self._pending)
+        protocol = connection_class(limits, metrics=metrics, pending=self._pending, turn=turn)
+        super().__init__(_config(guard, protocol, drain_s=limits.drain_s))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
@@ -202,7 +205,7 @@ def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str]
     return load
 
 
-def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> uvicorn.Config:
+def _config(app: Any, protocol: type[asyncio.Protocol], *, drain_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -216,43 +219,3 @@ def _config(app: Any, protocol: type[HttpToolsProtocol], *, drain_s: float) -> u
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )
-
-
-def _patient(first_s: float, metrics: Metrics, pending: Pending) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol for clients that may be slow, but not for ever."""
-
-    class Patient(HttpToolsProtocol):
-        _headers_due: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio types the base wider
-            super().connection_made(transport)
-            self._headers_due = self.loop.call_later(first_s, self._give_up)
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            if self._headers_due is None:
-                self._headers_due = self.loop.call_later(first_s, self._give_up)
-
-        def on_headers_complete(self) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-                self._headers_due = None
-            before = len(self.tasks)
-            super().on_headers_complete()
-            pending.n_begun += len(self.tasks) - before
-
-        def on_response_complete(self) -> None:
-            before = len(self.tasks)
-            super().on_response_complete()  # begins what came meanwhile over this connection
-            pending.n_begun += len(self.tasks) - before
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-            super().connection_lost(exc)
-            metrics.closed_one()
-
-        def _give_up(self) -> None:
-            self.transport.close()
-
-    return Patient

@@ -54,11 +54,13 @@ class OneLookup:
         self._decayed = [(f.name, microseconds(f.half_life)) for f in decayed]
 
     def answer(self, events: Events, at_us: int, answers: dict[str, Any]) -> None:
-        """Set the value of each of the stream's features."""
+        """Set the value of each of the stream's features that ``answers`` has a key of."""
         begin = events.begin
         bounds = events.ts[begin : events.end].searchsorted(at_us - self._ago).tolist()
         end = begin + bounds[0]
         for name, place, value, aggregate in self._windows:
+            if name not in answers:
+                continue
             first = begin + bounds[place]
             if value is None:
                 answers[name] = end - first
@@ -67,13 +69,19 @@ class OneLookup:
             values = column.values[first:end]
             answers[name] = aggregate(values[column.held(values)] if column.has_null else values)
         for name, value, k in self._last:
+            if name not in answers:
+                continue
             column = events.columns[value]
             values = column.values[max(begin, end - k) : end]
             known = column.held(values).tolist() if column.has_null else None
             answers[name] = self._types.decoded(value, _with_nulls(values.tolist(), known))
         for name in self._since:
+            if name not in answers:
+                continue
             answers[name] = at_us - events.ts.item(end - 1) if end > begin else None
         for (name, half_life_us), (weight, since) in zip(self._decayed, events.folded, strict=True):
+            if name not in answers:
+                continue
             # no click weighs more than one: those of a truncated entity may be folded too early
             total = weight * 2.0 ** min(0.0, (since - at_us) / half_life_us)
             if end > begin:

@@ -134,9 +134,9 @@ class EntityTable:
             return pl.Series(self.entity, keys)
         return pl.Series(self.entity, strings.strings, dtype=pl.String).gather(keys)
 
-    def one(self, row: int, at_us: int) -> dict[str, Any]:
-        """The features of one entity; of one without events for row -1."""
-        answers: dict[str, Any] = dict.fromkeys(self.names)
+    def one(self, row: int, at_us: int, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The features of one entity, or those of the ``names``; without events for row -1."""
+        answers: dict[str, Any] = dict.fromkeys(self.names if names is None else names)
         for of, stream in self.streams.items():
             self._lookups[of].answer(_events(stream, row), at_us, answers)
         return answers
