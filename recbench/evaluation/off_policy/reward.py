@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
@@ -64,3 +66,10 @@ class Reward:
             none = pl.when(pl.col(c.CLICKED).not_()).then(0.0)
             value = value + self.watch_share * pl.coalesce(watched, none)
         return exposures.select(value.alias("reward"))["reward"]
+
+    def values(
+        self, clicked: npt.NDArray[np.bool_], watch_ms: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """(E,) of what is known for good: a click without a watch time was not watched."""
+        watched = np.minimum(watch_ms / self.full_watch_ms, 1.0)
+        return (1 - self.watch_share) * clicked + self.watch_share * watched
