@@ -1,7 +1,7 @@
 """Policies in closed loop: each in a world of its own, of the same traffic, beside the truth."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,17 @@ from recbench.evaluation.intervals import Interval, bootstrap_mean
 from recbench.jobs.policy_judged import TODAY, Chances
 from recbench.jobs.policy_log import END_H, LOGGED_H, TRAINED_H, PolicyLog
 from recbench.policy.constraints import ExposureFloor
-from recbench.policy.world.bandit import BanditDials, BanditInWorld
+from recbench.policy.world.bandit import BanditDials, BanditInWorld, IsProtected
 from recbench.policy.world.context import WorldContext
 from recbench.policy.world.drawn import DrawnPolicy, Switched
 from recbench.policy.world.retrieval import Pool
 
-__all__ = ["KEPT", "ORACLE", "Arms", "arms_of"]
+__all__ = ["FREE", "KEPT_NEW", "KEPT_TAIL", "ORACLE", "Arms", "arms_of"]
 
 Floats = npt.NDArray[np.float64]
-ORACLE, KEPT, FREE = "oracle", "LinTS, tail kept", "LinTS"
-HEAD = 0.1  # of the items, by clicks of the first day
-N_DECILES = 10
+ORACLE, FREE = "oracle", "LinTS"
+KEPT_TAIL, KEPT_NEW = "LinTS, tail kept", "LinTS, new kept"
+N_DECILES = 10  # of items by clicks of the first day; the first of them is the head
 BANDITS = {
     "epsilon-greedy": BanditDials(rule="greedy", epsilon=0.05),
     "LinUCB": BanditDials(rule="ucb", scale=0.3),
@@ -45,7 +45,12 @@ class _Chosen(DrawnPolicy):
 
 
 def arms_of(
-    log: PolicyLog, chosen: Mapping[str, Chances], *, least_tail: float, window_h: float = 0.25
+    log: PolicyLog,
+    chosen: Mapping[str, Chances],
+    *,
+    least_tail: float,
+    least_new: float,
+    window_h: float = 0.25,
 ) -> dict[str, Callable[[], Policy]]:
     """What serves the third day: today's greedy towers, a choice, bandits, and who knows the truth.
 
@@ -53,15 +58,16 @@ def arms_of(
         log: with the towers.
         chosen: candidate policies by name, such as the choice of the log.
         least_tail: share of slots for items outside the head, a floor for one of the bandits.
+        least_new: share of slots for items born since the towers were trained, for another one.
         window_h: for which bandits wait for rewards.
     """
 
-    def bandit(dials: BanditDials, *, floor: bool = False) -> Policy:
+    def bandit(dials: BanditDials, least: float = 0.0, kept: IsProtected | None = None) -> Policy:
         return BanditInWorld(
             WorldContext(log.retrieval()),
-            BanditDials(**_as_dict(dials) | {"window_h": window_h}),
-            floor=ExposureFloor(least=least_tail) if floor else None,
-            is_protected=(lambda items: ~_is_head(log)[items]) if floor else None,
+            replace(dials, window_h=window_h),
+            floor=None if kept is None else ExposureFloor(least=least),
+            is_protected=kept,
             learn_from_h=TRAINED_H,
             seed=log.seed,
         )
@@ -73,7 +79,9 @@ def arms_of(
     arms: dict[str, Callable[[], Policy]] = {TODAY: lambda: DrawnPolicy(log.retrieval(), even=0.0)}
     arms |= {name: (lambda c=c: _Chosen(log, c)) for name, c in chosen.items()}  # type: ignore[misc]
     arms |= {name: (lambda d=d: bandit(d)) for name, d in BANDITS.items()}  # type: ignore[misc]
-    arms[KEPT] = lambda: bandit(BANDITS[FREE], floor=True)
+    deciles = _deciles(log)
+    arms[KEPT_TAIL] = lambda: bandit(BANDITS[FREE], least_tail, lambda ids: deciles[ids] != 1)
+    arms[KEPT_NEW] = lambda: bandit(BANDITS[FREE], least_new, lambda ids: deciles[ids] == 0)
     arms[ORACLE] = lambda: DrawnPolicy(log.retrieval(), scores=oracle, even=0.0)
     return arms
 
@@ -107,7 +115,7 @@ class Arms:
         """CTR of each arm and its difference to today's, tail exposure likewise; paired by user."""
         rows = []
         for name, shown in self.shown.items():
-            clicks, tail = self._gain(name, "clicked"), self._gain(name, "tail")
+            clicks, tail = self.difference(name, TODAY), self.tail_difference(name, TODAY)
             rows.append(
                 {
                     "arm": name,
@@ -119,6 +127,7 @@ class Arms:
                     "tail_difference": tail.value,
                     "tail_low": tail.low,
                     "tail_high": tail.high,
+                    "new": float((_deciles(self.log)[shown.exposures.item_ids] == 0).mean()),
                     "watch_s": float(shown.watch_s.mean()),
                 }
             )
@@ -127,6 +136,10 @@ class Arms:
     def difference(self, arm: str, other: str) -> Interval:
         """Of CTR, of the same requests, paired by user."""
         return self._paired(self.shown[arm].clicked, self.shown[other].clicked)
+
+    def tail_difference(self, arm: str, other: str) -> Interval:
+        """Of the share of slots for items outside the head, likewise."""
+        return self._paired(self._tail(self.shown[arm]), self._tail(self.shown[other]))
 
     def regret(self) -> pl.DataFrame:
         """``hour, arm, regret``: expected clicks so far that are lost against the oracle."""
@@ -157,12 +170,6 @@ class Arms:
             )
         return pl.concat(parts)
 
-    def _gain(self, arm: str, what: str) -> Interval:
-        one, other = (self.shown[name] for name in (arm, TODAY))
-        if what == "clicked":
-            return self._paired(one.clicked, other.clicked)
-        return self._paired(self._tail(one), self._tail(other))
-
     def _paired(self, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Interval:
         """Mean difference a request; users with many requests weigh more, as in the mean."""
         users = self.shown[TODAY].exposures.user_ids
@@ -173,7 +180,7 @@ class Arms:
         return bootstrap_mean(by_user)
 
     def _tail(self, shown: Shown) -> npt.NDArray[np.bool_]:
-        tail: npt.NDArray[np.bool_] = ~_is_head(self.log)[shown.exposures.item_ids]
+        tail: npt.NDArray[np.bool_] = _deciles(self.log)[shown.exposures.item_ids] != 1
         return tail
 
 
@@ -191,12 +198,6 @@ def _deciles(log: PolicyLog) -> npt.NDArray[np.int64]:
     return decile
 
 
-def _is_head(log: PolicyLog) -> npt.NDArray[np.bool_]:
-    """(I,) the tenth of the items with the most clicks of the first day."""
-    head: npt.NDArray[np.bool_] = _deciles(log) == 1
-    return head
-
-
 def _since(shown: Shown, hour: float) -> Shown:
     first = int(np.searchsorted(shown.exposures.hours, hour))
     which = np.arange(first, len(shown))
@@ -211,7 +212,3 @@ def _since(shown: Shown, hour: float) -> Shown:
         truth,
         shown.clicks_of_late[which],
     )
-
-
-def _as_dict(dials: BanditDials) -> dict[str, object]:
-    return {name: getattr(dials, name) for name in dials.__slots__}

@@ -49,7 +49,9 @@ class Judged:
 class _LoggingPolicy(DrawnPolicy):
     """Draws, keeps what it was asked, and has a bandit look on until the log is judged by."""
 
-    def __init__(self, context: WorldContext, *, temperature: float, even: float, seed: int):
+    def __init__(
+        self, context: WorldContext, *, temperature: float, even: float, seed: int
+    ) -> None:
         super().__init__(context.retrieval, temperature=temperature, even=even, seed=seed)
         self.judged: list[Judged] = []
         self._watching = BanditInWorld(

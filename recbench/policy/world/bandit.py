@@ -13,10 +13,10 @@ from recbench.policy.bandits import Rule
 from recbench.policy.constraints import ExposureFloor
 from recbench.policy.neural import Network, learn_network, statistics_of
 from recbench.policy.pending import PendingDecisions
-from recbench.policy.world.retrieval import Pool
 from recbench.policy.statistics import LinearStatistics, Posterior
 from recbench.policy.world.context import WorldContext
 from recbench.policy.world.drawn import drawn_slates, softened
+from recbench.policy.world.retrieval import Pool
 
 __all__ = ["BanditDials", "BanditInWorld", "IsProtected"]
 
