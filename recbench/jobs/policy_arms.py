@@ -107,7 +107,8 @@ class Arms:
             policy = Switched(
                 UniformPolicy(seed=log.seed), (TRAINED_H, log.logging), (LOGGED_H, make)
             )
-            found[name] = _since(run(log.world, policy, until_h=END_H), LOGGED_H)
+            shown = run(log.world, policy, tick_s=log.tick_s, until_h=END_H)
+            found[name] = _since(shown, LOGGED_H)
             on_arm(name)
         return cls(log, found)
 
@@ -140,6 +141,24 @@ class Arms:
     def tail_difference(self, arm: str, other: str) -> Interval:
         """Of the share of slots for items outside the head, likewise."""
         return self._paired(self._tail(self.shown[arm]), self._tail(self.shown[other]))
+
+    def result(self) -> dict[str, float]:
+        """What a run records: CTR of each arm, and whether the bars hold (1) or not (0).
+
+        The learning arm is Thompson sampling: its CTR is to beat today's with an interval above
+        zero, and its tail exposure not to fall, both by the lower end of their intervals.
+        """
+        clicks, tail = self.difference(FREE, TODAY), self.tail_difference(FREE, TODAY)
+        ctr = {f"ctr/{arm}": float(shown.clicked.mean()) for arm, shown in self.shown.items()}
+        return ctr | {
+            "gain": clicks.value,
+            "gain_low": clicks.low,
+            "gain_high": clicks.high,
+            "price_of_tail": -self.difference(KEPT_TAIL, FREE).value,
+            "price_of_new": -self.difference(KEPT_NEW, FREE).value,
+            "bar_clicks": float(clicks.low > 0),
+            "bar_tail": float(tail.low >= 0),
+        }
 
     def regret(self) -> pl.DataFrame:
         """``hour, arm, regret``: expected clicks so far that are lost against the oracle."""

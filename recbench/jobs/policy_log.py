@@ -84,6 +84,7 @@ class PolicyLog:
     even: float
     towers: tuple[Floats, Floats, npt.NDArray[np.int64]]  # queries, candidates, categories
     seed: int
+    tick_s: float
 
     @classmethod
     def made(
@@ -94,6 +95,7 @@ class PolicyLog:
         embedding_dim: int = 32,
         temperature: float = 0.3,
         even: float = 0.2,
+        tick_s: float = 300.0,
         seed: int = 0,
     ) -> "PolicyLog":
         """Two days of the world, with towers trained after the first.
@@ -104,7 +106,8 @@ class PolicyLog:
             embedding_dim: of the towers.
             temperature: of the logging policy's scores.
             even: the share of its chances that all candidates have alike.
-            seed: of training and policies.
+            tick_s: seconds between two looks of a policy at what became known.
+        seed: of training and policies.
 
         Raises:
             InputError: requests are shown more than one item.
@@ -113,15 +116,17 @@ class PolicyLog:
             raise InputError(
                 f"Policies are judged here by requests of one item, got {world.settings.slate}"
             )
-        first_day = run(world, UniformPolicy(seed=seed), until_h=TRAINED_H)
+        first_day = run(world, UniformPolicy(seed=seed), tick_s=tick_s, until_h=TRAINED_H)
         towers = _towers(world, first_day, steps=steps, embedding_dim=embedding_dim, seed=seed)
         logging = _LoggingPolicy(
             WorldContext(TowerRetrieval(*towers)), temperature=temperature, even=even, seed=seed
         )
         both_days = Switched(UniformPolicy(seed=seed), (TRAINED_H, lambda: logging))
-        shown = run(world, both_days, until_h=LOGGED_H)
+        shown = run(world, both_days, tick_s=tick_s, until_h=LOGGED_H)
         assert logging.learnt is not None
-        return cls(world, shown, logging.judged, logging.learnt, temperature, even, towers, seed)
+        return cls(
+            world, shown, logging.judged, logging.learnt, temperature, even, towers, seed, tick_s
+        )
 
     def retrieval(self) -> TowerRetrieval:
         """Of the towers, knowing what was known when they were trained."""
