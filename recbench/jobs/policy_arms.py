@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench.datasets.world.closed_loop import Shown, run
-from recbench.datasets.world.protocol import Asked, Policy
+from recbench.datasets.world.protocol import Asked, Feedback, Policy
 from recbench.datasets.world.sampling import UniformPolicy
 from recbench.evaluation.intervals import Interval, bootstrap_mean
 from recbench.jobs.policy_judged import TODAY, Chances
@@ -38,7 +38,11 @@ class _Chosen(DrawnPolicy):
 
     def __init__(self, log: PolicyLog, chances: Chances) -> None:
         super().__init__(log.retrieval(), seed=log.seed)
-        self._chances = chances
+        self._log, self._chances = log, chances
+
+    def observe(self, feedback: Feedback) -> None:
+        super().observe(feedback)
+        self._log.learnt.context.meet(feedback.new_items)  # it must know what it scores
 
     def chances(self, asked: Asked, pool: Pool) -> Floats:
         return self._chances(asked, pool)

@@ -17,6 +17,7 @@ from recbench.policy.world.retrieval import Pool
 __all__ = ["TODAY", "JudgedPolicies", "candidate_policies"]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Chances = Callable[[Asked, Pool], Floats]  # (R, C)
 TODAY, LOGGED, LEARNT = "towers, greedy", "as logged", "learnt, greedy"
 ESTIMATOR = "dr"  # that chooses
@@ -66,24 +67,23 @@ class JudgedPolicies:
         requests = np.concatenate([tick.asked.request_ids for tick in log.judged])
         exposures = log.shown.exposures
         at = np.searchsorted(exposures.request_ids, requests)
-        actions = np.concatenate([tick.pool.item_ids for tick in log.judged])
-        place = np.argmax(actions == exposures.item_ids[at][:, None], axis=1)
+        most = max(tick.pool.item_ids.shape[1] for tick in log.judged)
         feedback = Feedback(
             rewards=log.shown.clicked[at].astype(np.float64),
             propensities=exposures.propensities[at],
             units=exposures.user_ids[at],
-            least_propensity=log.even / actions.shape[1],
+            least_propensity=log.even / most,
         )
-        expected = np.concatenate([_expected(log, tick) for tick in log.judged])
-        true = np.concatenate([_true(log, tick) for tick in log.judged])
-        logging = np.concatenate([tick.chances for tick in log.judged])
+        ends = np.cumsum([len(tick.asked) for tick in log.judged])[:-1]
+        shown = np.split(exposures.item_ids[at], ends)
         targets, truths = {}, {}
         for name, chances_of in policies.items():
-            chances = np.concatenate([chances_of(tick.asked, tick.pool) for tick in log.judged])
-            targets[name] = TargetPolicy.of_dense(
-                chances, place, expected=expected, logging=logging
-            )
-            truths[name] = float((chances * true).sum(axis=1).mean())
+            parts, earned = [], []
+            for tick, items in zip(log.judged, shown, strict=True):
+                chances = chances_of(tick.asked, tick.pool)
+                parts.append(_target(log, tick, items, chances))
+                earned.append((chances * _true(log, tick)).sum(axis=1))
+            targets[name], truths[name] = _joined(parts), float(np.concatenate(earned).mean())
         found = compare(feedback, targets, {"snips": snips, "dr": doubly_robust}, baseline=baseline)
         return cls(found, truths)
 
@@ -103,6 +103,20 @@ class JudgedPolicies:
             if difference.bootstrap.low > 0 and difference.bootstrap.value > most:
                 best, most = verdict.policy, difference.bootstrap.value
         return best
+
+
+def _target(log: PolicyLog, tick: Judged, items: Ints, chances: Floats) -> TargetPolicy:
+    """Of one tick, whose requests were shown ``items`` (R,)."""
+    place = np.argmax(tick.pool.item_ids == items[:, None], axis=1)
+    return TargetPolicy.of_dense(
+        chances, place, expected=_expected(log, tick), logging=tick.chances
+    )
+
+
+def _joined(parts: list[TargetPolicy]) -> TargetPolicy:
+    names = ("propensities", "expected_logged", "expected", "supported")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return TargetPolicy(**columns)
 
 
 def _expected(log: PolicyLog, tick: Judged) -> Floats:

@@ -62,6 +62,8 @@ class _LoggingPolicy(DrawnPolicy):
     def observe(self, feedback: Feedback) -> None:
         super().observe(feedback)
         self._watching.observe(feedback)
+        if self.learnt is not None:
+            self.learnt.context.meet(feedback.new_items)  # it must know what it scores
         if self.learnt is None and feedback.until_h >= LEARNT_H:
             self.learnt = deepcopy(self._watching)
 
@@ -107,7 +109,7 @@ class PolicyLog:
             temperature: of the logging policy's scores.
             even: the share of its chances that all candidates have alike.
             tick_s: seconds between two looks of a policy at what became known.
-        seed: of training and policies.
+            seed: of training and policies.
 
         Raises:
             InputError: requests are shown more than one item.

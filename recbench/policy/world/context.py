@@ -33,11 +33,13 @@ class WorldContext:
         self._until_h = 0.0
 
     def meet(self, new: NewItems) -> None:
-        """Know further items."""
+        """Know further items; those it knows stay as they are."""
         self.retrieval.meet(new)
-        if len(new.item_ids):
-            self._born_h = np.concatenate([self._born_h, new.born_h])
-            self._items = np.concatenate([self._items, np.zeros((2, len(new.item_ids)))], axis=1)
+        unknown = new.item_ids >= len(self._born_h)
+        if unknown.any():
+            self._born_h = np.concatenate([self._born_h, new.born_h[unknown]])
+            none = np.zeros((2, int(unknown.sum())))
+            self._items = np.concatenate([self._items, none], axis=1)
 
     def count(self, shown: Exposures, clicks: Clicks, *, until_h: float) -> None:
         """What became known until then."""
