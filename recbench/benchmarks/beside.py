@@ -1,7 +1,6 @@
 """What goes on beside a service: releases are published, a model is trained."""
 
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from recbench.errors import JobError
 from recbench.refresh import Registry
+from recbench.serving.idle import lower_process
 
 __all__ = ["publish_each", "training"]
 
@@ -27,7 +27,7 @@ def publish_each(registry: Registry, releases: Sequence[str], *, every_s: float)
         releases: sealed ones, in order.
         every_s: between two beginnings of a publication, and before the first.
     """
-    _lower()
+    lower_process()
     moved, due = [], time.monotonic()
     for release in releases:
         due += every_s
@@ -60,7 +60,7 @@ def training(*, seed: int) -> Iterator[None]:
 
 
 def _train(seed: int, told: "Connection[str, str]") -> None:
-    _lower()  # before torch starts threads, which inherit it
+    lower_process()  # before torch starts threads, which inherit it
     import tempfile
 
     from recbench.benchmarks.trained_release import trained_release
@@ -69,10 +69,3 @@ def _train(seed: int, told: "Connection[str, str]") -> None:
     while True:
         with tempfile.TemporaryDirectory() as folder:
             trained_release(Registry(Path(folder)), events=EVENTS, seed=seed)
-
-
-def _lower() -> None:
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)

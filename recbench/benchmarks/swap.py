@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -28,6 +29,7 @@ __all__ = ["Swapped", "run", "swap_under_load"]
 
 WARM_S, PROBE_S = 2.0, 3.0
 SWAPS, EVERY_S = 20, 3.0
+CALM_S = 10.0  # of the same load before: what the machine gives at this hour
 LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
 SETTLE_S = 8.0  # for the last release to be laid out with whatever time is left
 NEAR_S = 1.0  # after a publication: what it may have slowed down
@@ -36,6 +38,8 @@ KEYS = (
     "p50_ms",
     "p999_ms",
     "near_swap_p99_ms",
+    "calm_p99_ms",
+    "vs_calm",
     "offered_rps",
     "failed_requests",
     "mixed_releases",
@@ -54,9 +58,11 @@ class Swapped:
     answers: Answers
     published: list[tuple[str, float]]  # release, seconds since the load began
     verified: Verified
+    calm: Answers  # the same load before, with nothing published
 
     def figures(self) -> dict[str, float]:
         """What is told of it; latencies are from when a request was due."""
+        calm_p99_ms = self.calm.summary()["p99_ms"]
         summary = self.answers.summary()
         answered = self.answers.answered
         since = pl.min_horizontal(
@@ -74,6 +80,8 @@ class Swapped:
             "p50_ms": summary["p50_ms"],
             "p999_ms": summary["p999_ms"],
             "near_swap_p99_ms": _p99(near["latency_ms"]),
+            "calm_p99_ms": calm_p99_ms,
+            "vs_calm": summary["p99_ms"] / calm_p99_ms,
             "offered_rps": summary["offered_per_s"],
             "failed_requests": summary["errors"],
             "mixed_releases": self.verified.n_mixed,
@@ -101,6 +109,8 @@ def swap_under_load(
 ) -> Swapped:
     """Publish one release after the other while an open loop goes on; verify all answers then.
 
+    The same loop runs for a few seconds before, in calm: machines differ by the hour.
+
     Args:
         target: a service that follows the registry.
         questions: what is asked.
@@ -112,17 +122,17 @@ def swap_under_load(
             and for ``SETTLE_S`` at least.
     """
     seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
+    load = partial(open_loop, target, questions.bodies, per_s=per_s, connections=64)
+    calm = pool.submit(load, seconds=min(CALM_S, seconds)).result()
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
-        load = pool.submit(
-            open_loop, target, questions.bodies, per_s=per_s, seconds=seconds, connections=64
-        )
+        loading = pool.submit(load, seconds=seconds)
         moved = jobs.submit(publish_each, registry, releases, every_s=every_s).result()
-        answers = load.result()
+        answers = loading.result()
     published = [(name, at - answers.began_at) for name, at in zip(releases, moved, strict=True)]
     own = answers.answered.filter(pl.col("fallback").is_null())
     verified = verify_answers(own, questions.users, registry=registry, k=questions.k)
-    return Swapped(answers, published, verified)
+    return Swapped(answers, published, verified, calm)
 
 
 def run(
@@ -141,7 +151,8 @@ def run(
     that its closed loops reach is offered, and 1,000 requests a second at least. Every release has
     a perturbed catalogue of its own, so every answer shows which one it was made of; each is
     compared with that release's files afterwards.
-    ``near_swap_p99_ms`` is of what was due within a second of a publication,
+    ``near_swap_p99_ms`` is of what was due within a second of a publication, ``calm_p99_ms`` of the
+    same load in the seconds before the first one (a model trains beside it, where one does),
     ``busy_before_frac`` the share of the cores that others used before.
 
     Args:

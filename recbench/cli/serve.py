@@ -34,6 +34,13 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--bind-cores/--no-bind-cores",
+    default=True,
+    show_default=True,
+    help="While niced work fills the machine, keep each worker on a core of its own, if there are "
+    "just as many (Linux).",
+)
 @click.option("--token-file", type=READABLE, help="Clients must show the token in this file.")
 @click.option("--redis", "redis_url", metavar="URL", help="Online features in Redis.")
 @click.option("--store", default="online", show_default=True, help="Name of the store in Redis.")
@@ -109,6 +116,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         host=host,
         port=port,
         workers=workers,
+        bind_cores=dials["bind_cores"],
         token=_token(dials["token_file"]),
         online=online,
         exposures=exposures,

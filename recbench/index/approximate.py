@@ -15,7 +15,7 @@ from recbench.errors import InputError
 from recbench.files import whole_file
 from recbench.index.checks import check_candidates, check_finite, check_rows, check_search
 from recbench.index.considered import by_query, outside, products
-from recbench.index.exact import top_k
+from recbench.index.exact import largest
 from recbench.index.protocol import Bools, Floats, Ints
 from recbench.index.quantised import Codes, Quantised, quantised, saved, written
 from recbench.index.trained import Trained
@@ -198,7 +198,8 @@ class ApproximateIndex:
         for at, query in enumerate(query_embeddings):
             barred = _Barred(open_rows, allowed, seen[at])
             some = None if proposed is None else proposed[at]
-            rows[at], scores[at] = self._best(query, k, some, barred)
+            best, its_scores = self._best(query, k, some, barred)
+            rows[at, : len(best)], scores[at, : len(best)] = best, its_scores
         return rows, scores
 
     def _open(self, allowed: Bools | None) -> Bools | None:
@@ -256,7 +257,7 @@ class ApproximateIndex:
     def _best(
         self, query: Floats, k: int, proposed: Ints | None, barred: "_Barred"
     ) -> tuple[Ints, Floats]:
-        """(k,) best rows and scores of one query among what is proposed; None: among all."""
+        """The k best rows of one query, or fewer, among what is proposed; None: among all."""
         if proposed is None:
             rows = outside(barred.open_of(len(self.held)), barred.seen)
         else:
@@ -270,10 +271,10 @@ class ApproximateIndex:
             order = np.argsort(rows)
             scores = np.concatenate([scores, self.recent.embeddings[recent] @ query])[order]
             rows = rows[order]
-        at, best = top_k(scores[None], k=k)
-        if proposed is not None and at[0, -1] < 0:
+        at = largest(scores, k)
+        if proposed is not None and len(at) < k:
             return self._best(query, k, None, barred)
-        return np.append(rows, -1)[at[0]], best[0]
+        return rows[at], scores[at]
 
 
 class _Barred(NamedTuple):

@@ -9,7 +9,7 @@ from recbench.errors import InputError
 from recbench.index.checks import check_rows, check_search, placed
 from recbench.index.protocol import Bools, Floats, Ints
 
-__all__ = ["ExactIndex", "top_k"]
+__all__ = ["ExactIndex", "largest", "top_k"]
 
 FEW = 256  # scores: sorting all of them is quicker than looking for the best first
 NOTHING: Ints = np.empty(0, dtype=np.int64)
@@ -81,21 +81,35 @@ def top_k(
     """
     if k < 1:
         raise InputError(f"`k` must be at least 1, got {k}")
-    if scores.size and np.isnan(scores.min()):
-        raise InputError(f"{np.isnan(scores).sum()} of {scores.size} scores are NaN")
+    _require_numbers(scores)
     if excluded is not None:
         scores[excluded] = -np.inf
     rows = np.full((len(scores), k), -1, dtype=np.int64)
     values = np.full((len(scores), k), -np.inf, dtype=np.float32)
     for at, row in enumerate(scores):
-        best = _best(row, k)
+        best = _largest(row, k)
         rows[at, : len(best)] = best
         values[at, : len(best)] = row[best]
     return rows, values
 
 
-def _best(scores: Floats, k: int) -> Ints:
-    """Columns of the k largest of (C,), without sorting all of them; ties by lower column."""
+def largest(scores: Floats, k: int) -> Ints:
+    """Places of the k largest of (C,), or of all if they are fewer; ties go to the lower one.
+
+    Raises:
+        InputError: a NaN score.
+    """
+    _require_numbers(scores)
+    return _largest(scores, k)
+
+
+def _require_numbers(scores: Floats) -> None:
+    if scores.size and np.isnan(scores.min()):
+        raise InputError(f"{np.isnan(scores).sum()} of {scores.size} scores are NaN")
+
+
+def _largest(scores: Floats, k: int) -> Ints:
+    """Without sorting all of them, where they are many; -inf is none."""
     if len(scores) <= FEW:
         order = np.argsort(-scores, kind="stable")[:k]
         return order[scores[order] > -np.inf]

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from recbench.serving.cores import anywhere
+
 __all__ = ["in_idle_thread", "in_thread", "lower_helpers", "lower_process", "made_politely"]
 
 logger = logging.getLogger(__name__)
-
 
 Made = TypeVar("Made")
 POLITE = 10  # nice value: a tenth of the weight of a request's thread
@@ -41,6 +42,7 @@ def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
 
     def run() -> None:
         try:
+            anywhere()
             work()
         except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
             done.set_exception(error)
@@ -61,6 +63,7 @@ def made_politely(make: Callable[[], Made]) -> Made:
 
 
 def _politely(make: Callable[[], Made]) -> Made:
+    anywhere()
     with suppress(OSError):  # where a thread has no nice value of its own
         thread = threading.get_native_id()
         now = os.getpriority(os.PRIO_PROCESS, thread)
@@ -80,8 +83,12 @@ def lower_helpers() -> None:
 
 
 def lower_process() -> None:
-    """Give the calling thread, and all that it will start, the idle priority for good."""
+    """Give the calling thread, and all that it will start, the idle priority for good.
+
+    And the lowest nice value: by it the system accounts for such work, and `Cores` sees it.
+    """
     _lower(0)
+    os.nice(19)
 
 
 def _lower(thread: int) -> None:

@@ -84,6 +84,9 @@ class ServiceOptions:
     exploration: "ExplorationBudget | None" = None  # what is left to chance; None: nothing
     explore_off: Path | None = None  # a file there ends exploration at once
     look_s: float = 0.5  # between two looks at the registry's pointer
+    bind_cores: bool = (
+        True  # a core for each worker while niced work goes on, if there are just as many
+    )
     scratch: Path | None = None  # where workers share what they serve; None: each loads its own
 
     def __post_init__(self) -> None:

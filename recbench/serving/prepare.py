@@ -1,35 +1,34 @@
-"""The next release made ready in a process of its own, once for all workers.
+"""The next release made ready once for all workers, beside their requests.
 
 Whatever a worker does beside its requests holds them up now and then: by the interpreter's lock, by
-the processor's caches. So a short-lived process verifies and lays out the release with whatever
-time is left, and workers only map the result, one after the other.
+the processor's caches. So a process of its own verifies and lays out the release, and workers only
+map the result, one after the other.
 """
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from recbench.errors import InputError, ReleaseError
+from recbench.errors import ReleaseError
 from recbench.files import one_at_a_time
+from recbench.refresh.registry import Registry
+from recbench.serving.laid_out import lay_out, open_laid_out
+from recbench.serving.served_release import ServedRelease
+from recbench.serving.standby import Standby
 
-if TYPE_CHECKING:
-    from recbench.refresh.registry import Registry
-    from recbench.serving.served_release import ServedRelease
-
-__all__ = ["main", "prepared"]
-
-DRAFT = ".draft"
+__all__ = ["laid_out_here", "prepared"]
 
 
 def prepared(
-    registry: "Registry", release: str, scratch: Path, *, apart: bool, precision: str = "fp32"
-) -> "ServedRelease":
+    registry: Registry,
+    release: str,
+    scratch: Path,
+    *,
+    standby: Standby | None,
+    precision: str = "fp32",
+) -> ServedRelease:
     """A release ready to serve, laid out in ``scratch`` unless another worker had it done.
 
     Args:
@@ -37,29 +36,34 @@ def prepared(
         release: its id.
         scratch: a folder shared by the workers of one service; it holds one release at a time, so
             a worker that wants an earlier one has it laid out again.
-        apart: in a process of its own, with the time that nobody else wants; else here and now.
+        standby: lays it out, with the time that nobody else wants; None: done here and now.
         precision: of the query tower.
 
     Raises:
         ReleaseError: the release is damaged, or cannot be laid out.
     """
-    from recbench.serving.laid_out import lay_out, open_laid_out
-    from recbench.serving.served_release import ServedRelease
-
     with one_at_a_time(scratch):
         folder = scratch / release
         if not folder.is_dir():
             _clear(scratch)
-            draft = scratch / DRAFT
+            draft = scratch / f".draft-{os.getpid()}"  # that of a worker just killed may go on
             draft.mkdir()
-            if apart:
-                _in_a_process(registry.path, release, draft, precision)
+            if standby is None:
+                laid_out_here(registry, release, draft, precision=precision)
             else:
-                with _told_where(draft):
-                    served = ServedRelease.load(registry.open(release), precision=precision)
-                    lay_out(served, draft)
+                standby.lay_out(registry.path, release, draft, precision=precision)
             draft.rename(folder)
         return open_laid_out(folder)
+
+
+def laid_out_here(registry: Registry, release: str, folder: Path, *, precision: str) -> None:
+    """Verify a release and lay it out in an empty folder.
+
+    Raises:
+        ReleaseError: the release is damaged, or the disk is full.
+    """
+    with _told_where(folder):
+        lay_out(ServedRelease.load(registry.open(release), precision=precision), folder)
 
 
 @contextmanager
@@ -78,46 +82,4 @@ def _clear(scratch: Path) -> None:
     """Pages that workers have mapped stay until they let go of them."""
     for folder in scratch.iterdir():
         if folder.is_dir():
-            shutil.rmtree(folder)
-
-
-def _in_a_process(registry: Path, release: str, folder: Path, precision: str) -> None:
-    arguments = [str(registry), release, str(folder), precision]
-    done = subprocess.run(
-        [sys.executable, "-m", "recbench.serving.prepare", str(os.getpid()), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    if done.returncode:
-        told = done.stdout.decode(errors="replace").strip()
-        raise ReleaseError(told or f"{release} cannot be laid out, the log above says why")
-
-
-def main(parent: str, registry: str, release: str, folder: str, precision: str) -> int:
-    """What the process does; what is wrong with the release goes to standard output."""
-    from recbench.serving.idle import lower_process
-
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the worker that waits for it
-    if os.getppid() != int(parent):
-        return 1
-    lower_process()
-    from recbench.refresh.registry import Registry
-    from recbench.serving.laid_out import lay_out
-    from recbench.serving.served_release import ServedRelease
-
-    try:
-        with _told_where(Path(folder)):
-            opened = Registry(Path(registry)).open(release)
-            lay_out(ServedRelease.load(opened, precision=precision), Path(folder))
-    except InputError as error:  # all else has its traceback in the service's log
-        sys.stdout.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+            shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from recbench.errors import InputError
 from recbench.features.online.recent import RecentClicks
 from recbench.features.online.state import OnlineState
 from recbench.features.shipped import SHIPPED_FEATURES
+from recbench.serving.cores import anywhere
 from recbench.serving.options import OnlinePlace
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class _RedisUsers:
 
     def __init__(self, store: "RedisStore", *, timeout_s: float, now_us: Clock) -> None:
         self._store, self._timeout_s, self._now_us = store, timeout_s, now_us
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="online-store")
+        self._threads = ThreadPoolExecutor(
+            THREADS, thread_name_prefix="online-store", initializer=anywhere
+        )
         self._paused_until = 0.0
         self._why = ""
 

@@ -16,6 +16,7 @@ from recbench.policy.explorer import Explorer
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
 from recbench.serving.connection import connection_class
+from recbench.serving.cores import Cores
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -27,6 +28,7 @@ from recbench.serving.prepare import prepared
 from recbench.serving.retire import retire
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
+from recbench.serving.standby import Standby
 from recbench.serving.stored_user import Users, open_users
 from recbench.serving.turn import Turn
 
@@ -53,7 +55,7 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
     for name in ("uvicorn", "faiss"):
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.setswitchinterval(SWITCH_S)
-    server = _Worker(options, channel, Metrics(shared, number))
+    server = _Worker(options, channel, Metrics(shared, number), number)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has drained, and then raises it again
         server.run()
 
@@ -61,13 +63,17 @@ def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number
 class _Worker(uvicorn.Server):
     """Uvicorn's server without a listening socket of its own."""
 
-    def __init__(self, options: ServiceOptions, channel: socket.socket, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServiceOptions, channel: socket.socket, metrics: Metrics, number: int
+    ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
+        self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
         limits = options.limits
+        self._standby = Standby()
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch, precision=options.precision),
+            load=_loader(options.scratch, self._standby, precision=options.precision),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -116,6 +122,7 @@ class _Worker(uvicorn.Server):
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
             self._users.close()
+        self._standby.close()
 
     def _in_loop(self, move: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(move)
@@ -175,6 +182,8 @@ class _Worker(uvicorn.Server):
 
     async def _tick(self) -> None:
         while True:
+            if self._cores is not None:
+                self._cores.look()
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
             in_flight = self._pending.n_begun - self._pending.n_answered
@@ -196,7 +205,9 @@ class _Worker(uvicorn.Server):
         gc.freeze()  # what lives as long as a release is not looked at again and again
 
 
-def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str], ServedRelease]:
+def _loader(
+    scratch: Path | None, standby: Standby, *, precision: str
+) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
     served = False
 
@@ -204,7 +215,8 @@ def _loader(scratch: Path | None, *, precision: str) -> Callable[[Registry, str]
         nonlocal served
         if scratch is None:
             return ServedRelease.load(registry.open(release), precision=precision)
-        ready = prepared(registry, release, scratch, apart=served, precision=precision)
+        beside = standby if served else None
+        ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
         return ready
 

@@ -23,7 +23,8 @@ def swapped(*, due_s, latency_ms, release, published):
         }
     )
     answers = Answers(frame, began_at=0.0, tool_cpu_s=0.0)
-    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2))
+    calm = Answers(frame[:1], began_at=0.0, tool_cpu_s=0.0)
+    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2), calm)
 
 
 def test_figures_tell_what_came_near_a_swap_apart():
@@ -36,6 +37,7 @@ def test_figures_tell_what_came_near_a_swap_apart():
     # published at 1 s: what was due until 2 s is near it; B first answers at 2.5 s + 9 ms
     assert figures["near_swap_p99_ms"] == 4.0
     assert figures["open_p99_ms"] == 9.0
+    assert (figures["calm_p99_ms"], figures["vs_calm"]) == (1.0, 9.0)
     assert figures["published_to_served_s"] == pytest.approx(1.509)
     assert figures["swaps"] == 1
     assert figures["mixed_releases"] == 1

@@ -9,7 +9,12 @@ import pytest
 from recbench.features.online.columns import NULL
 from recbench.features.online.recent import RecentClicks
 from recbench.serving import ReleasedRecommender
-from recbench.serving.answer import answer_list, answer_scores, popularity_list
+from recbench.serving.answer import (
+    answer_list,
+    answer_lists,
+    answer_scores,
+    popularity_list,
+)
 from recbench.serving.requests import LATEST, AskedList, AskedScores, GivenHistory
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.stored_user import StoredUser
@@ -182,3 +187,41 @@ def test_a_million_clicks_are_cut_to_the_towers_length(served):
     # the last three: 10, 10, 40 pull 2 * (0, 5, 1, 2) + (4, 3, 2, 0)
     answer = answer_list(served, asked, None)
     assert pairs(answer) == [(20, 13.0), (10, 4.0), (30, 4.0), (40, 4.0)]
+
+
+TOGETHER = [
+    AskedList(user_id=1, k=2),
+    AskedList(user_id=2, k=3, repeats="allow"),
+    AskedList(k=2),
+    AskedList(user_id=1, history=given(40), k=2, exclude_items=ids(10)),
+    AskedList(user_id=2, categories=("a",), k=2),
+]
+
+
+def test_what_is_asked_together_is_answered_as_if_asked_alone(served):
+    users = [None, stored((10, 5)), None, None, stored()]
+    answers = answer_lists(served, TOGETHER, users)
+    for asked, user, answer in zip(TOGETHER, users, answers, strict=True):
+        alone = answer_list(served, asked, user)
+        assert answer.item_ids == alone.item_ids
+        np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-6)
+        assert (answer.served, answer.fallback) == (alone.served, None)
+
+
+def test_of_those_asked_together_only_the_one_that_fails_falls_back(served):
+    class FailsForTwoClicks:
+        def __call__(self, rows, age_s, watched, window):
+            if (np.count_nonzero(rows >= 0, axis=1) == 1).any():
+                raise RuntimeError("no such memory")
+            return served.tower(rows, age_s, watched, window)
+
+    broken = dataclasses.replace(served, tower=FailsForTwoClicks())
+    answers = answer_lists(broken, TOGETHER, [None] * len(TOGETHER))
+    assert [answer.fallback for answer in answers] == [
+        "popularity"
+        if len(broken.known(broken.histories.row(asked.user_id)).clicks.ts) == 1
+        or asked.history is not None
+        else None
+        for asked in TOGETHER
+    ]
+    assert answers[3].reason == "tower: RuntimeError"

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
+import psutil
 import pytest
 
 from recbench.errors import ReleaseError
@@ -15,6 +16,7 @@ from recbench.serving.prepare import prepared
 from recbench.serving.requests import parse_recommend
 from recbench.serving.scratch import scratch_folder
 from recbench.serving.served_release import ServedRelease
+from recbench.serving.standby import Standby
 
 USERS = (1, 2, 3, 99)
 
@@ -58,28 +60,55 @@ def test_a_large_catalogue_keeps_its_index(release, tmp_path):
     assert (index.search(rows[:9], k=5)[0][:, 0] >= 0).all()
 
 
+@pytest.fixture
+def standby():
+    process = Standby()
+    yield process
+    process.close()
+
+
 @pytest.mark.parametrize("apart", [False, True])
-def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, tmp_path, apart):
+def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, tmp_path, apart, standby):
+    beside = standby if apart else None
     first = seal_toy().release
     registry, scratch = Registry(first.folder.parent), tmp_path / "scratch"
-    served = prepared(registry, first.manifest.release, scratch, apart=apart)
+    served = prepared(registry, first.manifest.release, scratch, standby=beside)
     laid_out = {path: path.stat().st_mtime_ns for path in scratch.glob("*/*")}
-    again = prepared(registry, first.manifest.release, scratch, apart=apart)
+    again = prepared(registry, first.manifest.release, scratch, standby=beside)
     assert {path: path.stat().st_mtime_ns for path in scratch.glob("*/*")} == laid_out
     second = seal_toy(created="2026-01-02T00:00:09+00:00").release
-    prepared(registry, second.manifest.release, scratch, apart=apart)
+    prepared(registry, second.manifest.release, scratch, standby=beside)
     assert [path.name for path in scratch.glob("[!.]*")] == [second.manifest.release]
     assert lists(served) == lists(again)  # mapped pages stay when their files go
 
 
-def test_a_damaged_release_is_not_laid_out(release, tmp_path):
+def test_a_damaged_release_is_not_laid_out(release, tmp_path, standby):
     index = release.folder / "index.safetensors"
     index.write_bytes(index.read_bytes()[:-1] + b"\0")
     registry = Registry(release.folder.parent)
-    for apart in (False, True):
+    for beside in (None, standby):
         with pytest.raises(ReleaseError, match="index.safetensors is not the file that was"):
-            prepared(registry, release.manifest.release, tmp_path / "scratch", apart=apart)
+            prepared(registry, release.manifest.release, tmp_path / "scratch", standby=beside)
     assert not list((tmp_path / "scratch").glob(f"{release.manifest.release}*"))
+
+
+def test_the_process_that_lays_out_stays_for_the_next_and_is_replaced_when_killed(
+    seal_toy, tmp_path, standby
+):
+    registry = None
+    processes = []
+    for second in range(3):
+        release = seal_toy(created=f"2026-01-02T00:00:0{second}+00:00").release
+        registry = Registry(release.folder.parent)
+        prepared(registry, release.manifest.release, tmp_path / "scratch", standby=standby)
+        processes += psutil.Process().children()
+        if second == 1:
+            processes[-1].kill()
+            processes[-1].wait()
+    first, same, other = processes
+    assert first == same != other
+    standby.close()
+    assert not other.is_running()
 
 
 def test_a_service_that_was_killed_leaves_its_folder_to_the_next(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -111,6 +112,58 @@ def test_a_million_clicks_are_refused_as_any_other_large_body(service):
             answer += part
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert service.recommend(user_id=1)["items"]
+
+
+def request(path, payload):
+    body = json.dumps(payload).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def replies(client, number):
+    """Statuses and bodies of so many answers that come one after the other."""
+    answers = []
+    with client.makefile("rb") as stream:
+        for _ in range(number):
+            status = int(stream.readline().split()[1])
+            headers = http.client.parse_headers(stream)
+            answers.append((status, json.loads(stream.read(int(headers["content-length"])))))
+    return answers
+
+
+def test_a_request_is_answered_alike_however_its_bytes_come(service):
+    expected = service.recommend(user_id=1, k=2)["items"]
+    whole = request("/recommend", {"user_id": 1, "k": 2})
+    for cuts in ([], [40], [len(whole) - 5], [30, len(whole) - 1]):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=120) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+                client.sendall(whole[start:stop])
+                time.sleep(0.02)
+            ((status, reply),) = replies(client, 1)
+        assert (status, reply["items"]) == (200, expected)
+
+
+def test_requests_behind_each_other_on_a_connection_are_answered_in_order(service):
+    asked = [
+        request("/recommend", {"user_id": 1, "k": 1}),
+        request("/recommend", {"k": "many"}),
+        request("/score", {"user_id": 1, "item_ids": [40]}),
+        request("/recommend", {"user_id": 1, "k": 2}),
+        request("/recommend", {"user_id": 1, "k": 3, "filters": {"repeats": "allow"}}),
+    ]
+    with socket.create_connection(("127.0.0.1", service.port), timeout=120) as client:
+        client.sendall(b"".join(asked))
+        said = replies(client, len(asked))
+    assert [status for status, _ in said] == [200, 400, 200, 200, 200]
+    assert [len(reply.get("items", ())) for _, reply in said] == [1, 0, 0, 2, 3]
+
+
+def test_a_crowd_gets_each_its_own_list(service):
+    sizes = [1 + number % 4 for number in range(60)]
+    with ThreadPoolExecutor(20) as clients:
+        lists = list(clients.map(lambda k: service.recommend(user_id=99, k=k)["items"], sizes))
+    assert [len(items) for items in lists] == sizes
 
 
 def test_a_client_that_sends_slowly_is_given_up_and_nobody_waits_for_it(service):
