@@ -12,6 +12,8 @@ from recbench.jobs.policy_arms import FREE, KEPT_NEW, KEPT_TAIL, ORACLE, Arms, a
 from recbench.jobs.policy_judged import LOGGED, TODAY, JudgedPolicies, candidate_policies
 from recbench.jobs.policy_log import LEARNT_H, LOGGED_H, TRAINED_H, PolicyLog, world_of
 
+pytestmark = pytest.mark.slow  # three days of a world, many times; the notebook's test is quicker
+
 
 @pytest.fixture(scope="module")
 def log():
