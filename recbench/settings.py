@@ -169,6 +169,9 @@ class RefreshSettings:
     router_rate: float = 3e-4  # of experts' routers
     parent_weight: float = 0.5  # of agreeing with the parent
     n_replay: int = 1_024  # exemplars of earlier windows
+    objective: str = "likelihood"  # or "reinforce": policy gradient on the query tower
+    slate: int = 10  # length of the lists that "reinforce" learns for
+    weight_cap: float = 10.0  # of its importance weights
     idle_days: float = 180.0  # an item is not recommended after so many days without a click
     keep: int = 20  # releases that can be rolled back to
     least_gain: float = -1.0  # relative NDCG; below this at best, a refresh is skipped
@@ -178,7 +181,9 @@ class RefreshSettings:
         """Counts and rates cannot be negative."""
         for dial in fields(self):
             value = getattr(self, dial.name)
-            if dial.name != "least_gain" and value is not None and value < 0:
+            if dial.name == "objective":
+                _check_word(dial.name, value, ("likelihood", "reinforce"))
+            elif dial.name != "least_gain" and value is not None and value < 0:
                 raise InputError(f"`{dial.name}` must not be negative, got {value}")
         if not self.idle_days:
             raise InputError("`idle_days` must be positive: by 0 no item would be recommended")

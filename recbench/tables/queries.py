@@ -32,6 +32,7 @@ class InteractionLog:
     item_rows: Ints  # never -1: events of items outside the vocabulary are left out
     ts: Ints  # microseconds since the epoch, UTC
     watch_ratio: Floats  # watched share of the item's length, -1 where unknown
+    propensity: Floats  # with which it was shown, -1 where unknown
 
     @classmethod
     def from_events(
@@ -45,7 +46,7 @@ class InteractionLog:
 
         Args:
             events: canonical; ``clicked`` may be absent, then every row counts;
-                ``watch_ratio`` may be, then it is unknown.
+                ``watch_ratio`` and ``propensity`` may be, then they are unknown.
             items: the catalogue; events of other items are dropped. Default: every item clicked.
             users: rows to use. Default: every user with a click. Events of other users are dropped.
         """
@@ -58,7 +59,8 @@ class InteractionLog:
         kept = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
         order = kept[np.lexsort((ts[kept], user_rows[kept]))]
         watched = _watch_ratios(events)[order]
-        return cls(users, items, user_rows[order], item_rows[order], ts[order], watched)
+        chance = _propensities(events)[order]
+        return cls(users, items, user_rows[order], item_rows[order], ts[order], watched, chance)
 
     def __len__(self) -> int:
         """The number of interactions."""
@@ -155,6 +157,12 @@ def _watch_ratios(events: pl.DataFrame) -> Floats:
         return np.full(len(events), -1.0, dtype=np.float32)
     ratio = events[c.WATCH_RATIO].cast(pl.Float32).clip(0.0, LONGEST_WATCH).fill_null(-1.0)
     return ratio.to_numpy()
+
+
+def _propensities(events: pl.DataFrame) -> Floats:
+    if c.PROPENSITY not in events.columns:
+        return np.full(len(events), -1.0, dtype=np.float32)
+    return events[c.PROPENSITY].cast(pl.Float32).fill_null(-1.0).to_numpy()
 
 
 def _first_not_before(sorted_ts: Ints, low: Ints, high: Ints, at: Ints) -> Ints:
