@@ -17,6 +17,8 @@ SLOT_PROPENSITY = "slot_propensity"  # as propensity, whatever stands above
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"
+USER_KEY = "user_key"  # the source's own id, where that is a text
+ITEM_KEY = "item_key"
 DURATION_MS = "duration_ms"
 WATCH_RATIO = "watch_ratio"  # watch_ms / duration_ms
 

@@ -10,6 +10,7 @@ from recbench.errors import InputError
 __all__ = [
     "Encoder",
     "Experiment",
+    "RankingSettings",
     "RefreshSettings",
     "notebooks_path",
     "registry_path",
@@ -85,6 +86,25 @@ class TrainingSettings:
         _check_word("negatives", self.negatives, get_args(Negatives))
         _check_word("loss", self.loss, get_args(Loss))
         _check_word("precision", self.precision, get_args(Precision))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankingSettings:
+    """The ranker after retrieval, and the past that it learns from."""
+
+    n_cuts: int = 30  # earlier instants of the log that play the test
+    spacing_frac: float = 0.125  # of the horizon, between two of them; sessions: never below 1
+    most_lists: int = 1_000  # of one cut; items need many instants more than many users
+    n_each: int = 40  # candidates that each retriever brings
+    half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 8, 16, 64))
+    hidden_dim: int = 64  # of both layers
+    epochs: int = 4  # over all lists
+    learning_rate: float = 1e-3  # the largest of a cycle, of AdamW
+
+    def __post_init__(self) -> None:
+        """All of them are positive."""
+        for dial in fields(self):
+            _check(dial.name, getattr(self, dial.name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ BENCHES = {
     "soak": "The HTTP service at half its maximum rate for long: no error, memory flat.",
     "swap": "Releases published under load: latency, failures, and answers that mix two.",
     "train": "Training, beside a bare torch loop over the same batches.",
+    "world": "The simulated world, beside a plain loop that answers one showing after the other.",
 }
 
 

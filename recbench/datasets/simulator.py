@@ -17,7 +17,7 @@ from recbench.datasets.world.sampling import UniformPolicy
 from recbench.datasets.world.settings import WorldSettings
 from recbench.datasets.world.truth import World
 
-__all__ = ["BEGINNING", "events_of", "items_of", "simulated_log"]
+__all__ = ["BEGINNING", "events_of", "instants", "items_of", "simulated_log"]
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)  # hour 0 of every world
 TRUE_CLICK_PROBABILITY, EXPECTED_WATCH_MS = "true_click_probability", "expected_watch_ms"
@@ -54,8 +54,8 @@ def events_of(shown: Shown, world: World, *, truth: bool = False) -> pl.DataFram
         c.EVENT_ID: of.request_ids * world.settings.slate + of.positions,
         c.USER_ID: of.user_ids,
         c.ITEM_ID: of.item_ids,
-        c.TS: _instants(of.hours),
-        c.ARRIVAL_TS: _instants(shown.known_h),
+        c.TS: instants(of.hours),
+        c.ARRIVAL_TS: instants(shown.known_h),
         c.CLICKED: shown.clicked,
         c.WATCH_MS: np.rint(1e3 * shown.watch_s).astype(np.int64),
         c.CATEGORY: _categories(world.items.category[of.item_ids], world),
@@ -76,14 +76,15 @@ def items_of(world: World) -> pl.DataFrame:
     return pl.DataFrame(
         {
             c.ITEM_ID: np.arange(len(items)),
-            c.PUBLISHED_AT: _instants(items.born_h),
+            c.PUBLISHED_AT: instants(items.born_h),
             c.CATEGORY: _categories(items.category, world),
             c.DURATION_MS: np.rint(1e3 * items.duration_s).astype(np.int64),
         }
     )
 
 
-def _instants(hours: npt.NDArray[np.float64]) -> pl.Series:
+def instants(hours: npt.NDArray[np.float64]) -> pl.Series:
+    """Hours since the beginning of the world as canonical times."""
     since = pl.Series(np.floor(hours * 3600e6).astype(np.int64)).cast(pl.Duration("us"))
     return pl.select(pl.lit(BEGINNING, c.INSTANT) + since).to_series()
 

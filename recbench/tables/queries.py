@@ -15,6 +15,7 @@ __all__ = ["LONGEST_WATCH", "InteractionLog", "Queries"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+MICROSECONDS = 1e6
 LONGEST_WATCH = 2.0  # lengths: an item may be watched again
 
 
@@ -125,16 +126,29 @@ class Queries:
             self.user_ids[which], self.ts[which], self.log, self.starts[which], self.ends[which]
         )
 
+    def events(self) -> tuple[Ints, Ints]:
+        """(E,) each event's query, and its place in the log: all histories, one after another."""
+        lengths = self.lengths
+        ends = np.cumsum(lengths)
+        owner = np.repeat(np.arange(len(self)), lengths)
+        within = np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths)
+        return owner, np.repeat(self.starts, lengths) + within
+
     def matrix(self) -> sparse.csr_matrix:
         """(Q, n_items) float32; 1 where the item is in the history."""
-        lengths = self.lengths
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
-        flat = self.log.item_rows[np.repeat(self.starts, lengths) + within]
-        ones = np.ones(len(flat), dtype=np.float32)
-        matrix = sparse.csr_matrix((ones, flat, indptr), shape=(len(self), len(self.items)))
-        matrix.sum_duplicates()
+        matrix = self.decayed_matrix(np.inf)
         matrix.data[:] = 1.0
+        return matrix
+
+    def decayed_matrix(self, half_life_s: float) -> sparse.csr_matrix:
+        """(Q, n_items) float32: the sum of ``2 ** -(age / half_life)`` over the item's events."""
+        owner, at = self.events()
+        age_s = (self.ts[owner] - self.log.ts[at]) / MICROSECONDS
+        weight = np.exp2(-age_s / half_life_s).astype(np.float32)
+        indptr = np.concatenate([[0], np.cumsum(self.lengths)])
+        cells = (weight, self.log.item_rows[at], indptr)
+        matrix = sparse.csr_matrix(cells, shape=(len(self), len(self.items)))
+        matrix.sum_duplicates()
         return matrix
 
 

@@ -1,7 +1,7 @@
 """The closed loop: the policy decides what is seen, and hears what came of it in time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from recbench.datasets.world.protocol import (
     Policy,
     Slates,
 )
+from recbench.datasets.world.together import all_clicks, all_exposures
 from recbench.datasets.world.truth import Truth, World
 from recbench.errors import InputError
 
@@ -137,7 +138,7 @@ class _Served:
             hit = np.flatnonzero(shown.clicked)
             clicks.append(Clicks(shown.exposures.take(hit), shown.watch_s[hit], shown.known_h[hit]))
         due, self.pending = _parted(clicks, until_h)
-        exposures = shown.exposures if shown is not None else _no_exposures()
+        exposures = shown.exposures if shown is not None else all_exposures([])
         return Feedback(until_h, self._born(until_h), exposures, due)
 
     def _count(self, shown: Shown, until_h: float) -> None:
@@ -161,7 +162,7 @@ class _Served:
 def _joined(parts: list[Shown]) -> Shown:
     """One after the other."""
     return Shown(
-        _joined_exposures([part.exposures for part in parts]),
+        all_exposures([part.exposures for part in parts]),
         np.concatenate([part.clicked for part in parts]),
         np.concatenate([part.watch_s for part in parts]),
         np.concatenate([part.known_h for part in parts]),
@@ -173,34 +174,17 @@ def _joined(parts: list[Shown]) -> Shown:
     )
 
 
-def _joined_exposures(parts: list[Exposures]) -> Exposures:
-    names = [one.name for one in fields(Exposures)]
-    return Exposures(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def _parted(clicks: list[Clicks], until_h: float) -> tuple[Clicks, Clicks | None]:
+def _parted(clicks: list[Clicks], until_h: float) -> tuple[Clicks, Clicks]:
     """Those known by then, in order of when, and those to come."""
-    if not clicks:
-        return Clicks(_no_exposures(), np.zeros(0), np.zeros(0)), None
-    of = _joined_exposures([part.of for part in clicks])
-    watch_s = np.concatenate([part.watch_s for part in clicks])
-    known_h = np.concatenate([part.known_h for part in clicks])
-    order = np.argsort(known_h, kind="stable")
-    n_due = int(np.searchsorted(known_h[order], until_h, side="right"))
-    due, later = order[:n_due], order[n_due:]
-    return tuple(  # type: ignore[return-value]  # two of them
-        Clicks(of.take(which), watch_s[which], known_h[which]) for which in (due, later)
-    )
-
-
-def _no_exposures() -> Exposures:
-    none = np.zeros(0, dtype=np.int64)
-    return Exposures(none, none, none, none, np.zeros(0), np.zeros(0))
+    found = all_clicks(clicks)
+    order = np.argsort(found.known_h, kind="stable")
+    n_due = int(np.searchsorted(found.known_h[order], until_h, side="right"))
+    return found.take(order[:n_due]), found.take(order[n_due:])
 
 
 def _nothing() -> Shown:
     none = np.zeros(0)
-    return Shown(_no_exposures(), none.astype(bool), none, none, Truth(none, none), none)
+    return Shown(all_exposures([]), none.astype(bool), none, none, Truth(none, none), none)
 
 
 def _require_usable(slates: Slates, asked: Asked, *, n_items: int) -> None:

@@ -28,14 +28,13 @@ def keyed_uniforms(seed: int, stream: int, *keys: Ints | int) -> npt.NDArray[np.
     """
     state = _mixed(np.full(1, (seed * GOLDEN + stream) % 2**64, dtype=np.uint64))
     for key in keys:
-        state = _mixed(state ^ _mixed(np.asarray(key, dtype=np.int64).astype(np.uint64)))
+        state = _mixed(state ^ _mixed(np.atleast_1d(key).astype(np.uint64)))
     uniforms: npt.NDArray[np.float64] = ((state >> np.uint64(11)).astype(np.float64) + 0.5) * UNIT
     return uniforms if any(np.ndim(key) for key in keys) else uniforms[0]
 
 
 def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    with np.errstate(over="ignore"):
-        state = state + np.uint64(GOLDEN)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(MIX[0])
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(MIX[1])
+    state = state + np.uint64(GOLDEN)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(MIX[0])
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(MIX[1])
     return state ^ (state >> np.uint64(31))

@@ -90,6 +90,10 @@ class Clicks:
         """The number of clicks."""
         return len(self.of)
 
+    def take(self, which: Ints) -> Self:
+        """Some of them."""
+        return type(self)(self.of.take(which), self.watch_s[which], self.known_h[which])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feedback:

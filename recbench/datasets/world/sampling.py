@@ -9,7 +9,8 @@ from recbench.errors import InputError
 
 __all__ = ["UniformPolicy", "scored_slates", "uniform_slates"]
 
-UNIFORM, GUMBEL = 301, 302  # streams of keyed numbers
+UNIFORM, RACE = 301, 302  # streams of keyed numbers
+LEAST = 1e-300  # where nothing can be shown, to be refused below
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,9 +41,9 @@ def scored_slates(
 
     Args:
         asked: R requests for N items.
-        scores: (R, N), -inf for what must not be shown unless by ``random_share``.
+        scores: (R, N), -inf for what must not be shown.
         temperature: > 0; near 0 the best come first, in order.
-        random_share: of the weights that all items share evenly, so that each has support.
+        random_share: of the weights that the other items share evenly, so that each has support.
         seed: of the policy; the draw is keyed by request and item.
 
     Raises:
@@ -50,18 +51,20 @@ def scored_slates(
     """
     if temperature <= 0:
         raise InputError(f"`temperature` must be positive, got {temperature}")
-    with np.errstate(under="ignore"):
-        weights = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
-    weights /= weights.sum(axis=1, keepdims=True)
+    best = scores.max(axis=1, keepdims=True)
+    weights = np.exp((scores - np.where(np.isfinite(best), best, 0.0)) / temperature)
+    weights *= (1 - random_share) / np.maximum(weights.sum(axis=1, keepdims=True), LEAST)
     if random_share:
-        weights = (1 - random_share) * weights + random_share / weights.shape[1]
+        can_be_shown = scores > -np.inf
+        n_can = np.maximum(np.count_nonzero(can_be_shown, axis=1), 1)
+        weights += can_be_shown * (random_share / n_can)[:, None]
     if (short := np.count_nonzero(weights > 0, axis=1) < asked.slate).any():
         raise InputError(
             f"{short.sum()} of {len(asked)} requests have fewer than {asked.slate} items with a "
             "chance; raise `temperature` or `random_share`"
         )
     # an exponential race: the item with the least time / weight comes first
-    luck = keyed_uniforms(seed, GUMBEL, asked.request_ids[:, None], asked.item_ids[None, :])
+    luck = keyed_uniforms(seed, RACE, asked.request_ids[:, None], asked.item_ids[None, :])
     with np.errstate(divide="ignore"):
         finish = -np.log(luck) / weights
     first = np.argpartition(finish, asked.slate - 1, axis=1)[:, : asked.slate]

@@ -67,6 +67,8 @@ class WorldSettings:
     age, where an exponential with a dial of its own stands here. That attention falls as a power of
     the position follows Jeunen, "A probabilistic position bias model for short-video
     recommendation feeds", RecSys 2023; the exponent is free.
+
+    Nobody tires of an item that is shown again: what users saw is for policies to leave out.
     """
 
     days: float = 2.0  # how long the world lasts

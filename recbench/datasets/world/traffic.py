@@ -27,13 +27,12 @@ class Traffic:
     def drawn(cls, settings: WorldSettings, *, seed: int) -> Self:
         """Of the whole world; the request's place in it is its id."""
         rng = np.random.default_rng([seed, 3])
-        expected = settings.n_users * settings.requests_per_user_day * settings.days
+        n_days = int(np.ceil(settings.days))  # whole ones are drawn, so that the hour matters
+        expected = settings.n_users * settings.requests_per_user_day * n_days
         n_sessions = max(1, rng.poisson(expected / settings.session_requests))
         activity = np.exp(settings.activity_sd * rng.standard_normal(settings.n_users))
         users = rng.choice(settings.n_users, n_sessions, p=activity / activity.sum())
-        starts = _times_of_day(rng, n_sessions, settings) + 24 * np.floor(
-            rng.uniform(0, settings.days, n_sessions)
-        )
+        starts = 24 * rng.integers(0, n_days, n_sessions) + _times_of_day(rng, n_sessions, settings)
         lengths = rng.geometric(1 / max(settings.session_requests, 1.0), n_sessions)
         gaps = rng.exponential(settings.request_gap_s / 3600, lengths.sum())
         first = np.cumsum(lengths) - lengths

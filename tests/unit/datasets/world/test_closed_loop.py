@@ -107,6 +107,16 @@ def test_a_cold_policy_shows_the_best_in_order():
     np.testing.assert_allclose(slates.propensities, 1.0)
 
 
+def test_what_must_not_be_shown_has_no_share_of_the_random_ones():
+    many = asked(n_requests=2_000, n_items=5, slate=3)
+    scores = np.zeros((2_000, 5))
+    scores[:, 1] = -np.inf
+    slates = scored_slates(many, scores, temperature=1.0, random_share=0.5, seed=1)
+
+    assert not (slates.item_ids == 101).any()
+    np.testing.assert_allclose(slates.propensities, [[1 / 4, 1 / 3, 1 / 2]] * 2_000)
+
+
 def test_scores_that_leave_too_few_items_are_refused():
     scores = np.full((4, 12), -np.inf)
     scores[:, :2] = 0.0
