@@ -69,8 +69,8 @@ def regret_figure(regret: pl.DataFrame, *, best: str, other: str) -> "Figure":
         colour, dash = LINES[number % len(LINES)]
         width = 2.4 if arm == best else 1.2
         label = f"{arm}: {lost[arm]:,.0f}"
-        line = {"color": colour, "linestyle": dash, "linewidth": width, "label": label}
-        axes.plot(rows["hour"], rows["regret"], **line)
+        (line,) = axes.plot(rows["hour"], rows["regret"], color=colour, linestyle=dash, label=label)
+        line.set_linewidth(width)
     axes.set_xlabel("hours since the beginning of the world")
     axes.set_ylabel("expected clicks lost so far")
     legend_below(figure)
