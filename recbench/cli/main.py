@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS = {
     "data": ("data", "data", "What data sets there are; get one; describe one."),
     "run": ("run", "run", "Run a notebook as a job; prints the run's folder last."),
+    "sweep": ("sweep", "sweep", "The best of a notebook's parameters, a job a trial."),
     "schedule": ("schedule", "schedule", "Notebooks by the clock."),
     "runs": ("runs", "runs", "List, compare, prune and sync runs."),
     "ingest": ("ingest", "ingest", "Kafka to the lake, exactly once."),

@@ -29,12 +29,12 @@ from confluent_kafka.cimpl import NewTopic
 from recbench.errors import InputError
 from recbench.files import write_json
 
-__all__ = ["Broker", "embedded_broker", "open_broker", "tansu_binary"]
+__all__ = ["EMBEDDED_CLUSTER", "Broker", "embedded_broker", "open_broker", "tansu_binary"]
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S = 5.0
-START_S = 20.0
+ANSWER_S, START_S = 5.0, 20.0
+EMBEDDED_CLUSTER = "recbench-"  # how the cluster id of an embedded broker begins
 LOOPBACK = "127.0.0.1"
 NOTE, LOG = "broker.json", "broker.log"
 UNREADABLE = (FileNotFoundError, json.JSONDecodeError, KeyError)  # a note that tells nothing
@@ -228,7 +228,7 @@ def _started(folder: Path) -> Iterator[Broker]:
 
 def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
     address = f"{LOOPBACK}:{_free_port()}"
-    cluster = f"recbench-{uuid.uuid4().hex[:12]}"  # no one else's offsets are taken for ours
+    cluster = EMBEDDED_CLUSTER + uuid.uuid4().hex[:12]  # no one else's offsets are taken for ours
     url = f"tcp://{address}"
     arguments = ["broker", "--cluster-id", cluster, "--listener-url", url]
     arguments += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]

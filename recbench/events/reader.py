@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from recbench.errors import InputError
+from recbench.events.group_rescue import GroupRescue
 from recbench.events.messages import Messages
 
 __all__ = ["MOST_AT_ONCE", "SETTINGS", "Ownership", "TopicReader"]
@@ -80,13 +81,16 @@ class TopicReader:
         self.at: dict[int, int] = {}  # the next offset to read of each partition held
         self._begun: dict[int, int] = {}  # where each partition held was begun
         self._ends: dict[int, int] = {}  # where each partition held ended at the first answer
+        self._old_ends: dict[int, int | None] = {}  # told when a partition was held before
         self._asked_at = 0.0
         self._ownership = ownership
         self._skip_deleted = skip_deleted
         errors = {"error_cb": self._note_error, "logger": logger}
         name = group or f"recbench-{uuid.uuid4().hex}"  # librdkafka wants one in any case
+        self._rescue = GroupRescue(settings, name)
         self._consumer = Consumer(SETTINGS | dict(settings) | {"group.id": name} | errors)
         if group is not None:
+            self._rescue.begin()
             self._consumer.subscribe(
                 [topic], on_assign=self._gain, on_revoke=self._leave, on_lost=self._lose
             )
@@ -104,6 +108,8 @@ class TopicReader:
         found = self._consumer.consume(min(at_most, MOST_AT_ONCE), timeout=timeout_s)
         if self.unreachable and (found or self._answers()):
             self.unreachable = None
+        if not self.unreachable:
+            self._rescue.look()
         self._note_ends()
         good = [message for message in found if message.error() is None]
         if len(good) < len(found):
@@ -165,6 +171,8 @@ class TopicReader:
             if end is None:
                 continue
             if end < self._begun[partition]:
+                if end == self._old_ends[partition]:
+                    continue  # told before others read on from there
                 raise self._gone(partition, self._begun[partition], low=0)
             self._ends[partition] = end
 
@@ -195,6 +203,7 @@ class TopicReader:
         self._consumer.close()
 
     def _gain(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._rescue.end()
         starts = self._ownership.gained([place.partition for place in places])
         self._forget()
         for place in places:
@@ -204,6 +213,7 @@ class TopicReader:
                 raise self._gone(place.partition, start, low=low)
             place.offset = self.at[place.partition] = max(start, low)
         self._begun = dict(self.at)
+        self._old_ends = {partition: self._end(partition) for partition in self.at}
         consumer.assign(places)
 
     def _gone(self, partition: int, at: int, *, low: int) -> InputError:
@@ -221,10 +231,12 @@ class TopicReader:
     def _leave(self, *_: object) -> None:
         self._ownership.leaving()
         self._forget()
+        self._rescue.begin()
 
     def _lose(self, *_: object) -> None:
         self._ownership.lost()
         self._forget()
+        self._rescue.begin()
 
     def _forget(self) -> None:
         self.at, self._begun, self._ends = {}, {}, {}

@@ -11,7 +11,9 @@ from recbench.events.intake import Taken
 __all__ = ["IngestStatus"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-State = Literal["starting", "running", "broker unreachable", "stopped", "failed"]
+State = Literal[
+    "starting", "running", "waiting for partitions", "broker unreachable", "stopped", "failed"
+]
 
 
 @dataclass(slots=True)
@@ -62,8 +64,11 @@ class IngestStatus:
         if watermark_us is not None:
             self.watermark = EPOCH + timedelta(microseconds=watermark_us)
         if self.state not in {"stopped", "failed"}:
-            self.state = "broker unreachable" if unreachable else "running"
             self.problem = unreachable
+            if unreachable:
+                self.state = "broker unreachable"
+            else:
+                self.state = "running" if partitions else "waiting for partitions"
 
     def failed(self, reason: str) -> None:
         """Note why the ingester ends."""

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,8 +46,11 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium):
-    """A page; what it asks of any other machine is refused and fails the test at its end."""
+def page(chromium, request):
+    """A page; what it asks of any other machine is refused and fails the test at its end.
+
+    How it looked then is kept below RECBENCH_ARTIFACTS, if that is set.
+    """
     asked = []
 
     def only_local(route):
@@ -63,7 +67,10 @@ def page(chromium):
     # high enough for a whole widget on its screenshot
     context = chromium.new_context(viewport={"width": 1280, "height": 1800})
     context.route("**/*", only_local)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    if artifacts := os.environ.get("RECBENCH_ARTIFACTS"):
+        opened.screenshot(path=Path(artifacts) / f"{request.node.name}.png", full_page=True)
     context.close()
     assert asked == []
 

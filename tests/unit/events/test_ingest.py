@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import polars as pl
 import pytest
+from confluent_kafka import Consumer
 from deltalake.exceptions import DeltaError
 
 from recbench.errors import InputError
@@ -93,7 +94,7 @@ def test_the_watermark_and_the_lag_are_told_while_it_runs(make_topic, send, make
             stop.set()
 
     make_ingest(topic, on_status=note, seconds=0.2).run(stop)
-    assert seen[-1]["state"] == "stopped"
+    assert (seen[0]["state"], seen[-1]["state"]) == ("waiting for partitions", "stopped")
     assert seen[-1]["lag"] == 0
     assert seen[-1]["partitions"] == [0]
     expected = START + timedelta(milliseconds=49) - timedelta(seconds=10)
@@ -178,6 +179,48 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     running.join()
     assert ingest.status.n_overtaken == 1
     assert ids_of(tables) == list(range(20))
+
+
+@pytest.fixture
+def little_patience(monkeypatch):
+    """A group that shares nothing out is made anew after 4 s; it takes 3 s to share it out."""
+    monkeypatch.setattr("recbench.events.group_rescue.PATIENCE_S", 4.0)
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_a_group_that_was_left_while_it_was_joined_serves_the_next_ingester(
+    make_topic, send, make_ingest
+):
+    topic = make_topic(partitions=2)
+    send(topic, [(event(n), n % 2) for n in range(10)])
+    stop = threading.Event()
+    stopped = make_ingest(topic, on_status=lambda _: stop.set()).run(stop)
+    assert (stopped.n_events, stopped.partitions) == (0, [])
+    following = make_ingest(topic).run(_after(200), until_end=True)
+    assert (following.n_events, following.partitions) == (10, [0, 1])
+
+
+@pytest.mark.usefixtures("little_patience")
+def test_an_ingester_that_joins_while_the_leader_leaves_is_given_its_partitions(
+    broker, make_topic, send, make_ingest
+):
+    topic = make_topic(partitions=2)
+    send(topic, [(event(n), n % 2) for n in range(10)])
+    leader = Consumer(broker.client_settings() | QUICK_GROUP | {"group.id": f"g-{topic}"})
+    leader.subscribe([topic])
+    _until(lambda: leader.poll(0) is None and leader.assignment())
+    joining = make_ingest(topic, on_status=lambda _: leader.close())
+    joined = joining.run(_after(200), until_end=True)
+    assert (joined.n_events, joined.partitions) == (10, [0, 1])
+
+
+def _after(seconds):
+    """An event that is set after so long, for who would not end otherwise."""
+    stop = threading.Event()
+    timer = threading.Timer(seconds, stop.set)
+    timer.daemon = True
+    timer.start()
+    return stop
 
 
 def _until(holds, *, seconds=120):

@@ -19,6 +19,7 @@ from recbench.serving.served_release import ServedRelease
 from recbench.serving.standby import Standby
 
 USERS = (1, 2, 3, 99)
+MODULE = "recbench.serving.standby"
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_the_process_that_lays_out_stays_for_the_next_and_is_replaced_when_kille
         release = seal_toy(created=f"2026-01-02T00:00:0{second}+00:00").release
         registry = Registry(release.folder.parent)
         prepared(registry, release.manifest.release, tmp_path / "scratch", standby=standby)
-        processes += psutil.Process().children()
+        processes += [one for one in psutil.Process().children() if MODULE in one.cmdline()]
         if second == 1:
             processes[-1].kill()
             processes[-1].wait()

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,7 @@ from recbench.widgets import (
     scaling,
     search,
     serving,
+    sweep,
     training,
     way,
 )
@@ -121,6 +123,9 @@ LIST = pl.DataFrame(
         "rank by prior": [3, 1],
     }
 )
+SWEPT = SimpleNamespace(
+    trials=TRIALS, goal="maximize", metric="ndcg@20", value=0.3, best={"learning_rate": 2e-3}
+)
 SEEN = [(0.0, 2, 1), (1800.0, 6, 6), (3600.0, 4, 2)]
 SIMPLE = {
     "score_figure": lambda: recommendations.score_figure(LIST),
@@ -135,6 +140,8 @@ SIMPLE = {
     "energy_figure": lambda: scaling.energy_figure(CARBON),
     "history_figure": lambda: search.history_figure(TRIALS, metric="ndcg@20"),
     "dial_figure": lambda: search.dial_figure(TRIALS, dial="learning_rate", metric="ndcg@20"),
+    "progress_figure": lambda: sweep.progress_figure(SWEPT),
+    "parameters_figure": lambda: sweep.parameters_figure(SWEPT, ["learning_rate"]),
     "latency_figure": lambda: serving.latency_figure(
         {"busy": LOAD["latency_ms"].to_numpy(), "idle": np.array([1.0, 1.1])}, bar_ms=8
     ),
@@ -221,7 +228,7 @@ def test_every_axis_of_numbers_says_what_they_are_and_in_which_unit(figures):
             for axis in (panel.xaxis, panel.yaxis):
                 # names that stand at the ticks say it themselves
                 is_named = isinstance(axis.get_major_formatter(), NAMED)
-                told = f"{axis.get_label_text()} {panel.get_title(loc='left')}"
+                told = f"{axis.get_label_text().replace('_', ' ')} {panel.get_title(loc='left')}"
                 if len(axis.get_ticklocs()) and not is_named and not UNIT.search(told):
                     bare.append((name, axis.axis_name))
     assert bare == []
