@@ -11,8 +11,9 @@ CLICKED = "clicked"  # the reward
 WATCH_MS = "watch_ms"
 CATEGORY = "category"  # "A|B" is a set of two
 POSITION = "position"
-PROPENSITY = "propensity"  # chance of showing this item under the logging policy
+PROPENSITY = "propensity"  # chance of this item here, given those above; null: placed by rule
 REQUEST_ID = "request_id"  # rows shown together carry the same one
+SLOT_PROPENSITY = "slot_propensity"  # as propensity, whatever stands above
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"

@@ -26,8 +26,11 @@ COMMANDS = {
     "score": ("recommend", "score", "Scores for user-item pairs, from a release."),
     "serve": ("serve", "serve", "Lists and scores over HTTP."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
+    "freshness": ("freshness", "freshness", "How fresh is fresh enough for a log, at which cost."),
+    "ope": ("ope", "ope", "What policies would have earned, from a log of another one."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
     "cluster": ("cluster", "cluster", "Manifests, capacity plan and simulation of a cluster."),
+    "world": ("world", "world", "Experiments in a simulated short-video world."),
     "bench": ("bench", "bench", "Measure a part beside a reference in the same run."),
     "lab": ("lab", "lab", "JupyterLab on the notebooks."),
 }

@@ -6,7 +6,16 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from recbench.datasets.world.settings import WorldSettings
+from recbench.datasets.world.truth import World
+
 SPACE = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+
+
+@pytest.fixture(scope="session")
+def small_world():
+    """A day of a hundred users, a hundred and twenty items alive."""
+    return World.drawn(WorldSettings(days=1.0, n_users=100, n_live=120), seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Experiments in the simulated world; every number from here is a simulated one."""

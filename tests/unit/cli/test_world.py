@@ -1,0 +1,74 @@
+"""`recbench world` on worlds of a second."""
+
+import json
+
+import polars as pl
+import pytest
+
+from recbench.cli import main
+
+TINY = ["--users", "40", "--items", "60", "--days", "1", "--requests", "8"]
+
+
+def test_a_log_is_written_with_its_items_beside_it(tmp_path, capsys):
+    out = tmp_path / "made.events.parquet"
+    main(["world", "log", "--out", str(out), *TINY])
+
+    events = pl.read_parquet(out)
+    assert {"request_id", "position", "propensity", "arrival_ts"} <= set(events.columns)
+    assert len(pl.read_parquet(tmp_path / "made.items.parquet")) > 60
+    assert f"{len(events):,} simulated showings" in capsys.readouterr().out
+
+
+def test_twins_print_the_truth_beside_two_experiments(tmp_path, capsys):
+    file, figure = tmp_path / "twins.json", tmp_path / "twins.png"
+    options = ["--seeds", "2", "--json", str(file), "--figure", str(figure)]
+    main(["world", "twins", *TINY, *options])
+
+    printed = capsys.readouterr().out
+    assert printed.count("both learn from all") == 2
+    assert printed.count("each learns from its own") == 2
+    assert len(json.loads(file.read_text())["arms"]) == 4
+    assert figure.stat().st_size > 0
+
+
+def test_labels_are_compared_at_a_delay_even_if_none_is_given(capsys):
+    main(["world", "labels", *TINY, "--seeds", "2"])
+    assert "fake negatives, weighted" in capsys.readouterr().out
+
+
+def test_a_real_log_stands_beside_the_simulated_one(tmp_path, capsys, monkeypatch):
+    from dataclasses import replace
+
+    from recbench.datasets.simulator import simulated_log
+    from recbench.datasets.world.settings import WorldSettings
+    from recbench.simulation import validate
+
+    little = replace(validate.LIKE_A_SHOP, days=1.0, n_users=60, n_live=100)
+    monkeypatch.setattr(validate.compared, "__defaults__", (little,))
+    events, _ = simulated_log(WorldSettings(days=1.0, n_users=40, n_live=60), seed=1)
+    validate.sessions(events).write_parquet(tmp_path / "real.parquet")
+    main(["world", "curve", "--data", str(tmp_path / "real.parquet")])
+
+    printed = capsys.readouterr().out
+    assert [name for name in ("never", "1 d", "1 h", "15 min") if name in printed] == [
+        "never",
+        "1 d",
+        "1 h",
+        "15 min",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["log", "--out", "made.parquet"], "must end in .events.parquet, got made.parquet"),
+        (["labels", "--days", "-1"], "`days` must be positive, got -1"),
+        (["curve", "--data", "nowhere.parquet"], "nowhere.parquet"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["world", *arguments])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
