@@ -105,11 +105,13 @@ def _is_held(histories: Histories, *, n_items: int) -> sparse.csr_matrix:
 
 def _log(stream: ClickStream, to: int) -> InteractionLog:
     order: Ints = stream.order[stream.order < stream.n_known(to)]
+    unknown = np.full(len(order), -1.0, dtype=np.float32)
     return InteractionLog(
         stream.users,
         stream.items,
         stream.user_rows[order],
         stream.item_rows[order],
         stream.ts[order],
-        np.full(len(order), -1.0, dtype=np.float32),
+        watch_ratio=unknown,
+        propensity=unknown,
     )
