@@ -22,7 +22,7 @@ class FindingFigure(Figure):
 
     def finding(self) -> str:
         """What the titles say."""
-        return "; ".join(title for axes in self.axes if (title := axes.get_title(loc="left")))
+        return _finding(self)
 
     def _repr_mimebundle_(self, **_more: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """For pages that know themes, for those that do not, and for terminals."""
@@ -32,9 +32,13 @@ class FindingFigure(Figure):
 
 
 def as_picture(figure: Figure) -> str:
-    """The figure as HTML, embedded; its left titles are the alternative text."""
-    titles = (axes.get_title(loc="left") for axes in figure.axes)
-    return _html("; ".join(title for title in titles if title), _coded(figure))
+    """The figure as HTML, embedded; its titles are the alternative text."""
+    return _html(_finding(figure), _coded(figure))
+
+
+def _finding(figure: Figure) -> str:
+    titles = [figure.get_suptitle(), *(axes.get_title(loc="left") for axes in figure.axes)]
+    return "; ".join(title for title in titles if title)
 
 
 def _coded(figure: Figure) -> str:

@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, LINES, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["exposure_figure", "regret_figure", "truth_figure"]
-
-LINES = ["#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00", "#F0E442", "#000000"]
-LEGEND = 7
 
 
 def truth_figure(table: pl.DataFrame, *, estimator: str = "dr") -> "Figure":
@@ -51,33 +48,32 @@ def truth_figure(table: pl.DataFrame, *, estimator: str = "dr") -> "Figure":
     )
     axes.set_yticks(range(len(rows)), rows["policy"].to_list())
     axes.set_xlabel("clicks a request")
-    axes.legend(frameon=False, fontsize=LEGEND)
+    legend_below(figure)
     return figure
 
 
-def regret_figure(regret: pl.DataFrame, *, best: str) -> "Figure":
+def regret_figure(regret: pl.DataFrame, *, best: str, other: str) -> "Figure":
     """Expected clicks lost against who knows the truth, over the hours.
 
     Args:
         regret: ``hour, arm, regret``.
         best: the arm that the title is about.
+        other: what it is compared with there.
     """
     last = regret.group_by("arm", maintain_order=True).agg(pl.col("regret").last())
     lost = dict(last.iter_rows())
-    figure, axes = new_figure(f"{best} loses {lost[best]:,.0f} clicks in a day (simulated)")
+    figure, axes = new_figure(
+        f"{best} loses {lost[best]:,.0f} clicks in a day, {other} {lost[other]:,.0f} (simulated)"
+    )
     for number, ((arm,), rows) in enumerate(regret.group_by("arm", maintain_order=True)):
-        width = 2.2 if arm == best else 1.2
-        axes.plot(
-            rows["hour"],
-            rows["regret"],
-            color=LINES[number % len(LINES)],
-            linewidth=width,
-            linestyle="-" if number < len(LINES) else "--",
-            label=str(arm),
-        )
+        colour, dash = LINES[number % len(LINES)]
+        width = 2.4 if arm == best else 1.2
+        label = f"{arm}: {lost[arm]:,.0f}"
+        (line,) = axes.plot(rows["hour"], rows["regret"], color=colour, linestyle=dash, label=label)
+        line.set_linewidth(width)
     axes.set_xlabel("hours since the beginning of the world")
     axes.set_ylabel("expected clicks lost so far")
-    axes.legend(frameon=False, fontsize=LEGEND, ncols=2)
+    legend_below(figure)
     return figure
 
 
@@ -96,11 +92,11 @@ def exposure_figure(exposure: pl.DataFrame, *, arms: list[str]) -> "Figure":
     for number, arm in enumerate(arms):
         share = dict(exposure.filter(arm=arm).select("decile", "share").iter_rows())
         at = np.arange(len(order)) + (number - (len(arms) - 1) / 2) * width
-        colour = LINES[number % len(LINES)]
+        colour = LINES[number % len(LINES)][0]
         axes.bar(at, [100 * share[d] for d in order], width, color=colour, label=arm)
     labels = [str(decile) if decile else "new" for decile in order]
     axes.set_xticks(np.arange(len(order)), labels)
     axes.set_xlabel("decile of items by clicks of the first day; 1 has the most")
     axes.set_ylabel("% of slots")
-    axes.legend(frameon=False, fontsize=LEGEND)
+    legend_below(figure)
     return figure

@@ -145,9 +145,9 @@ def curves_figure(compared: pl.DataFrame) -> "Figure":
     Args:
         compared: of ``simulation.validate.compared``.
     """
-    n_inside, n = int(compared["inside"].sum()), len(compared)
+    n_inside, n_judged, n = compared["inside"].sum(), compared["inside"].count(), len(compared)
     figure, axes = new_figure(
-        f"Simulated beside real, next-item counters: {n_inside} of {n} gains within the interval"
+        f"Simulated beside real, next-item counters: {n_inside} of {n_judged} gains within the interval"
     )
     at = np.arange(n)
     for name, low, high, colour, shift in (

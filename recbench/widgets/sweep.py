@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, count_in_ones, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ def progress_figure(result: "SweepResult") -> "Figure":
         label = "failed" if place == 0 else None
         axes.axvline(number, color=COLOURS["reference"], linestyle=":", label=label)
     axes.set_xlabel("trial, in order")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel(result.metric)
     axes.legend(frameon=False)
     return figure
@@ -38,10 +39,11 @@ def progress_figure(result: "SweepResult") -> "Figure":
 
 def parameters_figure(result: "SweepResult", varied: list[str]) -> "Figure":
     """The value over each parameter that was varied, a panel each, a point a trial."""
-    from matplotlib.figure import Figure
+    from recbench.widgets.picture import FindingFigure
 
     complete = result.trials.filter(pl.col("state") == "complete")
-    figure = Figure(figsize=(max(7.0, 2.4 * len(varied)), 3.2), dpi=110, layout="constrained")
+    size = (max(7.0, 2.4 * len(varied)), 3.2)
+    figure = FindingFigure(figsize=size, dpi=110, layout="constrained")
     said = ", ".join(f"{name} = {_short(result.best[name])}" for name in varied)
     figure.suptitle(f"Best: {said}", x=0.01, ha="left", fontsize=11)
     panels = figure.subplots(1, len(varied), sharey=True, squeeze=False)[0]

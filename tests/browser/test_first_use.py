@@ -4,6 +4,7 @@ What is clicked and typed is what the page says; commands are taken from it word
 """
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -101,7 +102,7 @@ def test_ones_own_file_is_trained_compared_and_served_by_the_first_page_alone(
     from playwright.sync_api import expect
 
     port = free_port()
-    shots = tmp_path / "screenshots"
+    shots = Path(os.environ.get("RECBENCH_ARTIFACTS", tmp_path / "screenshots"))
 
     def run_the_page():
         lab.evaluate(OPEN, NAME)

@@ -1,6 +1,8 @@
 """Widgets of the studies in the lab: something is moved in each, and what it shows changes."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +34,7 @@ def opened(page, start_lab, run_all, tmp_path, tiny_log, write_notebook):
     content = json.loads(path.read_text())
     content["metadata"]["kernelspec"] = KERNEL  # or the lab asks which one
     path.write_text(json.dumps(content))
-    shots = tmp_path / "screenshots"
+    shots = Path(os.environ.get("RECBENCH_ARTIFACTS", tmp_path / "screenshots"))
     for run, value in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
         folder = tmp_path / "papermill_runs" / f"run-{run}"
         folder.mkdir(parents=True)
