@@ -147,7 +147,7 @@ def curves_figure(compared: pl.DataFrame) -> "Figure":
     """
     n_inside, n_judged, n = compared["inside"].sum(), compared["inside"].count(), len(compared)
     figure, axes = new_figure(
-        f"Simulated beside real, next-item counters: {n_inside} of {n_judged} gains within the interval"
+        f"Simulated beside real, counters: {n_inside} of {n_judged} gains within its interval"
     )
     at = np.arange(n)
     for name, low, high, colour, shift in (
