@@ -42,9 +42,9 @@ check: env ## every linter
 	@find notebooks -name '*.ipynb' -not -path '*/.*' -not -path 'notebooks/jobs/*' -print0 2>/dev/null \
 	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
 
-check-all: env ## the linters and what `make test` leaves out
+check-all: env ## the linters and what `make test` leaves out; artifacts/ keeps how pages looked
 	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
-	$(PYTEST) -m "(slow or browser) and not alone"
+	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -m "(slow or browser) and not alone"
 	$(BIN)/pytest -m alone
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat

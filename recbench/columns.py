@@ -11,11 +11,14 @@ CLICKED = "clicked"  # the reward
 WATCH_MS = "watch_ms"
 CATEGORY = "category"  # "A|B" is a set of two
 POSITION = "position"
-PROPENSITY = "propensity"  # chance of showing this item under the logging policy
+PROPENSITY = "propensity"  # chance of this item here, given those above; null: placed by rule
 REQUEST_ID = "request_id"  # rows shown together carry the same one
+SLOT_PROPENSITY = "slot_propensity"  # as propensity, whatever stands above
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"
+USER_KEY = "user_key"  # the source's own id, where that is a text
+ITEM_KEY = "item_key"
 DURATION_MS = "duration_ms"
 WATCH_RATIO = "watch_ratio"  # watch_ms / duration_ms
 

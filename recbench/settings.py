@@ -10,6 +10,7 @@ from recbench.errors import InputError
 __all__ = [
     "Encoder",
     "Experiment",
+    "RankingSettings",
     "RefreshSettings",
     "notebooks_path",
     "registry_path",
@@ -88,6 +89,25 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RankingSettings:
+    """The ranker after retrieval, and the past that it learns from."""
+
+    n_cuts: int = 30  # earlier instants of the log that play the test
+    spacing_frac: float = 0.125  # of the horizon, between two of them; sessions: never below 1
+    most_lists: int = 1_000  # of one cut; items need many instants more than many users
+    n_each: int = 40  # candidates that each retriever brings
+    half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 8, 16, 64))
+    hidden_dim: int = 64  # of both layers
+    epochs: int = 4  # over all lists
+    learning_rate: float = 1e-3  # the largest of a cycle, of AdamW
+
+    def __post_init__(self) -> None:
+        """All of them are positive."""
+        for dial in fields(self):
+            _check(dial.name, getattr(self, dial.name))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExportSettings:
     """What a release is made of besides towers in float32, and how good it must be."""
 
@@ -149,6 +169,9 @@ class RefreshSettings:
     router_rate: float = 3e-4  # of experts' routers
     parent_weight: float = 0.5  # of agreeing with the parent
     n_replay: int = 1_024  # exemplars of earlier windows
+    objective: str = "likelihood"  # or "reinforce": policy gradient on the query tower
+    slate: int = 10  # length of the lists that "reinforce" learns for
+    weight_cap: float = 10.0  # of its importance weights
     idle_days: float = 180.0  # an item is not recommended after so many days without a click
     keep: int = 20  # releases that can be rolled back to
     least_gain: float = -1.0  # relative NDCG; below this at best, a refresh is skipped
@@ -158,7 +181,9 @@ class RefreshSettings:
         """Counts and rates cannot be negative."""
         for dial in fields(self):
             value = getattr(self, dial.name)
-            if dial.name != "least_gain" and value is not None and value < 0:
+            if dial.name == "objective":
+                _check_word(dial.name, value, ("likelihood", "reinforce"))
+            elif dial.name != "least_gain" and value is not None and value < 0:
                 raise InputError(f"`{dial.name}` must not be negative, got {value}")
         if not self.idle_days:
             raise InputError("`idle_days` must be positive: by 0 no item would be recommended")

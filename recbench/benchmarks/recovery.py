@@ -91,7 +91,7 @@ def _wait_until_warm(client: "Client") -> None:
 
     client.register_plugin(WarmWorkers())
     until = time.monotonic() + WARM_S
-    while len(warm_workers(client)) < N_WORKERS:
+    while len(warm_workers(client).usable) < N_WORKERS:
         if time.monotonic() > until:
             raise JobError(f"{N_WORKERS} workers were not warm within {WARM_S:g} s")
         time.sleep(0.1)

@@ -30,6 +30,7 @@ __all__ = ["run"]
 GANGS = (2, 8, 32, 64)
 N_TASKS = 500
 FIRST_STEPS = 10  # untimed: what they bring up
+MONITORED = {"distributed.admin.system-monitor.interval": "10s"}  # 64 monitors of one process
 STALE_S = 60.0  # 64 ranks on few cores are slow, not dead
 KEYS = (
     "steps_per_s_1_rank",
@@ -156,9 +157,11 @@ def _gangs(most: int) -> dict[str, float]:
 
 @contextmanager
 def _threads(n: int) -> Iterator[tuple["LocalCluster", "Client"]]:
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        dask.config.set(MONITORED),
         LocalCluster(  # type: ignore[no-untyped-call]  # Dask's
             n_workers=n,
             threads_per_worker=1,

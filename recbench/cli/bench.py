@@ -14,8 +14,10 @@ __all__ = ["bench"]
 
 # name, also the module below recbench.benchmarks -> what it measures
 BENCHES = {
+    "coverage": "Intervals of off-policy estimates, by simulated logs whose truth is known.",
     "features": "Window features, beside DuckDB's RANGE windows and one sort.",
     "ingest": "Kafka to the lake, beside a consumer that only counts.",
+    "policy": "Bandits: events learnt from a second, and the time of a decision.",
     "recovery": "Ranks and workers killed or stopped in a training: seconds to the next step.",
     "refresh": "A refresh, beside full fits of the same log.",
     "scale": "Training on one rank and two; launching and growing to many.",

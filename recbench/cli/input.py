@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Duration", "read_parquet"]
+__all__ = ["Duration", "read_exposures", "read_parquet"]
 
 DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
 UNITS = {
@@ -41,6 +41,26 @@ def read_parquet(path: Path) -> "pl.DataFrame":
     if not len(frame):
         raise InputError(f"{path} holds no rows")
     return frame
+
+
+def read_exposures(path: Path) -> "pl.DataFrame":
+    """The rows of a Parquet file or Delta table; of joined examples the latest revisions.
+
+    Raises:
+        InputError: no such file or table, or no rows.
+    """
+    from recbench.errors import InputError
+    from recbench.events.joined import latest
+    from recbench.tables.lake import LakeTable
+
+    table = LakeTable(path)
+    if path.is_dir() and table.exists:
+        frame = table.read().collect()
+        if not len(frame):
+            raise InputError(f"{path} holds no rows")
+    else:
+        frame = read_parquet(path)
+    return latest(frame) if "revision" in frame.columns else frame
 
 
 class Duration(click.ParamType[timedelta]):

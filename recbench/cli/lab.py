@@ -37,6 +37,7 @@ def lab(*, port: int, no_browser: bool) -> None:
     # Kernels start in the notebooks' folder: what is relative to ours must be spelled out.
     os.environ["RECBENCH_WORKSPACE"] = str(workspace_path().absolute())
     os.environ["RECBENCH_RUNS"] = str(runs_path().absolute())
+    os.environ["RECBENCH_NOTEBOOKS"] = folder_name = str(folder)
     # so that `recbench` is found in the lab's terminals
     beside = Path(sys.executable).parent
     os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -44,7 +45,7 @@ def lab(*, port: int, no_browser: bool) -> None:
     scheduling.mkdir(parents=True, exist_ok=True)
     own = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{own}" if own else str(SETTINGS)
-    os.execv(sys.executable, _command(str(folder), scheduling, port=port, no_browser=no_browser))
+    os.execv(sys.executable, _command(folder_name, scheduling, port=port, no_browser=no_browser))
 
 
 def _command(folder: str, scheduling: Path, *, port: int, no_browser: bool) -> list[str]:
@@ -60,6 +61,8 @@ def _command(folder: str, scheduling: Path, *, port: int, no_browser: bool) -> l
         f"--SchedulerApp.scheduler_class={OURS}.JobScheduler",
         f"--SchedulerApp.environment_manager_class={OURS}.JobEnvironments",
         f"--BaseScheduler.staging_path={scheduling / 'staging'}",
+        # not a login shell, as it would be without a terminal here: /etc/profile resets PATH
+        f"--ServerApp.terminado_settings=shell_command=['{os.environ.get('SHELL') or 'sh'}']",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]

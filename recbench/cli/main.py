@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS = {
     "data": ("data", "data", "What data sets there are; get one; describe one."),
     "run": ("run", "run", "Run a notebook as a job; prints the run's folder last."),
+    "sweep": ("sweep", "sweep", "The best of a notebook's parameters, a job a trial."),
     "schedule": ("schedule", "schedule", "Notebooks by the clock."),
     "runs": ("runs", "runs", "List, compare, prune and sync runs."),
     "ingest": ("ingest", "ingest", "Kafka to the lake, exactly once."),
@@ -25,6 +26,8 @@ COMMANDS = {
     "score": ("recommend", "score", "Scores for user-item pairs, from a release."),
     "serve": ("serve", "serve", "Lists and scores over HTTP."),
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
+    "freshness": ("freshness", "freshness", "How fresh is fresh enough for a log, at which cost."),
+    "ope": ("ope", "ope", "What policies would have earned, from a log of another one."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
     "cluster": ("cluster", "cluster", "Manifests, capacity plan and simulation of a cluster."),
     "world": ("world", "world", "Experiments in a simulated short-video world."),

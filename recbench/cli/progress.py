@@ -39,11 +39,9 @@ class Progress(Listener):
             click.echo(f"cell {cell}/{n_cells}")
             return
         if self._bar is None:
-            from tqdm import tqdm
+            from recbench.progress import bar
 
-            self._bar = tqdm(
-                total=n_cells, unit="cell", mininterval=1, ascii=True, ncols=80, file=sys.stdout
-            )
+            self._bar = bar(n_cells, unit="cell")
         self._bar.set_description(f"cell {cell}/{n_cells}")
         self._bar.update(cell - 1 - self._bar.n)
 

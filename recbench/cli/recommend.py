@@ -1,5 +1,6 @@
 """`recbench recommend` and `recbench score`: answers from a release."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,9 +44,8 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
 
     Users without a history get the release's recency-popularity list.
     """
-    from tqdm import tqdm
-
     from recbench.files import whole_file
+    from recbench.progress import bar
     from recbench.refresh import Registry
     from recbench.serving.recommender import ReleasedRecommender, require_user_ids
     from recbench.settings import registry_path
@@ -57,9 +57,9 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
         if users == "all"
         else require_user_ids(read_parquet(Path(users)), source=users)
     )
-    with tqdm(total=len(ids), unit="user", mininterval=1, ascii=True, ncols=80) as bar:
+    with bar(len(ids), unit="user", stream=sys.stderr) as done:
         allowed = None if repeats is None else repeats == "allow"
-        lists = model.recommend(ids, k=k, repeats=allowed, on_batch=bar.update)
+        lists = model.recommend(ids, k=k, repeats=allowed, on_batch=done.update)
     with whole_file(out) as draft:
         lists.write_parquet(draft)
     unknown = int((model.users.rows(ids) < 0).sum())

@@ -182,9 +182,8 @@ def _send(
 
 @contextmanager
 def _bar(total: int) -> Iterator[Any]:
-    from tqdm import tqdm
+    from recbench.progress import bar
 
-    with tqdm(
-        total=total, unit="event", ascii=True, ncols=80, disable=not sys.stderr.isatty()
-    ) as bar:
-        yield bar.update
+    shown = sys.stderr.isatty()
+    with bar(total, unit="event", stream=sys.stderr, disable=not shown) as done:
+        yield done.update

@@ -1,10 +1,12 @@
 """``recbench run``: a notebook as a job."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
 from recbench.cli.progress import Progress
 from recbench.settings import notebooks_path, runs_path, workspace_path
@@ -44,6 +46,20 @@ __all__ = ["run"]
     help="Have a worker of this cluster carry it out: local, cuda, kubernetes or a scheduler's "
     "address. The notebook finds it through recbench.cluster.current.current_client.",
 )
+@click.option(
+    "--within",
+    type=Duration(),
+    help="It has the time: begin in the cheapest hours of --tariff that suffice to be done in it.",
+)
+@click.option(
+    "--takes", type=Duration(), help="With --within: how long the run takes; else as lately."
+)
+@click.option(
+    "--tariff",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --within: CSV of price and carbon by the hour; columns from, price, "
+    "carbon_g_per_kwh, power_w.",
+)
 @json_option
 def run(
     notebook: str | None,
@@ -53,6 +69,9 @@ def run(
     source: "Source | None",
     resume: str | None,
     where: str | None,
+    within: timedelta | None,
+    takes: timedelta | None,
+    tariff: Path | None,
     json_path: Path | None,
 ) -> None:
     """Run NOTEBOOK (a file, or a name in the notebooks' folder) as a job.
@@ -66,6 +85,8 @@ def run(
         raise click.UsageError("--resume keeps the run's parameters; use --like to change some")
     if source and not like:
         raise click.UsageError("--source belongs to --like")
+    if within is not None or takes is not None or tariff is not None:
+        _wait(notebook, within, takes, tariff)
     from recbench.jobs.way import way_to
 
     progress = Progress(shows_output=where is not None)
@@ -80,6 +101,28 @@ def run(
         save_json(json_path, _as_json(result))
     finally:
         progress.close()
+
+
+def _wait(
+    notebook: str | None, within: timedelta | None, takes: timedelta | None, tariff: Path | None
+) -> None:
+    if within is None or tariff is None or notebook is None:
+        raise click.UsageError(
+            "Give --within and --tariff together, with a NOTEBOOK; --takes goes with them"
+        )
+    from recbench.cluster.tariff import TariffFile, read_tariff
+    from recbench.jobs.cheap_hours import usual_seconds, wait_for_cheap_hours
+
+    name = _found(notebook).stem
+    read_tariff(tariff)  # what cannot be read is told now
+    takes_s = takes.total_seconds() if takes else usual_seconds(name, runs_path())
+
+    def say(wait_s: float) -> None:
+        begins = datetime.now(UTC) + timedelta(seconds=wait_s)
+        click.echo(f"Begins about {begins:%Y-%m-%d %H:%MZ}: hours are cheaper then", err=True)
+
+    within_s = within.total_seconds()
+    wait_for_cheap_hours(TariffFile(tariff), within_s=within_s, takes_s=takes_s, say=say)
 
 
 def _as_json(result: "RunResult") -> dict[str, Any]:

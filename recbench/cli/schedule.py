@@ -10,15 +10,18 @@ from recbench.cli.output import json_option, print_table, save_json
 from recbench.cli.schedule_add import add
 from recbench.cli.schedule_export import export
 from recbench.cli.schedule_run import run
+from recbench.errors import InputError
 from recbench.settings import workspace_path
 
 if TYPE_CHECKING:
+    from recbench.jobs.schedules.in_lab import LabJob, LabSchedule
     from recbench.jobs.schedules.state import Attempt, Occurrence
     from recbench.jobs.schedules.store import ScheduleStore
 
 __all__ = ["schedule"]
 
 NOTHING = "There are no schedules; `recbench schedule add NOTEBOOK --every 15m` makes one"
+HERE, IN_LAB = "recbench schedule", "JupyterLab"  # where a schedule was made
 
 
 @click.group()
@@ -33,16 +36,21 @@ for command in (add, run, export):
 @schedule.command("list")
 @json_option
 def list_(*, json_path: Path | None) -> None:
-    """Every schedule: when it runs next, and how it went last."""
+    """Every schedule, those made in JupyterLab, too: when it runs next, and how it went last."""
     import polars as pl
 
+    from recbench.jobs.schedules.in_lab import lab_schedules
+
     store = _store()
-    rows = [_row(store, name) for name in store.names()]
+    ours = [_row(store, name) for name in store.names()]
+    rows = ours + [_lab_row(each) for each in lab_schedules(workspace_path())]
     if rows:
         print_table(pl.DataFrame(rows, infer_schema_length=None))
-        if not store.has_runner():
-            click.echo("Nobody carries them out now; `recbench schedule run` does")
-    else:
+    if ours and not store.has_runner():
+        click.echo(f"Nobody carries those of {HERE} out now; `recbench schedule run` does")
+    if len(rows) > len(ours):
+        click.echo(f"Those of {IN_LAB} run while `recbench lab` does")
+    if not rows:
         click.echo(NOTHING)
     save_json(json_path, rows)
 
@@ -55,8 +63,13 @@ def show(name: str, *, json_path: Path | None) -> None:
     import polars as pl
 
     store = _store()
-    says = store.read(name).as_json()
-    past = [line for occurrence in store.state(name).occurrences for line in _past(occurrence)]
+    lab = None if name in store.names() else _in_lab(name)
+    says = {"made_in": HERE} | store.read(name).as_json() if lab is None else _lab_says(lab)
+    past = (
+        [line for occurrence in store.state(name).occurrences for line in _past(occurrence)]
+        if lab is None
+        else [_lab_past(job) for job in lab.jobs]
+    )
     print_table(pl.DataFrame([{"says": key, "value": str(says[key])} for key in says]))
     click.echo()
     if past:
@@ -70,7 +83,7 @@ def show(name: str, *, json_path: Path | None) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the schedule NAME; the folders of its runs stay."""
-    _store().remove(name)
+    _changeable(name).remove(name)
     click.echo(f"Removed {name}")
 
 
@@ -78,7 +91,7 @@ def remove(name: str) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Begin nothing of the schedule NAME until it is resumed; what runs goes on."""
-    _store().pause(name)
+    _changeable(name).pause(name)
     click.echo(f"Paused {name}")
 
 
@@ -86,7 +99,7 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Go on with the schedule NAME; the times that passed meanwhile are not made up for."""
-    store = _store()
+    store = _changeable(name)
     store.resume(name, datetime.now(UTC))
     click.echo(f"Resumed {name}; next at {_row(store, name)['next']}")
 
@@ -95,6 +108,64 @@ def _store() -> "ScheduleStore":
     from recbench.jobs.schedules.store import ScheduleStore
 
     return ScheduleStore.of(workspace_path())
+
+
+def _changeable(name: str) -> "ScheduleStore":
+    from recbench.jobs.schedules.in_lab import require_none_of_the_lab
+
+    store = _store()
+    if name not in store.names():
+        require_none_of_the_lab(name, workspace_path())
+    return store
+
+
+def _in_lab(name: str) -> "LabSchedule | None":
+    """The one of JupyterLab that has this name or id; None: none has."""
+    from recbench.jobs.schedules.in_lab import lab_schedules
+
+    found = [each for each in lab_schedules(workspace_path()) if name in {each.name, each.id}]
+    if len(found) > 1:
+        ids = ", ".join(each.id for each in found)
+        raise InputError(f"JupyterLab has {len(found)} schedules `{name}`; name one by id: {ids}")
+    return found[0] if found else None
+
+
+def _lab_row(lab: "LabSchedule") -> dict[str, Any]:
+    last = lab.jobs[-1] if lab.jobs else None
+    return {
+        "name": lab.name,
+        "made_in": IN_LAB,
+        "notebook": Path(lab.notebook).stem,
+        "when": str(lab.times),
+        "next": _time(lab.times.after(datetime.now(UTC))) if lab.active else "paused",
+        "last": last and _time(last.began),
+        "status": last and last.status,
+        "run": last and last.folder,
+    }
+
+
+def _lab_says(lab: "LabSchedule") -> dict[str, Any]:
+    return {
+        "made_in": IN_LAB,
+        "id": lab.id,
+        "name": lab.name,
+        "notebook": lab.notebook,
+        "times": lab.times.as_json(),
+        "parameters": dict(lab.parameters),
+        "on": lab.on,
+        "paused": not lab.active,
+    }
+
+
+def _lab_past(job: "LabJob") -> dict[str, Any]:
+    took = job.ended and round((job.ended - job.began).total_seconds(), 1)
+    return {
+        "status": job.status,
+        "began": _time(job.began),
+        "took_s": took,
+        "folder": job.folder,
+        "error": job.error,
+    }
 
 
 def _row(store: "ScheduleStore", name: str) -> dict[str, Any]:
@@ -107,6 +178,7 @@ def _row(store: "ScheduleStore", name: str) -> dict[str, Any]:
     status = (last.outcome or last.attempts[-1].status) if last else None
     return {
         "name": name,
+        "made_in": HERE,
         "notebook": Path(says.notebook).stem,
         "when": str(says.times),
         "next": "paused" if says.paused else "now" if made.starts else _time(made.next_at),

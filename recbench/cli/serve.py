@@ -1,12 +1,15 @@
 """`recbench serve`: the HTTP service."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recbench.cli.input import Duration
 from recbench.cli.streams import librdkafka_settings
+
+if TYPE_CHECKING:
+    from recbench.policy.exploration import ExplorationBudget
 
 __all__ = ["serve"]
 
@@ -47,6 +50,15 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--topic", default="events", show_default=True, help="Where exposures go.")
 @click.option("-X", "assignments", metavar="KEY=VALUE", multiple=True, help="For librdkafka.")
+@click.option(
+    "--explore",
+    metavar="DIALS",
+    help="Leave slots to chance, such as traffic=0.1,slots=1,first_slot=1,pool=100,temperature=1,"
+    "even=0.1; what is left out is as here.",
+)
+@click.option(
+    "--explore-off", type=click.Path(path_type=Path), help="A file there ends exploration at once."
+)
 @click.option("--max-k", default=500, show_default=True, type=click.IntRange(min=1))
 @click.option(
     "--max-body", default=1 << 20, show_default=True, type=click.IntRange(min=1), help="Bytes."
@@ -109,6 +121,8 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         online=online,
         exposures=exposures,
         limits=limits,
+        exploration=None if dials["explore"] is None else _budget(dials["explore"]),
+        explore_off=dials["explore_off"],
     )
     registry = Registry(options.registry)
     if release != POINTER or (options.precision != "fp32" and registry.current() is not None):
@@ -117,6 +131,31 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     supervisor = Supervisor(options)
     click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
     supervisor.run()
+
+
+def _budget(dials: str) -> "ExplorationBudget":
+    """Of ``name=number`` and commas."""
+    from recbench.errors import InputError
+    from recbench.policy.exploration import ExplorationBudget
+
+    kinds: dict[str, Any] = {
+        "traffic": float,
+        "slots": int,
+        "first_slot": int,
+        "pool": int,
+        "temperature": float,
+        "even": float,
+    }
+    given: dict[str, Any] = {"traffic": 0.1}
+    for dial in dials.split(","):
+        name, _, number = dial.partition("=")
+        try:
+            given[name.strip()] = kinds[name.strip()](number)
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"--explore is NAME=NUMBER of {', '.join(kinds)}, with commas between; got {dial!r}"
+            ) from error
+    return ExplorationBudget(traffic_frac=given.pop("traffic"), **given)
 
 
 def _token(path: Path | None) -> str | None:

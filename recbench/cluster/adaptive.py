@@ -11,7 +11,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-from recbench.cluster.load import PINNING_PREFIXES, LoadWatch, Policy
+from recbench.cluster.load import PINNING_PREFIXES, Hours, LoadWatch, Policy
 
 __all__ = ["ScalingPlugin"]
 
@@ -20,16 +20,25 @@ class ScalingPlugin(SchedulerPlugin):
     """Withholds pinned workers from scaling down, and answers for the number wanted.
 
     Args:
-        policy: workers wanted for a state, such as ``ScalingPolicy(...).target``; prices and power
-            of the hours are for it to add. None leaves the answer to Dask's own rule.
+        policy: workers wanted for a state, such as ``ScalingPolicy(...).target``. None leaves the
+            answer to Dask's own rule.
         deadline_s: of work, from when it came.
+        hours: price, carbon and power, now and forecast, such as ``TariffFile(path)``, which is
+            read where the scheduler runs. None: all hours are alike.
     """
 
     name = "recbench-scaling"
 
-    def __init__(self, policy: Policy | None = None, *, deadline_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        deadline_s: float = 900.0,
+        hours: Hours | None = None,
+    ) -> None:
         self._policy = policy
-        self._watch = LoadWatch(deadline_s=deadline_s)
+        told = {} if hours is None else {"hours": hours}
+        self._watch = LoadWatch(deadline_s=deadline_s, **told)
 
     async def start(self, scheduler: Any) -> None:
         """Take the place of the scheduler's own answer."""

@@ -2,7 +2,7 @@
 
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from distributed import Client, Future
@@ -10,6 +10,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]  # it is there
 
 from recbench.cluster.orders import RankEnd, RankOrders
 from recbench.cluster.supervise import supervise
+from recbench.cluster.warm import Workers
 
 __all__ = ["Attempt", "RankFailure"]
 
@@ -58,21 +59,22 @@ class Attempt:
         ]
         self._beats = [0] * len(self.futures)
         self._silent_s = [0.0] * len(self.futures)
+        self._ends: dict[int, RankEnd] = {}  # each is fetched once
         self._n_told = 0
 
     def watch(
         self,
         on_told: Callable[[str, Any], None],
         *,
-        known_workers: Callable[[], Sequence[str]],
+        known_workers: Callable[[], Workers],
         wanted: Callable[[Sequence[str]], int],
     ) -> Any:
         """What rank 0 returned.
 
         Args:
             on_told: gets what ranks tell, in order.
-            known_workers: usable ones, as the scheduler has them now.
-            wanted: how many ranks there should be on them; another number asks for a pause.
+            known_workers: as the scheduler has them now.
+            wanted: how many ranks there should be on usable ones; another number asks for a pause.
 
         Raises:
             RankFailure: some rank or its worker failed.
@@ -94,8 +96,8 @@ class Attempt:
             if now - workers_at > WORKERS_EVERY_S:
                 workers_at = now
                 known = known_workers()
-                self._look_for_workers(known)
-                if wanted(known) != len(self.futures):
+                self._look_for_workers(known.living)
+                if wanted(known.usable) != len(self.futures):
                     self.store.set("pause", "")
         self._listen(on_told)
         return self._result(known_workers)
@@ -122,8 +124,9 @@ class Attempt:
         return bool(future.status != "pending")
 
     def _end(self, number: int) -> RankEnd:
-        end: RankEnd = self.futures[number].result()
-        return end
+        if number not in self._ends:
+            self._ends[number] = self.futures[number].result()
+        return self._ends[number]
 
     def _look_for_beats(self) -> None:
         for number, future in enumerate(self.futures):
@@ -137,12 +140,12 @@ class Attempt:
                     f"{self._name(number)} {doing} for {limit:g} s", self.addresses[number]
                 )
 
-    def _look_for_workers(self, known: Sequence[str]) -> None:
+    def _look_for_workers(self, living: Set[str]) -> None:
         for number, address in enumerate(self.addresses):
-            if address not in known and self.futures[number].status != "finished":
+            if address not in living and self.futures[number].status != "finished":
                 raise RankFailure(f"{self._name(number)} lost its worker", address)
 
-    def _result(self, known_workers: Callable[[], Sequence[str]]) -> Any:
+    def _result(self, known_workers: Callable[[], Workers]) -> Any:
         """The result, or whose failure it was: the others fail because it is gone."""
         until = time.monotonic() + BLAME_S
         while True:
@@ -155,7 +158,7 @@ class Attempt:
                 return pickle.loads(ends[0].result)
             for number, end in ends.items():
                 self._raise_if_own(number, end)
-            self._look_for_workers(known_workers())
+            self._look_for_workers(known_workers().living)
             if time.monotonic() > until:
                 raise RankFailure(self._of_all(ends))
             time.sleep(LOOK_EVERY_S)

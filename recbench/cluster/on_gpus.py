@@ -11,9 +11,12 @@ from recbench.errors import InputError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["cuda_cluster"]
+__all__ = ["POOL_FRAC", "cuda_cluster"]
 
-POOL_FRAC = 0.3  # of a GPU for RMM: ranks and kernels are processes beside and need the rest
+# Of a GPU's memory for RMM's pool, which is the worker's alone and not given back. Dask-CUDA's own
+# examples take .8 and more, where the worker does all the work; here it only holds feature frames,
+# and ranks and kernels are processes beside it, with allocators of their own, on the same GPU.
+POOL_FRAC = 0.3
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from recbench.cluster.load import Policy
+from recbench.cluster.load import Hours, Policy
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,7 +23,12 @@ CONFIGURATION = {
 
 @contextmanager
 def local_cluster(
-    *, minimum: int, maximum: int, policy: Policy | None, worker_memory_bytes: int | None
+    *,
+    minimum: int,
+    maximum: int,
+    policy: Policy | None,
+    hours: Hours | None,
+    worker_memory_bytes: int | None,
 ) -> Iterator["Client"]:
     """A client of single-threaded worker processes on the loopback interface, free ports only.
 
@@ -52,7 +57,7 @@ def local_cluster(
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]  # Dask's
     ):
-        client.register_plugin(ScalingPlugin(policy))
+        client.register_plugin(ScalingPlugin(policy, hours=hours))
         cluster.adapt(minimum=minimum, maximum=maximum)  # a lost worker comes back, too
         yield client
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from recbench.cluster.load import Policy
+from recbench.cluster.load import Hours, Policy
 from recbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def open_cluster(
     minimum: int = 2,
     maximum: int = 64,
     policy: Policy | None = None,
+    hours: Hours | None = None,
     worker_memory_bytes: int | None = None,
     security: "Security | None" = None,
 ) -> Iterator["Client"]:
@@ -40,6 +41,9 @@ def open_cluster(
             machine has cores, or ``minimum``.
         policy: how many workers there should be now, such as ``ScalingPolicy(...).target``; None:
             as many as Dask's own rule says. No worker that runs a rank or a notebook is taken.
+        hours: price, carbon and power for the policy of a local cluster, now and forecast, such as
+            ``TariffFile(path)``; None: all hours are alike. Kubernetes' scheduler is told by
+            ``recbench cluster manifests --tariff``.
         worker_memory_bytes: at which a worker is ended; None: an equal share of the machine's.
         security: certificates; needed wherever the scheduler does not listen on loopback.
 
@@ -52,6 +56,10 @@ def open_cluster(
         raise InputError(
             f"`minimum` and `maximum` must be 1 <= minimum <= maximum, got {minimum} and {maximum}"
         )
+    if hours is not None and (where != "local" or policy is None):
+        raise InputError(
+            f"`hours` are for the `policy` of a local cluster, got {where!r}, {policy}"
+        )
     if importlib.util.find_spec("distributed") is None:
         raise InputError("A cluster needs Dask: pip install 'recbench[cluster]'")
     if "://" in where:
@@ -61,7 +69,7 @@ def open_cluster(
     elif security is not None:
         raise InputError(f"`security` is for a scheduler's address, got {where!r}")
     else:
-        opened = _started(where, minimum, maximum, policy, worker_memory_bytes)
+        opened = _started(where, minimum, maximum, policy, hours, worker_memory_bytes)
     with opened as client:
         yield client
 
@@ -83,6 +91,7 @@ def _started(
     minimum: int,
     maximum: int,
     policy: Policy | None,
+    hours: Hours | None,
     worker_memory_bytes: int | None,
 ) -> AbstractContextManager["Client"]:
     if where == "local":
@@ -92,6 +101,7 @@ def _started(
             minimum=minimum,
             maximum=maximum,
             policy=policy,
+            hours=hours,
             worker_memory_bytes=worker_memory_bytes,
         )
     if where == "cuda":

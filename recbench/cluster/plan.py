@@ -243,7 +243,7 @@ STAGES: Sequence[_Stage] = (
             ),
             (
                 "ids of a day in an ingester's memory, 8 GB",
-                lambda w, c, a: _ids(w, c, a) / _ingesters(w, c, a) / 8e9,
+                lambda w, c, a: _ids(w, c, a) / max(1, _ingesters(w, c, a)) / 8e9,
                 ((1, "more ingesters and an hour of ids; for a day Flink's keyed state on disk"),),
             ),
         ],

@@ -5,9 +5,11 @@ no race for a port, and it outlives every rank. The first rank that fails, dies 
 the attempt; the next one starts on the workers that are there, from the last checkpoint.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is there
 
     from recbench.cluster.attempt import RankFailure
+    from recbench.cluster.warm import Workers
 
 __all__ = ["RankCluster", "ranks_on"]
 
 BACKENDS = {"cpu": "gloo", "gpu": "cpu:gloo,cuda:nccl"}
 ASK_AGAIN_S = 0.05
+WARM_AGAIN_S = 1.0  # a scheduler that came back must be told again to warm its workers
 Told = Callable[[str, Any], None]
 
 
@@ -136,25 +140,37 @@ class RankCluster:
         finally:
             attempt.close()
 
-    def _known(self) -> list[str]:
-        """Usable workers now; none where the scheduler does not answer."""
-        from recbench.cluster.warm import WarmWorkers, warm_workers
+    def _known(self) -> "Workers":
+        """Workers now; none where the scheduler does not answer."""
+        from recbench.cluster.warm import Workers, warm_workers
 
         try:
-            self.client.register_plugin(WarmWorkers())  # a scheduler that came back needs it again
             found = warm_workers(self.client)
         except (OSError, TimeoutError):
-            return []
-        fit = [address for address in found if address not in self.left_out]
-        return fit if len(fit) >= self.minimum else found
+            return Workers([], set())
+        fit = [address for address in found.usable if address not in self.left_out]
+        return found._replace(usable=fit) if len(fit) >= self.minimum else found
+
+    def _warm_up(self) -> None:
+        """Have every worker warm, also those that join later."""
+        from recbench.cluster.warm import WarmWorkers
+
+        with suppress(OSError, TimeoutError):  # the scheduler does not answer
+            self.client.register_plugin(WarmWorkers())
 
     def _n_wanted(self, known: Sequence[str]) -> int:
-        return len(known) if self.maximum is None else min(self.maximum, len(known))
+        """Never fewer than the minimum: ranks who work do not stop to wait for a notebook's end."""
+        n_most = len(known) if self.maximum is None else min(self.maximum, len(known))
+        return max(self.minimum, n_most)
 
     def _workers(self) -> list[str]:
         """Who works next: waits for the minimum, and for nobody beyond it."""
         until = time.monotonic() + self.wait_s
-        while len(known := self._known()) < self.minimum:
+        warmed_at = -math.inf
+        while len(known := self._known().usable) < self.minimum:
+            if time.monotonic() > warmed_at + WARM_AGAIN_S:
+                self._warm_up()
+                warmed_at = time.monotonic()
             if time.monotonic() > until:
                 raise JobError(
                     f"{self.minimum} ranks need as many workers; after {self.wait_s:g} s there are "

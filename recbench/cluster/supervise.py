@@ -15,7 +15,7 @@ from recbench.cluster.warm import fork_socket
 
 __all__ = ["supervise"]
 
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.05  # whether it is still wanted; what the rank says is heard at once
 WEIGH_EVERY_S = 0.2
 
 

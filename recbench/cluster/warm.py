@@ -6,11 +6,11 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from distributed import Client, Worker, WorkerPlugin
 
-__all__ = ["WarmWorkers", "fork_socket", "warm_workers"]
+__all__ = ["WarmWorkers", "Workers", "fork_socket", "warm_workers"]
 
 TOPIC = "recbench-fork-server"
 ENVIRONMENT = {
@@ -117,11 +117,18 @@ def fork_socket() -> Path:
         return _of_this_process[0].path
 
 
-def warm_workers(client: Client) -> list[str]:
-    """Addresses of the workers that could take a rank at once, longest warm first.
+class Workers(NamedTuple):
+    """Addresses of those that the scheduler knows."""
 
-    The scheduler knows them, their fork server is warm, and no notebook sits on them: it would
-    keep a rank, and so its whole gang, waiting.
+    usable: list[str]  # could take a rank at once; longest warm first
+    living: set[str]
+
+
+def warm_workers(client: Client) -> Workers:
+    """The workers of a cluster, and which of them could take a rank.
+
+    Usable ones have a warm fork server and no notebook on them, whose kernel would share their
+    memory with the rank; where a notebook sits on every worker there is no choice.
 
     Raises:
         OSError: the scheduler does not answer.
@@ -129,10 +136,12 @@ def warm_workers(client: Client) -> list[str]:
     events: Any = client.get_events(TOPIC)
     running: Any = client.processing()  # type: ignore[no-untyped-call]  # Dask's
     told = {event["address"]: event["is_warm"] for _, event in events}
-    return [
+    free = {
         address
-        for address, is_warm in told.items()
-        if is_warm
-        and address in running
-        and not any(str(key).startswith(OF_NOTEBOOKS) for key in running[address])
+        for address, keys in running.items()
+        if not any(str(key).startswith(OF_NOTEBOOKS) for key in keys)
+    }
+    usable = [
+        address for address, is_warm in told.items() if is_warm and address in (free or running)
     ]
+    return Workers(usable, set(running))

@@ -4,15 +4,15 @@ import hashlib
 import http.client
 import logging
 import os
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from recbench.errors import DownloadError
 from recbench.files import sync_directory, whole_file
+from recbench.progress import bar
 
 __all__ = ["checksum_of", "download", "verify"]
 
@@ -130,20 +130,18 @@ def _fetch(url: str, part: Path, *, headers: dict[str, str], timeout_s: float, s
     with answer, part.open("ab" if goes_on else "wb") as to:
         length = answer.headers.get("Content-Length")
         received = 0
-        with tqdm(
-            total=int(length) if length else None,
+        with bar(
+            int(length) if length else None,
+            label=part.name.removesuffix(".part"),
             unit="B",
             unit_scale=True,
-            desc=part.name.removesuffix(".part"),
-            mininterval=1,
-            ascii=True,
-            ncols=80,
+            stream=sys.stderr,
             disable=not show,
-        ) as bar:
+        ) as done:
             while chunk := answer.read(CHUNK_BYTES):
                 to.write(chunk)
                 received += len(chunk)
-                bar.update(len(chunk))
+                done.update(len(chunk))
         if length and received < int(length):
             raise ConnectionError(f"the connection ended after {received} of {length} bytes")
         to.flush()

@@ -15,7 +15,13 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.datasets.catalogue import CATALOGUE
-from recbench.errors import InputError
+from recbench.datasets.column_names import (
+    ColumnNames,
+    missing_columns,
+    names_path,
+    naming_command,
+)
+from recbench.errors import InputError, SchemaError
 from recbench.files import one_at_a_time, sha256_of, write_json
 from recbench.tables.lake import LakeTable
 from recbench.tables.lake_log import LakeLog
@@ -135,7 +141,7 @@ def _own_name(path: Path) -> str:
 
 
 def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
-    path = Path(data)
+    path = Path(data).expanduser()
     if data in CATALOGUE:
         if items is not None:
             raise InputError(f"{data!r} brings its own items; leave out `items`, got {items}")
@@ -146,6 +152,7 @@ def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InputError(
             f"`data` is neither a data set ({', '.join(CATALOGUE)}) nor a file: {data!r}{hint}"
+            f"{_looked_in(path)}"
         )
     stem = path.name.removesuffix(".parquet").removesuffix(".events")
     if items is None and path.name.endswith(".events.parquet"):
@@ -156,9 +163,16 @@ def _resolve(data: str, *, items: Path | None, protocol: str | None) -> _Source:
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     content = hashlib.sha256(_state(path).encode())
     content.update(_state(items).encode() if items is not None else b"")
+    content.update(_names_state(path).encode())
     name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', stem)}-{place}"
     chosen = as_protocol(protocol or "masked")
     return _Source(name, path, items, chosen, content.hexdigest())
+
+
+def _looked_in(path: Path) -> str:
+    return (
+        "" if path.is_absolute() else f" in {Path.cwd()}; an absolute path is found from anywhere"
+    )
 
 
 def _state(path: Path) -> str:
@@ -166,6 +180,11 @@ def _state(path: Path) -> str:
         table = LakeTable(path)
         return f"delta:{table.identity}:{table.version}"
     return sha256_of(path)
+
+
+def _names_state(path: Path) -> str:
+    names = names_path(path)
+    return sha256_of(names) if names.exists() else ""
 
 
 def _append(source: _Source, folder: Path, downloads: Path, *, now: datetime) -> dict[str, int]:
@@ -206,8 +225,33 @@ def _raw(source: _Source, downloads: Path) -> tuple[pl.DataFrame, pl.DataFrame |
         data_set = CATALOGUE[source.name]
         logger.warning("%s. Licence: %s (%s)", data_set.title, data_set.licence, data_set.homepage)
         return data_set.read(*data_set.fetch(downloads))
-    events = _table(source.events)
-    return events, _table(source.items) if source.items is not None else None
+    events = _named(source.events)
+    if source.items is not None:
+        return events, _table(source.items)
+    return events, _titles(events)
+
+
+def _named(path: Path) -> pl.DataFrame:
+    """The file or table, under the names that were chosen for it."""
+    frame = _table(path)
+    if names := ColumnNames.beside(path):
+        return names.apply(frame, source=str(path))
+    if missing := missing_columns(path):
+        raise SchemaError(
+            f"{path}: column{'s' * (len(missing) > 1)} {missing} missing; it has {frame.columns}. "
+            f"Say which is which: {naming_command(path, ColumnNames.guessed(frame))}"
+        )
+    return frame
+
+
+def _titles(events: pl.DataFrame) -> pl.DataFrame | None:
+    """What the events call their items: a title or a text that was the id; None: nothing."""
+    name = next((name for name in (c.TITLE, c.ITEM_KEY) if name in events.columns), None)
+    if name is None or c.ITEM_ID not in events.columns:
+        return None
+    known = events.filter(pl.col(c.ITEM_ID).is_not_null() & pl.col(name).is_not_null())
+    titles = known.select(c.ITEM_ID, pl.col(name).cast(pl.String).alias(c.TITLE))
+    return titles.unique(c.ITEM_ID, keep="first", maintain_order=True)
 
 
 def _table(path: Path) -> pl.DataFrame:

@@ -93,7 +93,8 @@ class Exam:
         """The same exam for requests with a history."""
         queries = self.queries.take(self.queries.is_known)
         kept = pl.col(c.USER_ID).is_in(pl.Series(queries.user_ids).implode())
-        return Exam(queries, self.train, self.test.filter(kept), self.repeats, self.k)
+        test = self.test.filter(kept)
+        return replace(self, queries=queries, test=test)
 
     def grade(self, model: Recommender, *, resamples: int = 2_000) -> RankingResult:
         """How the model does."""

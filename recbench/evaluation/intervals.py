@@ -1,5 +1,6 @@
 """Percentile bootstrap over users: how sure a mean, or a difference of two, is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy.typing as npt
 
 from recbench.errors import InputError
 
-__all__ = ["Interval", "bootstrap_mean", "bootstrap_means"]
+__all__ = ["Interval", "bootstrap_mean", "bootstrap_means", "resample_counts"]
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -61,15 +62,17 @@ def bootstrap_means(values: Floats, *, seed: int = 0, resamples: int = RESAMPLES
     return [Interval(mean, least, most, n) for mean, least, most in bounds]
 
 
-def _resampled_means(values: Floats, *, seed: int, resamples: int) -> Floats:
-    """(resamples, M), from how often each user is drawn: users are counted once for all columns."""
-    n = len(values)
+def resample_counts(n: int, *, seed: int, resamples: int) -> Iterator[Floats]:
+    """How often each of ``n`` is drawn in each of ``resamples`` draws of n, in blocks (R, n)."""
     rng = np.random.default_rng(seed)
     block = max(1, CELLS_AT_ONCE // n)
-    means = []
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        means.append(counts @ values / n)
-    return np.concatenate(means)
+        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def _resampled_means(values: Floats, *, seed: int, resamples: int) -> Floats:
+    """(resamples, M), from how often each user is drawn: users are counted once for all columns."""
+    blocks = resample_counts(len(values), seed=seed, resamples=resamples)
+    return np.concatenate([counts @ values / len(values) for counts in blocks])

@@ -81,6 +81,7 @@ class TopicReader:
         self.at: dict[int, int] = {}  # the next offset to read of each partition held
         self._begun: dict[int, int] = {}  # where each partition held was begun
         self._ends: dict[int, int] = {}  # where each partition held ended at the first answer
+        self._old_ends: dict[int, int | None] = {}  # told when a partition was held before
         self._asked_at = 0.0
         self._ownership = ownership
         self._skip_deleted = skip_deleted
@@ -170,6 +171,8 @@ class TopicReader:
             if end is None:
                 continue
             if end < self._begun[partition]:
+                if end == self._old_ends[partition]:
+                    continue  # told before others read on from there
                 raise self._gone(partition, self._begun[partition], low=0)
             self._ends[partition] = end
 
@@ -210,6 +213,7 @@ class TopicReader:
                 raise self._gone(place.partition, start, low=low)
             place.offset = self.at[place.partition] = max(start, low)
         self._begun = dict(self.at)
+        self._old_ends = {partition: self._end(partition) for partition in self.at}
         consumer.assign(places)
 
     def _gone(self, partition: int, at: int, *, low: int) -> InputError:

@@ -1,9 +1,9 @@
-"""One attempt of a cluster's run, as a process of its own; a worker's task watches over it.
+"""One attempt of a run, as a process of its own; a worker's task or a notebook watches over it.
 
 Standard input: one line of JSON, the request; then a byte a second for as long as the attempt is
-wanted. Its end, or silence, means that the worker has gone, and another may take the run up: this
-process then ends its kernel and says so in the manifest. Standard output: messages, a line of JSON
-each; the last is ``{"ended": ...}``.
+wanted. Its end, or silence, means that whoever watches has gone, and another may take the run up:
+this process then ends its kernel and says so in the manifest. Standard output: messages, a line of
+JSON each; the last is ``{"ended": ...}``.
 """
 
 import json
@@ -28,7 +28,7 @@ from recbench.jobs.run import RunFailedError, carry_out
 
 __all__ = ["main"]
 
-LOST: tuple[Status, str] = ("killed", "the worker that watched over it was lost")
+LOST: tuple[Status, str] = ("killed", "whoever watched over it was lost")
 CANCEL: tuple[Status, str] = ("interrupted", "cancelled")
 
 
@@ -56,12 +56,14 @@ class _Messages(Listener):
 
 
 def main() -> None:
-    """Carry out the request that stands on standard input."""
+    """Carry out the request that stands on standard input; nothing where its writer has gone."""
     messages = _Messages(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints does not mix with messages
-    request = Request(**json.loads(_first_line()))
+    if not (line := _first_line(sys.stdin.fileno())):
+        return
+    request = Request(**json.loads(line))
     try:
-        with _ended_when_unwanted():
+        with _ended_when_unwanted(request):
             status, error = _carried_out(request, messages)
         messages.send(ended={"status": status, "error": error})
     except _Stopped as stop:
@@ -94,21 +96,25 @@ def _carried_out(request: Request, messages: _Messages) -> tuple[Status, str | N
     return "succeeded", None
 
 
-def _first_line() -> bytes:
-    """Read byte by byte: what follows is for the thread that watches."""
+def _first_line(stream: int) -> bytes:
+    """Read byte by byte: what follows is for the thread that watches. Empty: it ended before."""
     line = b""
     while not line.endswith(b"\n"):
-        line += os.read(sys.stdin.fileno(), 1)
+        if not (byte := os.read(stream, 1)):
+            return b""
+        line += byte
     return line
 
 
 @contextmanager
-def _ended_when_unwanted() -> Iterator[None]:
+def _ended_when_unwanted(request: Request) -> Iterator[None]:
     """Raises ``_Stopped`` in this thread when standard input says so, ends or falls silent."""
     endings: list[tuple[Status, str]] = []
 
+    lease_s = LEASE_S if request.is_leased else None
+
     def watch() -> None:
-        endings.append(_awaited_ending(sys.stdin.fileno()))
+        endings.append(_awaited_ending(sys.stdin.fileno(), lease_s))
         os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(*_: Any) -> None:
@@ -122,9 +128,9 @@ def _ended_when_unwanted() -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _awaited_ending(stream: int) -> tuple[Status, str]:
+def _awaited_ending(stream: int, lease_s: float | None) -> tuple[Status, str]:
     while True:
-        ready, _, _ = select.select([stream], [], [], LEASE_S)
+        ready, _, _ = select.select([stream], [], [], lease_s)
         said = os.read(stream, 1024) if ready else b""
         if CANCELLED in said:
             return CANCEL

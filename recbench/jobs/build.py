@@ -69,6 +69,11 @@ class FittedTwoTower:
     balance: dict[str, float] = field(default_factory=dict)  # of experts, in the last step
     moments: Moments = field(default_factory=dict)  # of the optimisers, after the last step
 
+    @property
+    def best_measure(self) -> float | None:
+        """The highest on the curve; None where nothing was measured."""
+        return max((measure for _, measure in self.curve), default=None)
+
 
 def microseconds(instant: datetime) -> int:
     """The instant in microseconds since the epoch."""

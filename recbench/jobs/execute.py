@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["Execution", "execute"]
 
 SCHEME = "whole-file://"
 START_TIMEOUT_S = 120
+BAR_EVERY_S = 10.0  # between two lines of one bar in a log
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ def execute(
             kernels.append(kernel)
             memory.watch(kernel.pid)
 
+        output = _Output(log, listener)
         try:
             _run_cells(
                 notebook,
@@ -75,13 +78,14 @@ def execute(
                     sockets=Path(sockets), environment=environment, on_start=on_start
                 ),
                 on_cell_start=_cell_counter(notebook, listener, outcome),
-                stdout_file=(output := _Output(log, listener)),
+                stdout_file=output,
                 stderr_file=output,
             )
             outcome.status = "succeeded"
         except _execution_errors() as error:
             outcome.status, outcome.error = _ending(error, kernels, outcome.cell, memory)
         finally:
+            output.close()
             outcome.peak_memory_bytes = memory.peak_bytes
 
 
@@ -141,18 +145,34 @@ def _cell_counter(
 
 
 class _Output:
-    """papermill's way to give away what cells print: to a file and to the listener."""
+    """papermill's way to give away what cells print: to a file and to the listener.
+
+    The file gets whole lines. Of a bar, which is drawn over itself, it gets a line now and then,
+    and how it ended.
+    """
 
     def __init__(self, log: TextIO, listener: Listener) -> None:
         self._log = log
         self._listener = listener
+        self._line = ""
+        self._bar_at = 0.0
 
     def write(self, text: str) -> None:
-        self._log.write(text)
         self._listener.on_output(text)
+        *whole, self._line = (self._line + text).split("\n")
+        for line in whole:
+            self._log.write(line.rstrip("\r").rsplit("\r", 1)[-1] + "\n")
+        drawn, again, _ = self._line.rpartition("\r")
+        if again and drawn.strip() and time.monotonic() - self._bar_at > BAR_EVERY_S:
+            self._log.write(drawn.rsplit("\r", 1)[-1] + "\n")
+            self._bar_at = time.monotonic()
 
     def flush(self) -> None:
         self._log.flush()
+
+    def close(self) -> None:
+        """What was printed last need not have ended its line."""
+        self._log.write(self._line.rsplit("\r", 1)[-1])
 
 
 class _WholeFiles:

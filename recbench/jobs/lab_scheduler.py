@@ -1,5 +1,8 @@
 """JupyterLab's scheduler: jobs are checked when they are made, and never lie afterwards."""
 
+import atexit
+import multiprocessing.process
+import multiprocessing.util  # noqa: F401  # what it does at exit must come after what we do
 import os
 import sys
 import time
@@ -34,6 +37,12 @@ __all__ = ["JobEnvironments", "JobScheduler", "JobTaskRunner"]
 
 SAME_S = 60.0  # a process that began later than this after its job is another one
 REMEMBERED_S = 7 * 86_400  # how long a time of a definition stays claimed
+
+
+@atexit.register
+def _let_jobs_go_on() -> None:
+    """Else a server that was told to end would wait for every job that it has started."""
+    multiprocessing.process._children.clear()  # type: ignore[attr-defined]  # no public way
 
 
 class JobEnvironments(EnvironmentManager):  # type: ignore[misc]  # untyped

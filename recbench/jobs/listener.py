@@ -23,5 +23,9 @@ class Listener:
     def on_output(self, text: str) -> None:
         """What a cell printed, as it goes to ``log.txt``."""
 
+    def is_wanted(self) -> bool:
+        """Asked often while a run goes on elsewhere; False: it is cancelled, as by Ctrl-C."""
+        return True
+
 
 SILENT = Listener()

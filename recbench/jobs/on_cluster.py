@@ -28,7 +28,7 @@ from recbench.jobs.supervise import supervise
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["OnCluster"]
+__all__ = ["OnCluster", "result_of"]
 
 POLL_S = 0.02
 END_S = 30.0  # that a cancelled attempt may take to end its kernel and write its manifest
@@ -61,15 +61,17 @@ class OnCluster:
             future = self.client.submit(
                 supervise, _request(self.client, prepared, workspace), key=key, pure=False
             )
-            ended = self._ending(future, folder)
-        return _result(folder, ended)
+            ended = self._ending(future, folder, listener)
+        return result_of(folder, ended)
 
-    def _ending(self, future: Any, folder: Path) -> dict[str, Any]:
+    def _ending(self, future: Any, folder: Path, listener: Listener) -> dict[str, Any]:
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         try:
             while not future.done():  # an endless wait would hear Ctrl-C up to 10 s later
+                if not listener.is_wanted():
+                    raise KeyboardInterrupt
                 time.sleep(POLL_S)
             ended: dict[str, Any] = future.result()
         except KeyboardInterrupt:
@@ -80,10 +82,15 @@ class OnCluster:
             reason = explained(error, self.client)
             close_run(folder, "killed", reason, within_s=END_S)
             return {"status": "killed", "error": reason}
+        finally:
+            # Else whoever keeps the error, and with it this frame, would have the run done again
+            # once the worker that holds its end is lost.
+            future.release()
         return ended
 
 
-def _result(folder: Path, ended: dict[str, Any]) -> RunResult:
+def result_of(folder: Path, ended: dict[str, Any]) -> RunResult:
+    """What an attempt elsewhere said when it ended, as ``run_notebook`` gives or raises it."""
     if "errno" in ended:
         with suppress(OSError):  # on a full disk nothing can be recorded; what follows says so
             close_run(folder, "failed", ended["error"], within_s=0)

@@ -20,7 +20,16 @@ from recbench.tracking import new_run_folder
 __all__ = ["Prepared", "begin_again", "new_run", "unfinished_run"]
 
 # From attempt to attempt.
-KEPT = {"attempts", "manifest.json", ".lock", "checkpoints", "stages", "source"}
+KEPT = {
+    "attempts",
+    "manifest.json",
+    ".lock",
+    "checkpoints",
+    "children.json",
+    "source",
+    "stages",
+    "sweep.journal",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from recbench.refresh.update import Rates
 from recbench.settings import Experiment, RefreshSettings
 from recbench.tables.lake_log import LakeLog
 from recbench.tables.log import Protocol
-from recbench.training.objective import Objective
+from recbench.training.objective import Objective, StepLoss
+from recbench.training.policy_gradient import Reinforce
 
 __all__ = ["code_digest", "instant_of", "plan_of"]
 
@@ -31,12 +32,24 @@ def plan_of(experiment: Experiment, settings: RefreshSettings, *, protocol: Prot
         id_dropout=training.id_dropout,
         n_replay=settings.n_replay,
         rates=Rates(dense=settings.dense_rate, tables=settings.rate, router=settings.router_rate),
-        objective=Objective(
-            loss=training.loss,
-            watch_weight=training.watch_weight,
-            parent_weight=settings.parent_weight,
-        ),
+        objective=_objective(experiment, settings),
         seed=experiment.seed,
+    )
+
+
+def _objective(experiment: Experiment, settings: RefreshSettings) -> StepLoss:
+    training = experiment.training
+    if settings.objective == "reinforce":
+        return Reinforce(
+            slate=settings.slate,
+            cap=settings.weight_cap,
+            watch_share=min(1.0, training.watch_weight),
+            parent_weight=settings.parent_weight,
+        )
+    return Objective(
+        loss=training.loss,
+        watch_weight=training.watch_weight,
+        parent_weight=settings.parent_weight,
     )
 
 

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from recbench.cluster.energy import joules_per_hundredth
 from recbench.files import whole_file
+from recbench.jobs.children_report import children_section
 from recbench.jobs.manifest import Manifest, recorded
 from recbench.jobs.notebook import read_notebook
 from recbench.tracking import flat_metrics
@@ -28,6 +29,7 @@ STYLE = """<style>
 .run-report { max-width: 60em; margin: 1em auto; padding: 0 1em; font-family: sans-serif; }
 .run-report table { border-collapse: collapse; margin: 0.5em 0 1.5em; }
 .run-report td { border-bottom: 1px solid #ddd; padding: 0.2em 1em 0.2em 0; vertical-align: top; }
+.run-report th { text-align: left; padding-right: 1em; }
 .run-report .failed { color: #b00020; }
 body:not(:has(#show-code:checked)) .jp-CodeCell > .jp-Cell-inputWrapper { display: none; }
 </style>"""
@@ -51,15 +53,18 @@ def write_report(folder: Path) -> Path | None:
     page = _page(notebook, title=manifest.run)
     body = page.index(">", page.index("<body")) + 1
     with whole_file(report) as draft:
-        head = STYLE + _summary(manifest, flat_metrics(recorded(folder, "metrics.json")))
+        metrics = flat_metrics(recorded(folder, "metrics.json"))
+        head = STYLE + _summary(manifest, metrics, children_section(folder))
         draft.write_text(page[:body] + head + page[body:], encoding="utf-8")
     return report
 
 
 def _page(notebook: NotebookNode, *, title: str) -> str:
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+        config=Config({"CoalesceStreamsPreprocessor": {"enabled": True}}),  # one line a bar
         template_name="lab",
         embed_images=True,
         mathjax_url="",
@@ -81,12 +86,13 @@ def _without_widgets(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _summary(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
+def _summary(manifest: Manifest, metrics: Mapping[str, Any], children: str) -> str:
     error = f'<p class="failed">{escape(manifest.error)}</p>' if manifest.error else ""
     return (
         '<section class="run-report">'
         f"<h1>{escape(Path(manifest.notebook).stem)}: {manifest.status}</h1>{error}"
         f"{_table('Metrics', metrics.items())}"
+        f"{children}"
         f"{_table('Parameters', manifest.parameters.items())}"
         f"{_table('Run', _facts(manifest, metrics))}"
         '<label><input type="checkbox" id="show-code"> Show code</label>'

@@ -1,4 +1,4 @@
-"""What a worker's task and the process that it watches over tell each other."""
+"""What an attempt's process and whoever watches over it tell each other."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,11 @@ WANTED, CANCELLED = b".", b"c"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a worker needs to carry a run out; plain, so that it goes anywhere as JSON."""
+    """What a process needs to carry a run out; plain, so that it goes anywhere as JSON.
+
+    ``is_leased``: whether silence means that nobody wants it any more, as on another machine;
+    else only the end of its input does.
+    """
 
     folder: str
     notebook: str  # its text, parameters injected
@@ -18,3 +22,4 @@ class Request:
     working_directory: str
     environment: dict[str, str]
     memory_limit_bytes: int | None = None
+    is_leased: bool = True

@@ -257,10 +257,17 @@ class Study:
         return result_table(results, reference=REFERENCE, metric=self.metric)
 
     def summary(
-        self, results: dict[str, RankingResult], *, prior: TunedPrior, steps: int
+        self,
+        results: dict[str, RankingResult],
+        *,
+        prior: TunedPrior,
+        steps: int,
+        validation: float | None = None,
     ) -> dict[str, Any]:
-        """What the run is remembered by."""
+        """What the run is remembered by; ``validation``: the measure that chose the steps."""
         figures: dict[str, Any] = {}
+        if validation is not None:
+            figures[f"validation/{self.metric}"] = validation
         for name in (MODEL, REFERENCE):
             result = results[name]
             for metric, group in (

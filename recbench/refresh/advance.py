@@ -21,7 +21,8 @@ from recbench.tables.log import Protocol
 from recbench.tables.queries import InteractionLog
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, first_clicks
-from recbench.training.objective import Objective
+from recbench.training.objective import Objective, StepLoss
+from recbench.training.policy_gradient import Reinforce
 from recbench.training.target_shares import TargetShares
 
 __all__ = ["Advanced", "UpdatePlan", "advance", "last_clicks", "past_exemplars"]
@@ -48,7 +49,7 @@ class UpdatePlan:
     replay_half_life_s: float = 14 * 86_400.0
     n_kept: int = 4  # earlier windows that exemplars come from
     rates: Rates = field(default_factory=Rates)
-    objective: Objective = field(default_factory=lambda: Objective(parent_weight=0.5))
+    objective: StepLoss = field(default_factory=lambda: Objective(parent_weight=0.5))
     hold_back: bool = True  # a tenth of the users, to be judged by
     seed: int = 0
     engine: Engine = "cpu"
@@ -89,7 +90,11 @@ def advance(
         items: canonical; what is known of new items.
         past: gives the events of users before ``state.at``.
         plan: how much to learn.
+
+    Raises:
+        InputError: the plan is policy gradient, and no click of the window has a propensity.
     """
+    _require_propensities(events, plan)
     grown = state.grown(items, events[c.ITEM_ID])
     clicks = InteractionLog.from_events(events, items=grown.items)
     cuts = _cuts(state.at, to, n=plan.n_cuts)
@@ -128,6 +133,18 @@ def advance(
     n_examples = 0 if examples is None else len(examples)
     trained = _earlier(examples, before=state.at)
     return Advanced(after, grown, update, trained, n_examples, n_new)
+
+
+def _require_propensities(events: pl.DataFrame, plan: UpdatePlan) -> None:
+    if not isinstance(plan.objective, Reinforce) or not plan.steps:
+        return
+    clicked = events.filter(pl.col(c.CLICKED))
+    known = c.PROPENSITY in events.columns and clicked[c.PROPENSITY].count() > 0
+    if not known:
+        raise InputError(
+            f"None of the {len(clicked)} clicks of this window has a propensity, so policy "
+            "gradient learns nothing: serve with --explore, or refresh by likelihood"
+        )
 
 
 def last_clicks(log: InteractionLog, before: Ints, *, until: int) -> Ints:

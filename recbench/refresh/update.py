@@ -13,7 +13,7 @@ from recbench.models.deepseek.routing import Router
 from recbench.models.two_tower import TwoTower
 from recbench.training.batch import Batch
 from recbench.training.moments import Moments, moments_of, resume
-from recbench.training.objective import Objective
+from recbench.training.objective import StepLoss
 from recbench.training.row_adam import RowAdam
 
 __all__ = ["Rates", "Updated", "update_towers"]
@@ -49,7 +49,7 @@ def update_towers(
     steps: int,
     seconds: float,
     rates: Rates,
-    objective: Objective,
+    objective: StepLoss,
 ) -> Updated:
     """Copies of the parent's towers, trained on.
 

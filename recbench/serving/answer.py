@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,28 @@ from recbench.serving.requests import LATEST, AskedList, AskedScores, GivenHisto
 from recbench.serving.served_release import Retrieved, ServedRelease
 from recbench.serving.stored_user import StoredUser
 
-__all__ = ["Answer", "answer_list", "answer_lists", "answer_scores", "popularity_list"]
+__all__ = [
+    "Answer",
+    "Chances",
+    "answer_list",
+    "answer_lists",
+    "answer_scores",
+    "popularity_list",
+]
 
 logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Fallback = Literal["popularity"]
+
+
+class Chances(NamedTuple):
+    """Of the items of a list; None where a slot was filled by rule, which no estimate can use."""
+
+    propensities: list[float | None]  # given what stands above
+    slot_propensities: list[float | None]  # whatever stands above
+    least: float  # what the budget promises
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +46,7 @@ class Answer:
     served: dict[str, Any]  # window features that the tower was given
     fallback: Fallback | None = None
     reason: str | None = None
+    chances: Chances | None = None  # None: the whole list is by rule
 
 
 def answer_list(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from recbench.serving.answer import Chances
 from recbench.serving.idle import made_politely
 from recbench.serving.options import ExposureLog
 
@@ -35,6 +36,7 @@ class Exposures(Protocol):
         request_id: int,
         release: str,
         served: Mapping[str, Any],
+        chances: Chances | None = None,
     ) -> None:
         """Queue one event an item; what finds no room is counted and let go."""
         ...
@@ -102,6 +104,7 @@ class KafkaExposures:
         request_id: int,
         release: str,
         served: Mapping[str, Any],
+        chances: Chances | None = None,
     ) -> None:
         """Queue one event an item; what finds no room is counted and let go."""
         if user_id is None:
@@ -114,6 +117,7 @@ class KafkaExposures:
             request_id=request_id,
             release=release,
             served=served,
+            chances=chances,
             ts_us=time.time_ns() // 1_000,
         )
         try:
@@ -148,10 +152,12 @@ def exposure_messages(
     release: str,
     served: Mapping[str, Any],
     ts_us: int,
+    chances: Chances | None = None,
 ) -> list[bytes]:
     """One message an item, as ``recbench.events.messages`` reads them.
 
-    A list is made by rule, not by chance: there is no propensity, and its slots are marked so.
+    A slot that is filled by rule has a null propensity, and is marked so. ``slot_propensity`` and
+    ``least_propensity`` come with lists of which chance filled a slot.
     """
     features = {name: _whole(value) for name, value in served.items()}
     common = orjson.dumps(
@@ -159,16 +165,32 @@ def exposure_messages(
             "user_id": user_id,
             "ts": ts_us,
             "clicked": False,
-            "propensity": None,
             "request_id": request_id,
             "release": release,
             "features": features,
         }
     )[:-1]  # the brace comes after what differs
+    if chances is None:
+        return [
+            b'%b,"item_id":%d,"position":%d,"propensity":null}' % (common, item_id, position)
+            for position, item_id in enumerate(item_ids)
+        ]
     return [
-        b'%b,"item_id":%d,"position":%d}' % (common, item_id, position)
+        b"%b,%b" % (common, _drawn_item(item_id, position, chances))
         for position, item_id in enumerate(item_ids)
     ]
+
+
+def _drawn_item(item_id: int, position: int, chances: Chances) -> bytes:
+    """The end of a message, without the opening brace."""
+    fields = {
+        "item_id": item_id,
+        "position": position,
+        "propensity": chances.propensities[position],
+        "slot_propensity": chances.slot_propensities[position],
+        "least_propensity": chances.least,
+    }
+    return orjson.dumps(fields)[1:]
 
 
 def _whole(value: float) -> float | int:

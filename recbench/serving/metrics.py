@@ -25,6 +25,7 @@ HELP = {
     "recbench_requests_total": ("counter", "Requests answered, by route and status."),
     "recbench_shed_total": ("counter", "Requests turned away because too many were waiting."),
     "recbench_fallback_total": ("counter", "Lists by popularity because a part failed."),
+    "recbench_explored_total": ("counter", "Lists of which chance filled a slot."),
     "recbench_exposures_total": ("counter", "Exposure events by what became of them."),
     "recbench_swaps_total": ("counter", "Releases taken in while another one served."),
     "recbench_refused_total": ("counter", "Releases refused."),
@@ -45,7 +46,9 @@ def _keys() -> Iterator[Key]:
     for outcome in OUTCOMES:
         yield "recbench_exposures_total", f'outcome="{outcome}"'
     for name in HELP:
-        if name.endswith(("shed_total", "swaps_total", "refused_total", "seconds")):
+        if name.endswith(
+            ("shed_total", "swaps_total", "refused_total", "explored_total", "seconds")
+        ):
             yield name, ""
     for name in GAUGES:
         yield name, ""

@@ -146,7 +146,10 @@ def _answers() -> dict[str, Schema]:
             "item_id": INT64,
             "score": {"type": "number"},
             "position": {"type": "integer", "minimum": 0},
-            "propensity": {"type": "null", "description": "The list is made by rule."},
+            "propensity": {
+                "type": ["number", "null"],
+                "description": "Of the item here, given those above; null: placed by rule.",
+            },
         },
         required=["item_id", "score", "position", "propensity"],
     )

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recbench.errors import InputError
+
+if TYPE_CHECKING:
+    from recbench.policy.exploration import ExplorationBudget
 
 __all__ = ["ExposureLog", "Limits", "OnlinePlace", "ServiceOptions"]
 
@@ -77,6 +81,8 @@ class ServiceOptions:
     online: OnlinePlace | None = None
     exposures: ExposureLog | None = None
     limits: Limits = field(default_factory=Limits)
+    exploration: "ExplorationBudget | None" = None  # what is left to chance; None: nothing
+    explore_off: Path | None = None  # a file there ends exploration at once
     look_s: float = 0.5  # between two looks at the registry's pointer
     bind_cores: bool = (
         True  # a core for each worker while niced work goes on, if there are just as many

@@ -77,6 +77,7 @@ class AskedList:
     categories: tuple[str, ...] | None = None  # only items of one of these
     repeats: Repeats | None = None  # None: by the data's protocol
     at_us: int | None = None  # the instant of the request, if the client says it
+    drawn_k: int | None = None  # the length of the list that chance makes of the ``k`` best
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

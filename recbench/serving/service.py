@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from random import SystemRandom
 from typing import Any, NamedTuple
 
 import orjson
 
 from recbench.errors import InputError
+from recbench.policy.explorer import Explorer
 from recbench.serving.answer import (
     Answer,
     answer_list,
@@ -16,6 +18,7 @@ from recbench.serving.answer import (
     answer_scores,
     popularity_list,
 )
+from recbench.serving.drawn import drawn, widened
 from recbench.serving.exchange import Headers, Refused
 from recbench.serving.exposures import Exposures
 from recbench.serving.inference_protocol import infer_response, parse_infer
@@ -55,6 +58,7 @@ class Service:
         metrics: told of fallbacks.
         limits: of requests.
         now_us: the clock, asked only where there is an online store.
+        explorer: leaves some slots of some lists to chance; None: all are by rule.
     """
 
     def __init__(
@@ -66,9 +70,11 @@ class Service:
         *,
         limits: Limits,
         now_us: Callable[[], int] = wall_clock_us,
+        explorer: Explorer | None = None,
     ) -> None:
         self.live, self.limits = live, limits
         self._users, self._exposures, self._metrics = users, exposures, metrics
+        self._explorer = explorer
         self._now_us = now_us if users is not None else lambda: None
 
     async def recommend(self, body: bytes) -> Listed:
@@ -78,7 +84,7 @@ class Service:
             InputError: the request cannot be understood.
             Refused: no release is warm.
         """
-        asked = parse_recommend(body, self.limits)
+        asked = widened(parse_recommend(body, self.limits), self._explorer)
         user, problem = await self._user(asked)
         release = self._release()  # once, and nothing waits from here on
         return self._listed(release, asked, self._answer(release, asked, user, problem))
@@ -94,7 +100,7 @@ class Service:
         known: dict[int, tuple[AskedList, StoredUser | None]] = {}
         for at, body in enumerate(bodies):
             try:
-                asked = parse_recommend(body, self.limits)
+                asked = widened(parse_recommend(body, self.limits), self._explorer)
                 release = self._release()  # the same for all: nothing waits in here
                 user, problem = self._user_at_once(asked, release)
             except (Refused, InputError) as error:
@@ -215,6 +221,10 @@ class Service:
 
     def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
         request_id = _new_id.getrandbits(63)
+        if self._explorer is not None and asked.drawn_k is not None:
+            answer = drawn(answer, asked.drawn_k, self._explorer)
+            if answer.chances is not None:
+                self._metrics.count("recbench_explored_total", "")
 
         def note() -> None:
             self._exposures.shown(
@@ -223,16 +233,18 @@ class Service:
                 request_id=request_id,
                 release=release.id,
                 served=answer.served,
+                chances=answer.chances,
             )
 
         return Listed(_list_body(answer, request_id, release.id), note)
 
 
 def _list_body(answer: Answer, request_id: int, release: str) -> bytes:
+    chances = answer.chances.propensities if answer.chances is not None else repeat(None)
     items = [
-        {"item_id": item_id, "score": score, "position": position, "propensity": None}
-        for position, (item_id, score) in enumerate(
-            zip(answer.item_ids, answer.scores.tolist(), strict=True)
+        {"item_id": item_id, "score": score, "position": position, "propensity": chance}
+        for position, (item_id, score, chance) in enumerate(
+            zip(answer.item_ids, answer.scores.tolist(), chances, strict=False)
         )
     ]
     payload: dict[str, Any] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from recbench.policy.explorer import Explorer
 from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
 from recbench.serving.connection import connection_class
@@ -84,7 +85,12 @@ class _Worker(uvicorn.Server):
             self._exposures = KafkaExposures(options.exposures, metrics.exposures)
         self._pending = Pending()
         bodies = BodyReader(limits, self._pending)
-        service = Service(self._live, self._users, self._exposures, metrics, limits=limits)
+        explorer = None
+        if options.exploration is not None:
+            explorer = Explorer(options.exploration, off_switch=options.explore_off)
+        service = Service(
+            self._live, self._users, self._exposures, metrics, limits=limits, explorer=explorer
+        )
         has_token = options.token is not None
         guard = Guard(
             routes_of(service, metrics, bodies, has_token=has_token),

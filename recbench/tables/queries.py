@@ -15,6 +15,7 @@ __all__ = ["LONGEST_WATCH", "InteractionLog", "Queries"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+MICROSECONDS = 1e6
 LONGEST_WATCH = 2.0  # lengths: an item may be watched again
 
 
@@ -31,6 +32,7 @@ class InteractionLog:
     item_rows: Ints  # never -1: events of items outside the vocabulary are left out
     ts: Ints  # microseconds since the epoch, UTC
     watch_ratio: Floats  # watched share of the item's length, -1 where unknown
+    propensity: Floats  # with which it was shown, -1 where unknown
 
     @classmethod
     def from_events(
@@ -44,7 +46,7 @@ class InteractionLog:
 
         Args:
             events: canonical; ``clicked`` may be absent, then every row counts;
-                ``watch_ratio`` may be, then it is unknown.
+                ``watch_ratio`` and ``propensity`` may be, then they are unknown.
             items: the catalogue; events of other items are dropped. Default: every item clicked.
             users: rows to use. Default: every user with a click. Events of other users are dropped.
         """
@@ -57,7 +59,8 @@ class InteractionLog:
         kept = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
         order = kept[np.lexsort((ts[kept], user_rows[kept]))]
         watched = _watch_ratios(events)[order]
-        return cls(users, items, user_rows[order], item_rows[order], ts[order], watched)
+        chance = _propensities(events)[order]
+        return cls(users, items, user_rows[order], item_rows[order], ts[order], watched, chance)
 
     def __len__(self) -> int:
         """The number of interactions."""
@@ -123,16 +126,29 @@ class Queries:
             self.user_ids[which], self.ts[which], self.log, self.starts[which], self.ends[which]
         )
 
+    def events(self) -> tuple[Ints, Ints]:
+        """(E,) each event's query, and its place in the log: all histories, one after another."""
+        lengths = self.lengths
+        ends = np.cumsum(lengths)
+        owner = np.repeat(np.arange(len(self)), lengths)
+        within = np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths)
+        return owner, np.repeat(self.starts, lengths) + within
+
     def matrix(self) -> sparse.csr_matrix:
         """(Q, n_items) float32; 1 where the item is in the history."""
-        lengths = self.lengths
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
-        flat = self.log.item_rows[np.repeat(self.starts, lengths) + within]
-        ones = np.ones(len(flat), dtype=np.float32)
-        matrix = sparse.csr_matrix((ones, flat, indptr), shape=(len(self), len(self.items)))
-        matrix.sum_duplicates()
+        matrix = self.decayed_matrix(np.inf)
         matrix.data[:] = 1.0
+        return matrix
+
+    def decayed_matrix(self, half_life_s: float) -> sparse.csr_matrix:
+        """(Q, n_items) float32: the sum of ``2 ** -(age / half_life)`` over the item's events."""
+        owner, at = self.events()
+        age_s = (self.ts[owner] - self.log.ts[at]) / MICROSECONDS
+        weight = np.exp2(-age_s / half_life_s).astype(np.float32)
+        indptr = np.concatenate([[0], np.cumsum(self.lengths)])
+        cells = (weight, self.log.item_rows[at], indptr)
+        matrix = sparse.csr_matrix(cells, shape=(len(self), len(self.items)))
+        matrix.sum_duplicates()
         return matrix
 
 
@@ -141,6 +157,12 @@ def _watch_ratios(events: pl.DataFrame) -> Floats:
         return np.full(len(events), -1.0, dtype=np.float32)
     ratio = events[c.WATCH_RATIO].cast(pl.Float32).clip(0.0, LONGEST_WATCH).fill_null(-1.0)
     return ratio.to_numpy()
+
+
+def _propensities(events: pl.DataFrame) -> Floats:
+    if c.PROPENSITY not in events.columns:
+        return np.full(len(events), -1.0, dtype=np.float32)
+    return events[c.PROPENSITY].cast(pl.Float32).fill_null(-1.0).to_numpy()
 
 
 def _first_not_before(sorted_ts: Ints, low: Ints, high: Ints, at: Ints) -> Ints:

@@ -41,6 +41,7 @@ class Batch(NamedTuple):
     target_features: Tensor  # (P, F) of the targets of points
     target_log_prior: Tensor  # (P,)
     target_watch_ratio: Tensor  # (P,) -1 where unknown
+    target_propensity: Tensor  # (P,) with which the target was shown, -1 where unknown
     inner: Points | None  # next events within the histories, judged by taste alone
     examples: Tensor  # (B,) which examples the histories are of
 

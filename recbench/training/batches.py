@@ -128,6 +128,7 @@ class Batches:
             target_features=_tensor(found.features[places[2]]),
             target_log_prior=_tensor(found.log_prior[places[2]]),
             target_watch_ratio=_tensor(log.watch_ratio[points.target]),
+            target_propensity=_tensor(log.propensity[points.target]),
             inner=None if inner is None else inner.tensors(places[3], log_q),
             examples=torch.from_numpy(own),
         )

@@ -21,8 +21,8 @@ from torch import Tensor, distributed
 from tqdm import tqdm
 
 from recbench.errors import InputError
+from recbench.progress import bar
 from recbench.training.ledger import Ledger, drop_unfinished
-from recbench.training.progress import progress_bar
 from recbench.training.sharded_checkpoints import ShardedCheckpointIO, latest_checkpoint, step_of
 from recbench.training.sharded_towers import (
     rows_on_disk,
@@ -105,7 +105,7 @@ def fit_on(
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recbench-")))
-        bar = stack.enter_context(progress_bar(label, total=training.max_steps))
+        steps = stack.enter_context(bar(training.max_steps, label=label, unit="step"))
         if shard_rows:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(rows_on_disk(training, folder))
@@ -114,7 +114,7 @@ def fit_on(
             work,
             folder=folder,
             accelerator=training.accelerator,
-            on_told=_Listener(bar, on_value),
+            on_told=_Listener(steps, on_value),
         )
         fitted = with_whole_rows(trained, fitted, folder)
     training.towers.load_state_dict(trained)

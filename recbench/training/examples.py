@@ -28,6 +28,7 @@ def first_clicks(log: InteractionLog) -> InteractionLog:
         item_rows=log.item_rows[kept],
         ts=log.ts[kept],
         watch_ratio=log.watch_ratio[kept],
+        propensity=log.propensity[kept],
     )
 
 

@@ -11,7 +11,7 @@ from recbench.errors import InputError
 from recbench.models.two_tower import TwoTower
 from recbench.training.batches import Batches
 from recbench.training.checkpoints import CheckpointEvery, WholeFileCheckpointIO
-from recbench.training.objective import Objective
+from recbench.training.objective import Objective, StepLoss
 from recbench.training.progress import TrainingProgress
 from recbench.training.trainer import Accelerator, Fitted, Precision, Training
 
@@ -30,7 +30,7 @@ def fit(
     weight_decay: float = 1e-4,
     warmup_steps: int = 20,
     average_decay: float = 0.98,
-    objective: Objective | None = None,
+    objective: StepLoss | None = None,
     cached_negatives: int = 0,
     accelerator: Accelerator = "cpu",
     precision: Precision = "float32",

@@ -9,6 +9,7 @@ __all__ = [
     "bpr_loss",
     "distillation_loss",
     "log_q_corrected",
+    "reinforce_loss",
     "sampled_softmax_loss",
     "watch_loss",
 ]
@@ -138,3 +139,30 @@ def distillation_loss(logits: Tensor, parent_logits: Tensor) -> Tensor:
         log_target=True,
         reduction="batchmean",
     )
+
+
+def reinforce_loss(
+    log_policy: Tensor, rewards: Tensor, propensities: Tensor, *, slate: int, cap: float
+) -> Tensor:
+    """Mean over targets of ``-reward * weight * multiplier * log policy``: off-policy REINFORCE.
+
+    The weight is policy over propensity, at most ``cap``; the multiplier
+    ``K * (1 - policy) ** (K - 1)`` is for lists of K drawn from the policy: what will be in the
+    list anyway is pushed no further. Neither is differentiated.
+
+    Args:
+        log_policy: (P,) log chance of the target under the policy that learns, not above 0.
+        rewards: (P,) of showing the target, not negative.
+        propensities: (P,) with which it was shown; negative where unknown: it teaches nothing.
+        slate: K, at least 1.
+        cap: > 0, of the weights.
+
+    Source: Chen et al., "Top-K off-policy correction for a REINFORCE recommender system", WSDM
+    2019, equations 5 to 8.
+    """
+    known = propensities > 0
+    policy = log_policy.detach().exp()
+    weights = (policy / propensities.clamp(min=torch.finfo(policy.dtype).tiny)).clamp(max=cap)
+    multiplier = slate * (1 - policy).clamp(min=0.0) ** (slate - 1)
+    terms = rewards * weights * multiplier * log_policy
+    return -(terms * known).sum() / known.sum().clamp(min=1)

@@ -13,7 +13,7 @@ from recbench.training.batch import Batch
 from recbench.training.gradients import average_gradients
 from recbench.training.moments import Moments, moments_of
 from recbench.training.negative_cache import NegativeCache
-from recbench.training.objective import Objective
+from recbench.training.objective import StepLoss
 from recbench.training.row_adam import RowAdam
 from recbench.training.sharded_rows import RowShard, ShardedRows
 
@@ -35,7 +35,7 @@ class TwoTowerModule(lightning.LightningModule):
         weight_decay: float,
         warmup_steps: int,
         average_decay: float,
-        objective: Objective,
+        objective: StepLoss,
         cached_negatives: int = 0,
         compiled: bool = False,
     ) -> None:

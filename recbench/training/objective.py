@@ -1,19 +1,18 @@
 """What a training step minimises."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recbench.models.query_towers import Events, Requests
 from recbench.models.ranks import has_ranks
 from recbench.models.two_tower import TwoTower
 from recbench.training.batch import Batch, Points
 from recbench.training.candidates import Candidates, accidental_hits
+from recbench.training.embedded import embedded, of_all_ranks, of_queries
 from recbench.training.full_softmax import full_softmax_loss
-from recbench.training.gathered import gathered_share, mean_over_ranks
 from recbench.training.losses import (
     binary_cross_entropy_loss,
     bpr_loss,
@@ -22,9 +21,24 @@ from recbench.training.losses import (
     watch_loss,
 )
 
-__all__ = ["Loss", "Objective"]
+__all__ = ["Loss", "Objective", "StepLoss"]
 
 Loss = Literal["softmax", "bpr", "bce"]
+
+
+class StepLoss(Protocol):
+    """Whatever a step may minimise."""
+
+    def __call__(
+        self,
+        towers: TwoTower,
+        batch: Batch,
+        *,
+        cached: Candidates | None = None,
+        parent: TwoTower | None = None,
+    ) -> tuple[Tensor, Candidates]:
+        """As ``Objective``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +72,26 @@ class Objective:
             cached: candidates of earlier batches, further negatives of the requests.
             parent: what these towers were before, held still: its rankings are to be kept.
         """
-        encoded, candidates, targets, queries = _embedded(towers, batch)
-        asked, candidates = queries[: len(targets)], _of_all_ranks(candidates, batch)
+        encoded, candidates, targets, queries = embedded(towers, batch)
+        asked, candidates = queries[: len(targets)], of_all_ranks(candidates, batch)
         loss = self._of_points(asked, targets, candidates, batch.points, batch, cached)
         if parent is not None and self.parent_weight:
             with torch.no_grad():
-                before = _embedded(parent, batch)
-                known = before.queries[: len(targets)] @ _of_all_ranks(before.candidates, batch).T
+                before = embedded(parent, batch)
+                known = before.queries[: len(targets)] @ of_all_ranks(before.candidates, batch).T
             divergence = distillation_loss(asked @ candidates.T, known) if len(asked) else 0 * loss
-            loss = loss + self.parent_weight * _of_queries(divergence, len(asked))
+            loss = loss + self.parent_weight * of_queries(divergence, len(asked))
         if self.watch_weight:
             predicted = towers.watched(asked[:, :-1] * targets[:, :-1])
             n_known = int((batch.target_watch_ratio >= 0).sum()) if has_ranks() else 0
-            watching = _of_queries(watch_loss(predicted, batch.target_watch_ratio), n_known)
+            watching = of_queries(watch_loss(predicted, batch.target_watch_ratio), n_known)
             loss = loss + self.watch_weight * watching
         if batch.inner is not None and self.inner_weight:
             taste = functional.normalize(encoded, dim=-1)
             inner = self._of_points(
                 queries[len(targets) :, :-1],
                 taste[batch.inner.target_at],
-                _of_all_ranks(taste[batch.candidate_at], batch),
+                of_all_ranks(taste[batch.candidate_at], batch),
                 batch.inner,
                 batch,
                 None,
@@ -95,7 +109,7 @@ class Objective:
         cached: Candidates | None,
     ) -> Tensor:
         loss = self._mean(queries, targets, candidates, points, batch, cached)
-        return _of_queries(loss, len(targets))
+        return of_queries(loss, len(targets))
 
     def _mean(
         self,
@@ -125,49 +139,6 @@ class Objective:
         return sampled_softmax_loss(
             positive, negatives, positive_log_q=points.target_log_q, log_q=log_q, hits=hits
         )
-
-
-class _Embedded(NamedTuple):
-    encoded: Tensor  # (N, D)
-    candidates: Tensor  # (C, D + 1)
-    targets: Tensor  # (P, D + 1)
-    queries: Tensor  # (P or P + I, D + 1)
-
-
-def _embedded(towers: TwoTower, batch: Batch) -> _Embedded:
-    encoded = towers.items(batch.item_rows, batch.id_kept)
-    candidates = towers.candidates(
-        encoded[batch.candidate_at], batch.candidate_features, batch.candidate_log_prior
-    )
-    targets = towers.candidates(
-        encoded[batch.points.target_at], batch.target_features, batch.target_log_prior
-    )
-    return _Embedded(encoded, candidates, targets, _queries(towers, batch, encoded))
-
-
-def _queries(towers: TwoTower, batch: Batch, encoded: Tensor) -> Tensor:
-    """One pass of the encoder for all requests: first the points', then the inner ones."""
-    events = Events(encoded[batch.event_at], batch.layout, batch.age_s, batch.watch_ratio)
-    asked = [batch.points] if batch.inner is None else [batch.points, batch.inner]
-    requests = Requests(
-        torch.cat([points.after for points in asked]),
-        torch.cat([points.gap_s for points in asked]),
-        torch.cat([points.window for points in asked]),
-    )
-    queries: Tensor = towers.queries(events, requests)
-    return queries
-
-
-def _of_all_ranks(embeddings: Tensor, batch: Batch) -> Tensor:
-    """(A, D): this rank's candidates beside those of all others, where there are others."""
-    if not has_ranks():
-        return embeddings
-    return gathered_share(embeddings, n_rows=len(batch.candidate_rows))
-
-
-def _of_queries(mean: Tensor, n_queries: int) -> Tensor:
-    """A rank's mean as its part in the mean of all ranks: some have more requests than others."""
-    return mean_over_ranks(mean, n_queries=n_queries) if has_ranks() else mean
 
 
 def _cached_hits(batch: Batch, cached: Candidates) -> Tensor:

@@ -1,6 +1,5 @@
 """What is seen while a model trains: a bar with the time left, or plain lines in a log."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,23 +8,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-__all__ = ["EvaluateEvery", "TrainingProgress", "progress_bar"]
+from recbench.progress import bar
+
+__all__ = ["EvaluateEvery", "TrainingProgress"]
 
 BALANCE_EVERY = 20  # steps between two looks at the experts
-
-
-def progress_bar(label: str, *, total: int, initial: int = 0) -> "tqdm[Any]":
-    """A bar over ``total`` steps that reads well in a terminal, a notebook and a file."""
-    return tqdm(
-        total=total,
-        initial=initial,
-        desc=label,
-        unit="step",
-        mininterval=1,
-        file=sys.stdout,
-        ascii=True,
-        ncols=80,
-    )
 
 
 class TrainingProgress(lightning.Callback):
@@ -38,7 +25,9 @@ class TrainingProgress(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Open the bar at the step where training starts or goes on."""
-        self.bar = progress_bar(self.label, total=trainer.max_steps, initial=trainer.global_step)
+        self.bar = bar(
+            trainer.max_steps, label=self.label, unit="step", initial=trainer.global_step
+        )
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, *_: Any, **__: Any

@@ -16,7 +16,7 @@ from recbench.models.two_tower import TwoTower
 from recbench.training.batches import Batches, EndlessBatches
 from recbench.training.module import TwoTowerModule
 from recbench.training.moments import Moments
-from recbench.training.objective import Objective
+from recbench.training.objective import StepLoss
 from recbench.training.progress import EvaluateEvery
 
 __all__ = ["Accelerator", "Fitted", "Precision", "Training"]
@@ -47,7 +47,7 @@ class Training:
     weight_decay: float
     warmup_steps: int
     average_decay: float
-    objective: Objective
+    objective: StepLoss
     cached_negatives: int
     accelerator: Accelerator
     precision: Precision

@@ -7,7 +7,7 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.widgets.durations import duration
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,13 +36,13 @@ def days_figure(days: pl.DataFrame) -> "Figure":
     low, median, high = np.quantile(counts, [0.1, 0.5, 0.9])
     busiest = f"{counts.max():,} events on the busiest of {len(days)} days"
     figure, axes = new_figure(f"{busiest}, {median:,.0f} on the median day")
-    axes.bar(days["day"].to_numpy(), counts, width=1.0, color=COLOURS["light"])
+    axes.bar(days["day"].to_numpy(), counts, width=1.0, color=COLOURS["model"])
     axes.axhline(median, color=COLOURS["reference"], linestyle="--", label="median day")
     axes.axhspan(low, high, color=COLOURS["other"], alpha=0.25, label="middle 80 % of days")
     axes.set_xlabel("day, UTC")
     axes.set_ylabel("events per day")
     axes.tick_params(axis="x", rotation=30)
-    axes.legend(frameon=False)
+    legend_below(figure)
     return figure
 
 

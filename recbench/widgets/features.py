@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.features.definitions import WindowFeature
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, LINES, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,6 @@ __all__ = [
     "window_figure",
 ]
 
-LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "v", "D", "x", "+")
 
 
@@ -44,7 +44,8 @@ def window_figure(
     told = "nothing" if value is None else f"{value:g}"
     title = f"{feature.name} is {told}: {held.sum()} of {len(near)} events are in the window"
     figure, axes = new_figure(title, height=2.2)
-    axes.axvspan(-feature.window.total_seconds() / 60, 0, color=COLOURS["light"], alpha=0.25)
+    begins = -feature.window.total_seconds() / 60
+    axes.axvspan(begins, 0, facecolor=COLOURS["light"], edgecolor=COLOURS["model"], alpha=0.25)
     minutes = (near[c.TS] - at).dt.total_seconds(fractional=True).to_numpy() / 60
     for name, chosen in (("model", held), ("other", ~held)):
         label = "counts" if name == "model" else "does not count"
@@ -68,10 +69,11 @@ def distribution_figure(values: pl.DataFrame, features: Sequence[WindowFeature])
     n_empty = (shortest == 0).sum()
     found = f"0 for {n_empty / len(values):.0%} of the events" if len(values) else "given no events"
     figure, axes = new_figure(f"{features[0].name} is {found}")
-    for feature, line in zip(features, LINES * len(features), strict=False):
+    for feature, (colour, dash) in zip(features, cycle(LINES), strict=False):
         ordered = np.sort(values[feature.name].drop_nulls().to_numpy())
         share = 1 - np.arange(len(ordered)) / max(len(ordered), 1)
-        axes.plot(ordered, share, drawstyle="steps-post", linestyle=line, label=feature.name)
+        look: dict[str, Any] = {"drawstyle": "steps-post", "color": colour, "linestyle": dash}
+        axes.plot(ordered, share, label=feature.name, **look)
     axes.set_xscale("symlog")
     axes.set_xlabel("x, value of the feature")
     axes.set_ylabel("share of events with at least x")
@@ -101,8 +103,8 @@ def popularity_figure(
     for column, half_life in enumerate(half_lives_s):
         share = popularity[:, column] / max(popularity[:, column].max(), 1e-12)
         label = f"{half_life / 3600:g} h" if half_life < 86_400 else f"{half_life / 86_400:g} d"
-        line = LINES[column % len(LINES)]
-        axes.plot(times, share, line, label=label)
+        colour, dash = LINES[column % len(LINES)]
+        axes.plot(times, share, color=colour, linestyle=dash, label=label)
     axes.set_xlabel("time, UTC")
     axes.set_ylabel("popularity, share of its peak")
     axes.tick_params(axis="x", rotation=30)
@@ -161,8 +163,9 @@ def skew_figure(values: pl.DataFrame) -> "Figure":
     for number, feature in enumerate(shares["feature"].unique(maintain_order=True).to_list()):
         own = shares.filter(pl.col("feature") == feature).drop_nulls()
         marker = MARKERS[number % len(MARKERS)]
-        axes.plot(own["batch"], own["online"], marker, markersize=4, alpha=0.6, label=feature)
+        look: dict[str, Any] = {"markersize": 4, "color": LINES[number % len(LINES)][0]}
+        axes.plot(own["batch"], own["online"], marker, alpha=0.6, label=feature, **look)
     axes.set_xlabel("computed over the whole log, share of the feature's largest")
-    axes.set_ylabel("served")
+    axes.set_ylabel("served, share of the same")
     axes.legend(frameon=False, fontsize="small")
     return figure

@@ -8,7 +8,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.refresh import Manifest, Registry
 from recbench.widgets.durations import duration
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ MARGIN = timedelta(hours=1)
 VERDICT_LOOKS = {  # colour and marker of each verdict; others are grey
     "publish": (COLOURS["highlight"], "o"),
     "hold": (COLOURS["reference"], "X"),
-    "full rebuild": (COLOURS["light"], "s"),
+    "full rebuild": (COLOURS["more"], "s"),
 }
 
 
@@ -87,6 +87,8 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
         registry: of the workspace.
         newest: as for ``freshness_table``.
     """
+    from matplotlib.dates import ConciseDateFormatter
+
     held = registry.releases()[:SHOWN][::-1]
     figure, axes = new_figure(_finding(registry, newest))
     places = {manifest.release: number for number, manifest in enumerate(held, start=1)}
@@ -106,9 +108,11 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
     _look_at(axes, [_instant(manifest.watermark) for manifest in held], newest)
     axes.set_xlabel("release, in the order they were made")
     axes.set_ylabel("watermark: knows events until, UTC")
+    written = ConciseDateFormatter(axes.yaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    axes.yaxis.set_major_formatter(written)
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))
-        figure.legend(frameon=False, loc="outside lower left", ncols=5, fontsize="small")
+        legend_below(figure, ncols=5)
     return figure
 
 

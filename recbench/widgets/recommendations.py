@@ -9,7 +9,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.index.exact import top_k
 from recbench.widgets.asked import Asked
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,7 +128,7 @@ def score_figure(explanation: pl.DataFrame) -> "Figure":
     axes.set_yticks(places, [f"{r}. {name}" for r, name in enumerate(named(explanation), start=1)])
     axes.invert_yaxis()
     axes.set_xlabel("ahead of the average candidate, logits")
-    figure.legend(frameon=False, loc="outside lower left", ncols=2, fontsize="small")
+    legend_below(figure, ncols=2)
     return figure
 
 

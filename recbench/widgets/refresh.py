@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, count_in_ones, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,7 @@ def update_figure(losses: Sequence[float]) -> "Figure":
     figure, axes = new_figure(f"{n} steps of the update{change}", height=2.8)
     axes.plot(range(1, n + 1), losses, color=COLOURS["model"])
     axes.set_xlabel("step")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel("loss")
     return figure
 
@@ -57,7 +58,7 @@ def forecast_figure(history: pl.DataFrame) -> "Figure":
         alpha=0.3,
         label="expected, nine in ten",
     )
-    axes.plot(told["refresh"], 100 * told["expected gain"], color=COLOURS["light"])
+    axes.plot(told["refresh"], 100 * told["expected gain"], "--", color=COLOURS["more"])
     axes.errorbar(
         judged["refresh"],
         100 * judged["measured gain"],
@@ -68,8 +69,9 @@ def forecast_figure(history: pl.DataFrame) -> "Figure":
     )
     axes.axhline(0, color=COLOURS["other"], linewidth=0.8)
     axes.set_xlabel("refresh")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel("gain over what was served, %")
-    axes.legend(frameon=False)
+    legend_below(figure)
     return figure
 
 
@@ -88,6 +90,7 @@ def windows_figure(values: pl.DataFrame, *, metric: str) -> "Figure":
         arm = values.filter(pl.col("arm") == name).sort("window")
         axes.plot(arm["window"], arm["value"], color=colour, label=name, linewidth=1.4)
     axes.set_xlabel("window")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel(f"{metric}, mean over requests")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, ncols=2)
@@ -109,12 +112,13 @@ def gap_figure(values: pl.DataFrame, *, slope: float, low: float, high: float) -
     word = "grows" if high < 0 else "shrinks" if low > 0 else "does not grow"
     finding = f"The gap {word}: {100 * slope:+.3f} [{100 * low:+.3f}, {100 * high:+.3f}] % a window"
     figure, axes = new_figure(finding)
-    axes.bar(wide["window"], gap, color=COLOURS["light"], label="window")
+    axes.bar(wide["window"], gap, color=COLOURS["model"], label="window")
     n = wide["window"]
     trend = gap.mean() + 100 * slope * (n - n.mean())
     axes.plot(n, trend, color=COLOURS["reference"], label="trend")
     axes.axhline(0, color=COLOURS["other"], linewidth=0.8)
     axes.set_xlabel("window")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel("refresh less retrain, % of retrain")
     axes.legend(frameon=False)
     return figure

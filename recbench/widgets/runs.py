@@ -8,7 +8,7 @@ import polars as pl
 
 from recbench.errors import InputError
 from recbench.jobs.runs import Run
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, LINES, count_in_ones, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,20 +84,22 @@ def sparklines_figure(runs: Sequence[Run]) -> "Figure":
     names = list(dict.fromkeys(name for points in logged.values() for name in points["metric"]))
     shown = names[:HIGHEST_LINES]
     n_silent = sum(points.is_empty() for points in logged.values())
-    finding = f"{len(names)} metrics were logged on the way" if names else "Nothing was logged"
+    told = f"{len(names)} metric{'s were' if len(names) != 1 else ' was'} logged on the way"
+    finding = told if names else "Nothing was logged"
     finding += f"; {n_silent} of {len(runs)} runs logged none" if names and n_silent else ""
     figure, axes = new_figure(finding, height=1.0 + 1.1 * max(1, len(shown)))
     axes.set_axis_off()
-    colours = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
     for row, name in enumerate(shown):
         below = axes.inset_axes((0.0, 1 - (row + 1) / len(shown), 1.0, 0.62 / len(shown)))
         for number, (run, points) in enumerate(logged.items()):
             own = points.filter(pl.col("metric") == name)
-            style = {"marker": ".", "color": colours[number % len(colours)]}
+            colour, dash = LINES[number % len(LINES)]
+            style = {"marker": ".", "color": colour, "linestyle": dash}
             below.plot(own["step"], own["value"], label=run, **style)  # type: ignore[arg-type]
         below.set_title(name, fontsize=8, loc="left")
         below.tick_params(labelsize=7)
         below.set_xlabel("step", fontsize=7)
+        count_in_ones(below.xaxis)
         if row == 0:
             below.legend(frameon=False, fontsize=7, loc="upper right")
     return figure

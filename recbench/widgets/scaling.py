@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from recbench.evaluation.intervals import bootstrap_mean
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, INK, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ ARM_COLOURS = {
     OURS: COLOURS["model"],
     "best static": COLOURS["reference"],
     "reactive with headroom": COLOURS["highlight"],
-    "Dask's rule": COLOURS["light"],
+    "Dask's rule": COLOURS["more"],
 }
 Seen = Sequence[tuple[float, int, int]]  # seconds, workers, busy ones
 
@@ -64,7 +64,7 @@ def cost_figure(frame: pl.DataFrame) -> "Figure":
             continue
         late = 100 * (rows["missed"] / rows["n_jobs"]).to_numpy()
         money, share = bootstrap_mean(rows["cost"].to_numpy()), bootstrap_mean(late)
-        colour = ARM_COLOURS.get(str(arm), "#000000" if arm == "reactive" else COLOURS["other"])
+        colour = ARM_COLOURS.get(str(arm), INK if arm == "reactive" else COLOURS["other"])
         axes.errorbar(
             money.value,
             share.value,
@@ -124,7 +124,7 @@ def energy_figure(arms: pl.DataFrame) -> "Figure":
     saved = 1 - by_arm[OURS] / by_arm["best static"]
     figure, axes = new_figure(f"Ours emits {saved:.0%} less than the best static size")
     places = np.arange(len(known))
-    axes.barh(places + 0.2, known["kwh"], height=0.38, color=COLOURS["light"], label="kWh")
+    axes.barh(places + 0.2, known["kwh"], height=0.38, color=COLOURS["model"], label="kWh")
     axes.barh(
         places - 0.2, known["carbon_kg"], height=0.38, color=COLOURS["highlight"], label="kg CO2"
     )

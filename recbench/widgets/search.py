@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, count_in_ones, new_figure, write_plainly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +37,7 @@ def history_figure(trials: pl.DataFrame, *, metric: str) -> "Figure":
     for number in pruned["number"]:
         axes.axvline(number, color=COLOURS["other"], linewidth=0.8, linestyle=":")
     axes.set_xlabel("trial (dotted: pruned)")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel(f"{metric} on the validation, known users")
     axes.legend(frameon=False)
     return figure
@@ -56,6 +57,7 @@ def dial_figure(trials: pl.DataFrame, *, dial: str, metric: str) -> "Figure":
     axes.plot(complete[dial], complete["value"], "o", color=COLOURS["model"])
     axes.axvline(best, color=COLOURS["other"], linestyle="--", linewidth=1)
     axes.set_xscale("log")
+    write_plainly(axes.xaxis)
     axes.set_xlabel(dial.replace("_", " "))
     axes.set_ylabel(f"{metric} on the validation, known users")
     return figure

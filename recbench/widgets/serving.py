@@ -1,6 +1,7 @@
 """Figures of a service under load: how late its answers are, and when."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recbench.serving.load.answers import latency_percentiles
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, LINES, legend_below, new_figure, write_plainly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +23,6 @@ __all__ = [
     "latency_table",
 ]
 
-LINES = [COLOURS[name] for name in ("model", "reference", "highlight", "light", "other")]
 MOST_POINTS = 20_000  # of a scatter; the slowest are always among them
 Latencies = npt.NDArray[np.float64]
 
@@ -39,15 +39,17 @@ def latency_figure(latencies_ms: Mapping[str, Latencies], *, bar_ms: float) -> "
     where = "within" if p99 <= bar_ms else "beyond"
     finding = f"{name}: p99 {p99:.2f} ms, {where} {bar_ms:g} ms; p99.9 {p999:.2f} ms"
     figure, axes = new_figure(finding)
-    for colour, (label, values) in zip(LINES, latencies_ms.items(), strict=False):
+    for (colour, dash), (label, values) in zip(cycle(LINES), latencies_ms.items(), strict=False):
         slower = 1 - np.arange(len(values)) / max(1, len(values))
-        axes.step(np.sort(values), slower, where="post", color=colour, label=label)
+        look: dict[str, Any] = {"color": colour, "linestyle": dash}
+        axes.step(np.sort(values), slower, where="post", label=label, **look)
     axes.plot([bar_ms], [0.01], marker="v", color=COLOURS["other"], label=f"p99 of {bar_ms:g} ms")
     for share, word in ((0.5, "p50"), (0.01, "p99"), (0.001, "p99.9")):
         axes.axhline(share, color=COLOURS["other"], linewidth=0.6, linestyle=":")
         axes.annotate(word, (1, share), xycoords=("axes fraction", "data"), fontsize=8, ha="right")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    write_plainly(axes.xaxis)
     axes.set_xlabel("latency, ms")
     axes.set_ylabel("share of requests that took longer")
     axes.legend(frameon=False)
@@ -68,13 +70,14 @@ def latency_over_time_figure(
     n_failed = len(frame) - len(answered)
     p99 = answered["latency_ms"].quantile(0.99, interpolation="higher") or 0.0
     failed = f"{n_failed} of {len(frame)} requests failed" if n_failed else "no request failed"
-    figure, axes = new_figure(f"{len(swaps_s)} swaps: p99 {p99:.2f} ms, {failed}")
+    swaps = f"{len(swaps_s)} swap{'s' * (len(swaps_s) != 1)}"
+    figure, axes = new_figure(f"{swaps}: p99 {p99:.2f} ms, {failed}")
     slowest = answered.sort("latency_ms", descending=True)
     usual = slowest[MOST_POINTS // 2 :]
     some = usual.gather_every(max(1, -(-len(usual) // (MOST_POINTS // 2))))
     shown = pl.concat([slowest[: MOST_POINTS // 2], some])
     axes.scatter(
-        shown["due_s"], shown["latency_ms"], s=2, color=COLOURS["light"], alpha=0.5, linewidths=0
+        shown["due_s"], shown["latency_ms"], s=4, color=COLOURS["other"], alpha=0.5, linewidths=0
     )
     by_second = (
         answered.group_by(pl.col("due_s").floor().alias("second"))
@@ -89,9 +92,10 @@ def latency_over_time_figure(
         axes.axvline(at, color=COLOURS["highlight"], linewidth=0.8, label=label)
     axes.axhline(bar_ms, color=COLOURS["reference"], linestyle="--", label=f"{bar_ms:g} ms")
     axes.set_yscale("log")
+    write_plainly(axes.yaxis)
     axes.set_xlabel("seconds since the load began")
     axes.set_ylabel("latency from when it was due, ms")
-    axes.legend(frameon=False, ncols=3, loc="upper right")
+    legend_below(figure)
     return figure
 
 
@@ -126,8 +130,10 @@ def latency_by_size_figure(table: pl.DataFrame, *, bar_ms: float) -> "Figure":
             else f"8 clients: p99 within {bar_ms:g} ms up to {within:,} items"
         )
     figure, axes = new_figure(finding)
-    for colour, ((clients,), rows) in zip(
-        LINES, table.sort("clients", "items").group_by("clients", maintain_order=True), strict=False
+    for (colour, _), ((clients,), rows) in zip(
+        cycle(LINES),
+        table.sort("clients", "items").group_by("clients", maintain_order=True),
+        strict=False,
     ):
         label = f"{clients} client{'s' if clients != 1 else ''}"
         axes.plot(rows["items"], rows["p99_ms"], marker="o", color=colour, label=f"{label}, p99")
@@ -135,6 +141,8 @@ def latency_by_size_figure(table: pl.DataFrame, *, bar_ms: float) -> "Figure":
     axes.axhline(bar_ms, color=COLOURS["reference"], linestyle="--", label=f"{bar_ms:g} ms")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    write_plainly(axes.xaxis)
+    write_plainly(axes.yaxis)
     axes.set_xlabel("items of the catalogue (dotted: p50)")
     axes.set_ylabel("latency, ms")
     axes.legend(frameon=False, ncols=2)

@@ -1,9 +1,8 @@
 """What a widget shows, as HTML: tables, figures as pictures, sentences; needs no kernel to read."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from recbench.widgets.tables import Table
@@ -11,9 +10,18 @@ from recbench.widgets.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Part", "as_html"]
+__all__ = ["Page", "Part", "as_html"]
 
-Part = Union[str, Table, "Figure"]  # the figure's class is imported where it is made
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A whole HTML page, such as a run's report, within the one that shows it; its scripts rest."""
+
+    title: str
+    html: str
+
+
+Part = Union[str, Table, Page, "Figure"]  # the figure's class is imported where it is made
 
 
 def as_html(parts: Iterable[Part]) -> str:
@@ -27,8 +35,10 @@ def _one(part: Part) -> str:
         return f"<p>{html.escape(part)}</p>"
     if isinstance(part, Table):
         return part._repr_html_()
-    title = "; ".join(axes.get_title(loc="left") for axes in part.axes)
-    held = io.BytesIO()
-    part.savefig(held, format="png")
-    coded = base64.b64encode(held.getvalue()).decode()
-    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{coded}">'
+    if isinstance(part, Page):
+        style = "width:100%;height:40em;border:0;background:white"
+        held = f'title="{html.escape(part.title)}" srcdoc="{html.escape(part.html)}"'
+        return f'<iframe sandbox style="{style}" {held}></iframe>'
+    from recbench.widgets.picture import as_picture
+
+    return as_picture(part)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, count_in_ones, new_figure, write_plainly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +24,7 @@ def half_life_figure(figures: pl.DataFrame, *, best: float, metric: str) -> "Fig
     axes.plot(figures["half_life_days"], figures[metric], marker="o", color=COLOURS["reference"])
     axes.axvline(best, color=COLOURS["other"], linestyle="--", linewidth=1)
     axes.set_xscale("log")
+    write_plainly(axes.xaxis)
     axes.set_xlabel("half-life of the popularity, days")
     axes.set_ylabel(f"{metric}, known users")
     return figure
@@ -48,6 +49,7 @@ def learning_curve_figure(
     axes.axhline(baseline, color=COLOURS["reference"], linestyle="--", label="recency popularity")
     axes.plot([best_step], [best], marker="o", color=COLOURS["model"])
     axes.set_xlabel("training steps")
+    count_in_ones(axes.xaxis)
     axes.set_ylabel(f"{metric} on the validation, known users")
     axes.legend(frameon=False)
     return figure

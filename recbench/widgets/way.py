@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from recbench.widgets.durations import duration
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, INK, new_figure
 from recbench.widgets.workspace import EVENTS, Overview
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["way_figure"]
 
 WIDTH, HEIGHT, GAP = 1.5, 1.0, 0.5
-INK = "#222222"
 
 
 def way_figure(overview: Overview) -> "Figure":

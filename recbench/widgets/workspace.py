@@ -9,14 +9,17 @@ from typing import Any, Self
 import polars as pl
 
 from recbench import columns as c
-from recbench.datasets import lake_name
+from recbench.datasets import ColumnNames, lake_name
+from recbench.datasets.column_names import missing_columns, names_path, naming_command
 from recbench.jobs.runs import Run, list_runs
 from recbench.refresh import Manifest, Registry
 from recbench.tables.lake import LakeTable
 
-__all__ = ["Overview", "lake_tables", "newest_event", "runs_table"]
+__all__ = ["Overview", "lake_tables", "latest_result", "newest_event", "runs_table"]
 
 EVENTS = "events"
+RESULT = Path("tables") / "result.parquet"
+N_ROWS = 1_000  # of a file, to guess what its columns are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +74,20 @@ class Overview:
         return max(0.0, (self.newest - watermark).total_seconds())
 
     def steps(self) -> pl.DataFrame:
-        """``step, state, command``: from a log to what is served; the first open one is "next"."""
+        """``step, state, command``: from a log to what is served; the first open one is "next".
+
+        A file whose columns have other names has a step more.
+        """
         has_release = self.current is not None and self.current.data == self.name
         rows = [
+            *self._naming(),
             ("look at the log", self.version is not None, self._run("01_explore_events")),
             ("train, compare, release", has_release, self._run("03_train_two_tower")),
-            ("learn from new events", self.lag_s == 0, self._run("05_incremental_refresh")),
+            (
+                "learn from new events",
+                has_release and self.lag_s == 0,
+                self._run("05_incremental_refresh"),
+            ),
             ("serve", None, "recbench serve"),
         ]
         is_open = [done is False for _, done, _ in rows]
@@ -93,8 +104,18 @@ class Overview:
         steps = self.steps()
         return str(steps.filter(pl.col("state") == "next")["command"][0])
 
+    def _naming(self) -> list[tuple[str, bool | None, str]]:
+        """The step that a file of other names needs, or needed."""
+        path = Path(self.data).expanduser().absolute()
+        is_named = names_path(path).exists()
+        if not is_named and not missing_columns(path):
+            return []
+        names = ColumnNames.beside(path) if is_named else None
+        names = names or ColumnNames.guessed(pl.read_parquet(path, n_rows=N_ROWS))
+        return [("say which column is which", is_named, naming_command(path, names))]
+
     def _run(self, notebook: str) -> str:
-        path = Path(self.data)
+        path = Path(self.data).expanduser()
         data = str(path.absolute()) if path.exists() else self.data
         return f"recbench run {notebook} -p {shlex.quote(f'data={data}')}"
 
@@ -125,6 +146,15 @@ def newest_event(workspace: Path, name: str) -> datetime | None:
             newest: datetime | None = table.read().select(pl.col(c.TS).max()).collect().item()
             return newest
     return None
+
+
+def latest_result(runs: Path) -> tuple[str, pl.DataFrame] | None:
+    """The run that last judged models beside one another, and its table; None: there is none."""
+    judged = [run for run in list_runs(runs) if (run.folder / RESULT).exists()]
+    if not judged:
+        return None
+    folder = judged[-1].folder
+    return folder.name, pl.read_parquet(folder / RESULT)
 
 
 def runs_table(runs: Path) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,8 +46,11 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium):
-    """A page; what it asks of any other machine is refused and fails the test at its end."""
+def page(chromium, request):
+    """A page; what it asks of any other machine is refused and fails the test at its end.
+
+    How it looked then is kept below RECBENCH_ARTIFACTS, if that is set.
+    """
     asked = []
 
     def only_local(route):
@@ -60,9 +64,13 @@ def page(chromium):
         else:
             route.continue_()
 
-    context = chromium.new_context()
+    # high enough for a whole widget on its screenshot
+    context = chromium.new_context(viewport={"width": 1280, "height": 1800})
     context.route("**/*", only_local)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    if artifacts := os.environ.get("RECBENCH_ARTIFACTS"):
+        opened.screenshot(path=Path(artifacts) / f"{request.node.name}.png", full_page=True)
     context.close()
     assert asked == []
 
@@ -107,11 +115,17 @@ def start_lab():
 
 
 @pytest.fixture
-def run_all():
+def ready():
+    """Waits until the notebook that the page is opening can be run."""
+    return lambda page, name: page.wait_for_function(READY, arg=name, timeout=START_S * 1000)
+
+
+@pytest.fixture
+def run_all(ready):
     """Runs every cell of the notebook that the page is opening, and saves it."""
 
     def run(page, name):
-        page.wait_for_function(READY, arg=name, timeout=START_S * 1000)
+        ready(page, name)
         page.set_default_timeout(RUN_ALL_MS)
         page.evaluate(RUN_ALL)
 

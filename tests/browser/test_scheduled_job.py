@@ -18,6 +18,7 @@ from recbench.jobs.manifest import Manifest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 START_S = 90
 RUN_S = 180
+END_S = 60
 NAME = "tiny.ipynb"
 CODE = "print('k is', k, type(k).__name__)\nassert k != 13, 'unlucky'"
 READY = """name => {
@@ -59,12 +60,24 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
 
-    def ask(self, path):
+    def ask(self, path, body=None):
         request = urllib.request.Request(
-            self.address + path, headers={"Authorization": f"token {self.token}"}
+            self.address + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read())
+
+    def end(self):
+        """As a service manager does; it must end by itself."""
+        self.process.terminate()
+        try:
+            self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"the server did not end within {END_S} s")
 
     def until(self, what, *, within_s):
         """The first true answer of ``what``."""
@@ -109,12 +122,8 @@ def lab(place):
     server = Server(place)
     server.until(lambda: server.ask("/api/status"), within_s=START_S)
     yield server
-    server.process.terminate()
-    try:
-        server.process.wait(20)
-    except subprocess.TimeoutExpired:  # seen where a page had just been loaded anew
-        server.process.kill()
-        server.process.wait()
+    if server.process.poll() is None:
+        server.end()
 
 
 def open_form(page, lab, *, name, k):
@@ -198,3 +207,25 @@ def test_a_scheduled_job_runs_after_its_page_was_closed(page, lab, place):
     page.screenshot(path=place / "scheduled.png")
     log = next(file["file_path"] for file in job["job_files"] if file["file_format"] == "txt")
     assert (place / "notebooks" / log).read_text() == "k is 7 int\n"
+
+
+def test_the_lab_ends_at_once_and_the_job_that_it_started_goes_on(lab, place):
+    code = "import pathlib, time\nwhile not pathlib.Path(gate).exists(): time.sleep(0.1)"
+    path = place / "notebooks" / "long.ipynb"
+    notebook = nbformat.read(place / "notebooks" / NAME, 4)
+    notebook.cells[1].source, notebook.cells[-1].source = f"gate = {str(place / 'gate')!r}", code
+    nbformat.write(notebook, path)
+    asked = {"name": "long", "input_uri": path.name, "runtime_environment_name": "recbench"}
+    lab.ask("/scheduler/jobs", {**asked, "output_formats": ["txt"], "compute_type": "this machine"})
+    runs = place / "papermill_runs"
+    lab.until(lambda: runs.exists() and list(runs.glob("*/executed.ipynb")), within_s=RUN_S)
+
+    lab.end()
+
+    (run,) = runs.iterdir()
+    assert Manifest.read(run).state() == "running"
+    (place / "gate").touch()
+    deadline = time.monotonic() + RUN_S
+    while Manifest.read(run).state() == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert Manifest.read(run).state() == "succeeded"

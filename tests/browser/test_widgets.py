@@ -1,6 +1,8 @@
 """Widgets of the studies in the lab: something is moved in each, and what it shows changes."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -32,15 +34,19 @@ def opened(page, start_lab, run_all, tmp_path, tiny_log, write_notebook):
     content = json.loads(path.read_text())
     content["metadata"]["kernelspec"] = KERNEL  # or the lab asks which one
     path.write_text(json.dumps(content))
+    shots = Path(os.environ.get("RECBENCH_ARTIFACTS", tmp_path / "screenshots"))
     for run, value in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
         folder = tmp_path / "papermill_runs" / f"run-{run}"
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"ndcg": value}))
+        (folder / "report.html").write_text(f"<h1>Report of {run}</h1>")
     address, token = start_lab(tmp_path)
     page.goto(f"{address}/lab/tree/{NAME}?token={token}")
     run_all(page, NAME)
     page.set_default_timeout(60_000)
-    return page
+    yield page
+    for name in ("data", "features", "latency", "runs"):
+        page.locator(f".rb-{name}").screenshot(path=shots / f"{name}.png")
 
 
 def test_what_is_moved_changes_what_is_shown(opened):
@@ -74,3 +80,8 @@ def test_what_is_moved_changes_what_is_shown(opened):
     expect(runs.locator("th", has_text="run-")).to_have_text(["run-c", "run-b"])
     runs.locator("select[multiple]").select_option(["run-a", "run-b", "run-c"])
     expect(runs.locator("th", has_text="run-")).to_have_count(3)
+    runs.locator("select").nth(1).select_option("a metric")
+    finding("runs", "run-c has the highest: 0.3")
+    runs.locator("select").nth(1).select_option("report")
+    report = opened.frame_locator(".rb-runs iframe")
+    expect(report.get_by_role("heading", name="Report of c")).to_be_visible()

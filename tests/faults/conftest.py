@@ -42,8 +42,8 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip(f"may not mount a small file system: {mounted.stderr.decode().strip()}")
 
-    def enlarge():
-        subprocess.run(["mount", "-o", "remount,size=256m", disk], check=True)
+    def enlarge(size="256m"):
+        subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
 
     yield disk, enlarge
     subprocess.run(["umount", disk], check=True)

@@ -134,7 +134,7 @@ def test_a_killed_workers_job_is_done_elsewhere_and_once(client, tmp_path, write
     manifest = job.manifest
     assert manifest.status == "succeeded"
     assert [attempt["status"] for attempt in manifest.attempts] == ["killed"]
-    assert "the worker that watched over it was lost" in manifest.attempts[0]["error"]
+    assert "whoever watched over it was lost" in manifest.attempts[0]["error"]
     log = (job.folder / "log.txt").read_text()
     assert log == f"kernel {second.pid}\ndone\n"
     assert f"kernel {first.pid}\nkernel {second.pid}\ndone\n" in job.heard.output
@@ -203,7 +203,7 @@ def test_a_lost_scheduler_is_told_to_caller_and_folder(tmp_path, write_notebook)
     assert str(job.folder) in str(job.error)
     assert is_gone(kernel)
     assert job.manifest.status == "killed"
-    assert job.manifest.error == "cell 2: the worker that watched over it was lost"
+    assert job.manifest.error == "cell 2: whoever watched over it was lost"
     assert "kernel" in (job.folder / "executed.ipynb").read_text()
 
 
@@ -219,11 +219,16 @@ def test_a_kernel_above_its_workers_memory_ends_with_the_figures(client, tmp_pat
     assert held > limit
     assert found in str(job.error)
     assert len(job.heard.attempts) == 1  # it would only happen again
+    # nor when a worker is lost later, while somebody keeps the error and so the caller's frames
+    tasks = client.cluster.scheduler.tasks
+    wait_for(lambda: not [key for key in tasks if key.startswith("job-")])
     assert (job.folder / "log.txt").read_text() == "filling\n"
 
 
-def test_a_task_above_its_workers_memory_ends_with_the_figures(client):
+def test_a_task_above_its_workers_memory_ends_with_the_figures(client, monkeypatch):
     from distributed.scheduler import KilledWorker
+
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 1)  # Dask's own: 3
 
     def hoard():
         held = []
@@ -235,10 +240,10 @@ def test_a_task_above_its_workers_memory_ends_with_the_figures(client):
         client.submit(hoard).result(timeout=WAIT_S)
 
     found = explained(raised.value, client)
-    assert found.startswith("all 4 workers that tried ran out of memory: they held ")
+    assert found.startswith("all 2 workers that tried ran out of memory: they held ")
     assert " MiB of 400 MiB each; give workers more memory" in found
     held = found.split("they held ")[1].split(" MiB")[0].split(", ")
-    assert len(held) == 4
+    assert len(held) == 2
     assert all(int(each) >= 380 for each in held)
 
 

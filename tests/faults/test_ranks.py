@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -34,15 +33,15 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # ranks cannot impo
 
 pytestmark = pytest.mark.slow
 
-STEPS, SAVE_EVERY, STRIKE_AT = 40, 10, 20
+STEPS, SAVE_EVERY, STRIKE_AT = 24, 8, 8
 IDLE = "candidates.prior.2.bias"  # without a gradient on paper; Adam makes a step of its rounding
 MEMORY_BYTES = 900 * 2**20  # of a worker: thrice what a rank holds
 
 
 @pytest.fixture(scope="module")
 def client():
-    """Three worker processes; one is more than needed, so that there are survivors."""
-    with open_cluster("local", minimum=3, maximum=3, worker_memory_bytes=MEMORY_BYTES) as client:
+    """Two worker processes: what makes either useless leaves one to go on with."""
+    with open_cluster("local", minimum=2, maximum=2, worker_memory_bytes=MEMORY_BYTES) as client:
         yield client
 
 
@@ -55,8 +54,8 @@ def slowly(_):
 class Struck:
     """Ranks of which something befalls one, once, just after a checkpoint."""
 
-    def __init__(self, client, strike, *, n=2):
-        self.cluster, self.strike = ranks_on(client, minimum=n, maximum=n), strike
+    def __init__(self, client, strike, *, least=2, most=2):
+        self.cluster, self.strike = ranks_on(client, minimum=least, maximum=most), strike
         self.notes, self.struck = [], False
 
     def run_ranks(self, work, *, on_told, **options):
@@ -98,8 +97,15 @@ def made(tiny_events, tiny_items):
     return lambda: new_towers(data, experiment), batches
 
 
+@pytest.fixture(scope="module")
+def alone(made):
+    """The weights of one process that nothing befalls."""
+    new, batches = made
+    return fit(new(), batches, max_steps=STEPS).towers.state_dict()
+
+
 @pytest.fixture
-def train(made, tmp_path):
+def train(made, alone, tmp_path):
     """Trains on a cluster, and compares with what one process trains."""
     new, batches = made
 
@@ -114,10 +120,9 @@ def train(made, tmp_path):
             cluster=cluster,
             **options,
         )
-        alone = fit(new(), batches, max_steps=STEPS)
-        ours, theirs = fitted.towers.state_dict(), alone.towers.state_dict()
-        for name in theirs.keys() - {IDLE}:
-            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+        ours = fitted.towers.state_dict()
+        for name in alone.keys() - {IDLE}:
+            torch.testing.assert_close(ours[name], alone[name], rtol=1e-3, atol=1e-4)
         assert step_of(latest_checkpoint(folder)) == STEPS
         chunks = [chunk for epoch in range(STEPS) for chunk in batches.epoch(epoch)]
         expected = Counter(np.concatenate(list(islice(chunks, STEPS))).tolist())
@@ -148,19 +153,6 @@ def test_a_stopped_rank_is_given_up(client, train):
     assert not psutil.pid_exists(stopped[0])
 
 
-def test_the_survivors_of_a_killed_worker_go_on(client, train):
-    killed = []
-
-    def kill():
-        killed.extend(ranks_of(client)[1])
-        os.kill(killed[0], signal.SIGKILL)
-
-    cluster = Struck(client, kill)
-    train(cluster)
-    assert len(cluster.notes) == 1
-    assert not psutil.pid_exists(killed[1])  # nothing is left behind
-
-
 def test_a_lost_connection_to_the_scheduler_is_taken_up_again(client, train):
     def cut():
         client.loop.add_callback(client.scheduler_comm.comm.abort)
@@ -170,34 +162,37 @@ def test_a_lost_connection_to_the_scheduler_is_taken_up_again(client, train):
     assert len(cluster.notes) == 1
 
 
+SCHEDULER_AND_WORKER = """
+import sys, time
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
+                      host="127.0.0.1", scheduler_port=int(sys.argv[1]), dashboard_address=None):
+        time.sleep(300)
+"""
+
+
 class Standalone:
-    """A scheduler and a worker as processes, at one address each time."""
+    """A scheduler with a worker in a process of its own, at one address each time."""
 
     def __init__(self, folder):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self.folder, self.processes = folder, []
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.address = f"tcp://127.0.0.1:{self.port}"
 
     def start(self):
-        host, port = self.address.split(":")
-        self._start("dask_scheduler", "--host", host, "--port", port)
-        self._start("dask_worker", f"tcp://{self.address}", "--nthreads", "1")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCHEDULER_AND_WORKER, str(self.port)],
+            cwd=self.folder,
+            stderr=subprocess.DEVNULL,
+        )
         return self
 
     def kill(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        self.processes.clear()
-
-    def _start(self, command, *options):
-        arguments = [sys.executable, "-m", f"distributed.cli.{command}", *options]
-        self.processes.append(
-            subprocess.Popen(
-                [*arguments, "--no-dashboard"], cwd=self.folder, stderr=subprocess.DEVNULL
-            )
-        )
+        self.process.kill()
+        self.process.wait()
 
 
 def test_training_goes_on_with_a_new_scheduler_and_worker_at_the_old_address(train, tmp_path):
@@ -208,8 +203,8 @@ def test_training_goes_on_with_a_new_scheduler_and_worker_at_the_old_address(tra
         standalone.start()
 
     try:
-        with Client(f"tcp://{standalone.address}", timeout=60) as client:
-            cluster = Struck(client, crash, n=1)
+        with Client(standalone.address, timeout=60) as client:
+            cluster = Struck(client, crash, least=1, most=1)
             train(cluster, folder=tmp_path / "checkpoints")
             assert len(cluster.notes) == 1
     finally:
@@ -226,7 +221,7 @@ def test_a_rank_with_too_much_memory_is_ended_and_others_go_on(client, train, tm
             time.sleep(5.0 + len(hoard) * 0.0)
         return slowly(_)
 
-    cluster = Struck(client, lambda: None)
+    cluster = Struck(client, lambda: None, least=1)
     train(cluster, evaluate=gets_fat_once)
     (note,) = cluster.notes
     assert "Rank 0 of 2" in note
@@ -234,22 +229,9 @@ def test_a_rank_with_too_much_memory_is_ended_and_others_go_on(client, train, tm
     assert len(cluster.cluster.left_out) == 1
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 4 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"may not mount a small file system: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_costs_a_checkpoint_and_no_step(client, train, small_disk):
-    filler = small_disk / "filler"
+    disk, enlarge = small_disk
+    filler = disk / "filler"
 
     def fill():
         with filler.open("wb", buffering=0) as file:
@@ -268,11 +250,25 @@ def test_a_full_disk_costs_a_checkpoint_and_no_step(client, train, small_disk):
 
             return super().run_ranks(work, on_told=told, **options)
 
+    enlarge("4m")  # three checkpoints
     cluster = Emptied(client, fill)
-    train(cluster, folder=small_disk)
-    assert {note.split(":")[0] for note in cluster.notes} == {f"No checkpoint at step {30}"}
+    train(cluster, folder=disk)
+    missing = STRIKE_AT + SAVE_EVERY
+    assert {note.split(":")[0] for note in cluster.notes} == {f"No checkpoint at step {missing}"}
     assert "No space left on device" in cluster.notes[0]
-    assert [path.name for path in sorted(Path(small_disk).glob("step-*"))] == [
-        "step-00000020",
-        "step-00000040",
-    ]
+    kept = [f"step-{step:08d}" for step in (STRIKE_AT, STEPS)]
+    assert [path.name for path in sorted(disk.glob("step-*"))] == kept
+
+
+def test_the_survivor_of_a_killed_worker_goes_on(client, train):
+    """The last one: the worker that comes for it gets warm for nobody."""
+    killed = []
+
+    def kill():
+        killed.extend(ranks_of(client)[1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    cluster = Struck(client, kill, least=1)
+    train(cluster)
+    assert len(cluster.notes) == 1
+    assert not psutil.pid_exists(killed[1])  # nothing is left behind

@@ -64,12 +64,9 @@ def listed_status():
     return run["status"]
 
 
-def test_a_running_job_is_listed_as_running(job):
-    assert listed_status() == "running"
-
-
 def test_a_killed_job_takes_its_kernel_along_and_is_listed_as_killed(job):
     process, folder, kernel = job
+    assert listed_status() == "running"
 
     process.kill()
     process.wait()
@@ -79,14 +76,6 @@ def test_a_killed_job_takes_its_kernel_along_and_is_listed_as_killed(job):
     assert time.monotonic() - killed_at < 2
     assert Manifest.read(folder).status == "running"  # nobody was left to write
     assert listed_status() == "killed"
-
-
-def test_a_killed_job_leaves_whole_files_only(job):
-    process, folder, _ = job
-
-    process.kill()
-    process.wait()
-
     assert json.loads((folder / "executed.ipynb").read_text())["cells"]
     assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]
 

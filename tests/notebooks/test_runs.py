@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from recbench.jobs.run import notebook_parameters, run_notebook
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # What makes each notebook quick; all of them read the tiny log.
 SMALL = {
     "max_steps": 4,
@@ -21,14 +23,22 @@ SMALL = {
     "lasting": [0.3],
     "load_s": 0.3,
     "swaps": 2,
-    "every_s": 0.7,
+    "every_s": 2.0,
+    "sizes": "200,400",
     "n_days": 2,
     "peak_workers": 3.0,
+    "seeds": [0],
+    "n_ranking_cuts": 2,
 }
 ALSO = {
     "12_gate": {"n_windows": 10},
     "10_search": {"n_trials": 2},
-    "13_world": {
+    "13_sweep": {
+        "notebook": str(NOTEBOOKS / "01_explore_events.ipynb"),
+        "space": {"n_periods": {"values": [3, 4]}},
+        "metric": "top_k_kept_mean",
+    },
+    "14_world": {
         "n_users": 60,
         "n_live": 80,
         "requests": 8.0,
@@ -37,26 +47,48 @@ ALSO = {
         "taste_hours": [4.0, 8.0],
         "item_hours": [4.0, 8.0],
     },
+    "07_freshness": {"cadences": ["never", "1d", "6h"], "models": ["ours", "counters"]},
+    "09_policy": {"n_users": 30, "n_live": 40, "requests": 20.0, "tick_s": 7200.0},
 }
 
 
+# What the pipeline runs as jobs of their own: its test is theirs.
+BY_THE_PIPELINE = ["03_train_two_tower", "05_incremental_refresh"]
+ALONE = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.stem not in BY_THE_PIPELINE]
+
+
 @pytest.mark.notebook
-def test_it_runs_on_tiny_data_and_records_numbers(notebook, tiny_log, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", ALONE, ids=[path.stem for path in ALONE])
+def test_it_runs_on_tiny_data_and_records_numbers(path, tiny_log, tmp_path, monkeypatch):
     monkeypatch.setenv("RECBENCH_TRACKING", "off")
+    monkeypatch.setenv("RECBENCH_NOTEBOOKS", str(NOTEBOOKS))
     monkeypatch.chdir(tmp_path)
-    declared = notebook_parameters(notebook)
-    wanted = {"data": str(tiny_log), **SMALL, **ALSO.get(notebook.stem, {})}
+    declared = notebook_parameters(path)
+    wanted = {"data": str(tiny_log), **SMALL, **ALSO.get(path.stem, {})}
     parameters = {name: value for name, value in wanted.items() if name in declared}
 
     result = run_notebook(
-        notebook, parameters, runs=tmp_path / "runs", workspace=tmp_path / "workspace"
+        path, parameters, runs=tmp_path / "runs", workspace=tmp_path / "workspace"
     )
 
     assert result.status == "succeeded"
-    assert result.metrics
-    manifest = json.loads((result.folder / "manifest.json").read_text())
-    assert manifest["parameters"].get("data", str(tiny_log)) == str(tiny_log)
+    require_record(result.folder, tiny_log if "data" in declared else None)
+    if path.stem == "00_pipeline":
+        children = json.loads((result.folder / "children.json").read_text())
+        assert [*children] == BY_THE_PIPELINE
+        for child in children.values():
+            require_record(result.folder.parent / child["run"], tiny_log)
+        assert result.metrics["refresh/decision"]
+
+
+def require_record(folder, data):
+    """Of a run on the data; None for a notebook that makes its own."""
+    assert json.loads((folder / "metrics.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["status"] == "succeeded"
+    if data is not None:
+        assert manifest["parameters"]["data"] == str(data)
     assert manifest["data"]
-    page = (result.folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
     shown = re.findall(r'<img[^>]*src="data:image/png;base64,', page)
-    assert len(shown) >= len(list((result.folder / "figures").glob("*.png"))) > 0
+    assert len(shown) >= len(list((folder / "figures").glob("*.png"))) > 0

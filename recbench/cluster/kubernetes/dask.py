@@ -14,6 +14,8 @@ from recbench.cluster.kubernetes.pods import (
     workspace_volume,
 )
 from recbench.cluster.kubernetes.settings import Device, KubernetesSettings
+from recbench.cluster.on_gpus import POOL_FRAC
+from recbench.cluster.tariff import TARIFF_VARIABLE
 
 __all__ = [
     "LIMITS_VARIABLE",
@@ -43,7 +45,6 @@ DEATH_TIMEOUT = "60s"  # a worker without a scheduler ends, and its pod starts i
 SCHEDULER_SIZE = {"cpu": "1", "memory": "4Gi"}
 SCRATCH = "50Gi"  # what a worker may spill to its node's disk
 GPU = "nvidia.com/gpu"
-POOL_FRAC = 0.3  # of a GPU's memory for RMM's pool; ranks are processes beside and need the rest
 # the node autoscaler moves pods between nodes to save some, and would take busy ranks with them
 STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
@@ -110,6 +111,12 @@ def _scheduler_pod(settings: KubernetesSettings) -> Manifest:
     }
     if settings.rule == "deadlines":
         configuration[LIMITS_VARIABLE] = f"{settings.minimum}-{settings.maximum}"
+    mounts: list[Manifest] = [{"name": "scratch", "mountPath": "/tmp"}]
+    volumes: list[Manifest] = [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]
+    if settings.tariff:
+        configuration[TARIFF_VARIABLE] = f"{WORKSPACE}/{settings.tariff}"
+        mounts.append({"name": "workspace", "mountPath": WORKSPACE, "readOnly": True})
+        volumes.append(workspace_volume(settings, read_only=True))
     return pod(
         containers=[
             container(
@@ -122,10 +129,10 @@ def _scheduler_pod(settings: KubernetesSettings) -> Manifest:
                 livenessProbe=HEALTH | {"periodSeconds": 20, "timeoutSeconds": 10},
                 requests=SCHEDULER_SIZE,
                 limits=SCHEDULER_SIZE,
-                mounts=[{"name": "scratch", "mountPath": "/tmp"}],
+                mounts=mounts,
             )
         ],
-        volumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
+        volumes=volumes,
     )
 
 

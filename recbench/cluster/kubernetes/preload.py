@@ -1,20 +1,22 @@
 """What the scheduler's pod loads: how many workers the operator is told, and which it may take."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from recbench.cluster.adaptive import ScalingPlugin
 from recbench.cluster.kubernetes.dask import LIMITS_VARIABLE
 from recbench.cluster.kubernetes.worker_groups import OnlyDefaultGroup
-from recbench.cluster.load import Policy
+from recbench.cluster.load import Hours, Policy
 from recbench.cluster.scaling import ScalingPolicy
+from recbench.cluster.tariff import TARIFF_VARIABLE, TariffFile
 
 __all__ = ["dask_setup"]
 
 
 async def dask_setup(scheduler: Any) -> None:
     """What ``dask scheduler --preload`` calls."""
-    for plugin in (ScalingPlugin(_policy()), OnlyDefaultGroup()):
+    for plugin in (ScalingPlugin(_policy(), hours=_hours()), OnlyDefaultGroup()):
         await plugin.start(scheduler)
         scheduler.add_plugin(plugin)
 
@@ -25,3 +27,8 @@ def _policy() -> Policy | None:
         return None
     minimum, maximum = map(int, limits.split("-"))
     return ScalingPolicy(minimum=minimum, maximum=maximum).target
+
+
+def _hours() -> Hours | None:
+    path = os.environ.get(TARIFF_VARIABLE)
+    return None if path is None else TariffFile(Path(path))

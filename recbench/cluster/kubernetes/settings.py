@@ -53,6 +53,11 @@ class KubernetesSettings:
             "choices": get_args(Rule),
         },
     )
+    tariff: str = _dial(
+        "",
+        "Table below the workspace with price, carbon and power by the hour, for the rule "
+        "deadlines; empty: all hours are alike.",
+    )
     other_workers: int = _dial(0, "Workers of the other kind; nobody scales them.")
     worker_cpu: str = _dial("4", "Cores of a CPU worker.")
     worker_memory: str = _dial("16Gi", "Memory of a CPU worker.")
@@ -103,8 +108,12 @@ class KubernetesSettings:
         for what in ("refresh_deadline_s", "rebuild_deadline_s"):
             if getattr(self, what) < 1:
                 raise InputError(f"`{what}` must be at least 1 second, got {getattr(self, what)}")
-        if self.table.startswith("/") or ".." in self.table.split("/"):
-            raise InputError(f"`table` must lie below the workspace, got {self.table!r}")
+        if self.tariff and self.rule != "deadlines":
+            raise InputError(f"`tariff` is for the rule deadlines, got {self.rule}")
+        for what in ("table", "tariff"):
+            path = getattr(self, what)
+            if path.startswith("/") or ".." in path.split("/"):
+                raise InputError(f"`{what}` must lie below the workspace, got {path!r}")
 
     def image_for(self, role: Literal["serve", "jobs", "gpu"]) -> str:
         """The image of the service, of jobs and CPU workers, or of GPU workers."""

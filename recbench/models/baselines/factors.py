@@ -1,4 +1,4 @@
-"""Alternating least squares on implicit feedback, by the package `implicit`."""
+"""Factors of users and items from implicit feedback, by the package `implicit`."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +10,7 @@ from recbench.errors import InputError
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["ALS"]
+__all__ = ["ALS", "BPR"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,3 +78,63 @@ class ALS:
                     base + (self.alpha - 1) * own.T @ own, self.alpha * own.sum(axis=0)
                 )
         return (solved @ factors.T).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BPR:
+    """Factors by pairwise ranking; users it was not fitted on are the mean of their items.
+
+    Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
+    """
+
+    items: Vocabulary
+    users: Vocabulary
+    item_factors: npt.NDArray[np.float32]  # (n_items, F), the last one a bias
+    user_factors: npt.NDArray[np.float32]  # (n_users, F), the last one 1
+
+    @classmethod
+    def fit(
+        cls,
+        log: InteractionLog,
+        *,
+        factors: int = 32,
+        learning_rate: float = 0.05,
+        regularisation: float = 0.01,
+        iterations: int = 100,
+        seed: int = 0,
+    ) -> Self:
+        """Factors after ``iterations`` epochs, on one thread, so that a seed gives one result.
+
+        Raises:
+            InputError: a value that no factors can be learned with.
+        """
+        if min(factors, iterations) < 1 or learning_rate <= 0 or regularisation < 0:
+            raise InputError(
+                "`factors` and `iterations` must be at least 1, `learning_rate` positive and "
+                "`regularisation` not negative, got "
+                f"{factors}, {iterations}, {learning_rate}, {regularisation}"
+            )
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        model = BayesianPersonalizedRanking(
+            factors=factors,
+            learning_rate=learning_rate,
+            regularization=regularisation,
+            iterations=iterations,
+            num_threads=1,
+            random_state=seed,
+        )
+        model.fit(log.matrix(), show_progress=False)
+        item_factors, user_factors = map(np.asarray, (model.item_factors, model.user_factors))
+        return cls(log.items, log.users, item_factors, user_factors)
+
+    def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
+        """Inner products of users and items, (Q, n_items); 0 without history."""
+        rows = self.users.rows(queries.user_ids)
+        history = queries.matrix()
+        lengths = np.maximum(np.diff(history.indptr), 1)[:, None]
+        factors = np.asarray(history @ self.item_factors) / lengths
+        factors[:, -1] = 1.0  # the item's bias counts once
+        factors[rows >= 0] = self.user_factors[rows[rows >= 0]]
+        factors[~queries.is_known] = 0.0
+        return np.asarray(factors @ self.item_factors.T, dtype=np.float32)

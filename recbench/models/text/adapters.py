@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from recbench.errors import InputError, JobError
 from recbench.models.text.encoder import TextEncoder
+from recbench.progress import bar
 from recbench.tables.queries import InteractionLog
 
 __all__ = ["fine_tune", "load_adapters", "save_adapters"]
@@ -65,7 +65,8 @@ def fine_tune(
     optimizer = torch.optim.AdamW(trained, lr=learning_rate)
     rng = np.random.default_rng(seed)
     losses: list[float] = []
-    for _ in tqdm(range(steps), desc="adapt the text encoder", unit="step", ascii=True):
+    done = bar(steps, label="adapt the text encoder", unit="step")
+    for _ in range(steps):
         chosen = pairs[rng.choice(len(pairs), size=min(batch_size, len(pairs)), replace=False)]
         loss = _loss(encoder, texts, chosen, log_q)
         if not torch.isfinite(loss):
@@ -74,6 +75,8 @@ def fine_tune(
         loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
         losses.append(loss.item())
+        done.update(1)
+    done.close()
     encoder.model.eval()
     _renew_fingerprint(encoder)
     return losses

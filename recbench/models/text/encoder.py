@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from recbench.errors import InputError
 from recbench.files import sha256_of
+from recbench.progress import bar
 
 __all__ = ["TextEncoder"]
 
@@ -103,12 +103,12 @@ class TextEncoder:
             key=lambda at: len(tokens[at]),
         )
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        bar = tqdm(total=len(order), desc=label, unit="text", ascii=True, disable=not label)
-        with bar, torch.inference_mode():
+        done = bar(len(order), label=label, unit="text", disable=not label)
+        with done, torch.inference_mode():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 vectors[chosen] = self.encode([texts[at] for at in chosen]).cpu().numpy()
-                bar.update(len(chosen))
+                done.update(len(chosen))
         return vectors
 
     def encode(self, texts: Sequence[str]) -> Tensor:

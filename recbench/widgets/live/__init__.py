@@ -5,30 +5,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recbench.widgets.live.cluster import cluster_panel
+    from recbench.widgets.live.columns import column_form
     from recbench.widgets.live.data import data_explorer
     from recbench.widgets.live.explorer import recommendation_explorer
     from recbench.widgets.live.features import feature_inspector
     from recbench.widgets.live.freshness import freshness_dashboard
     from recbench.widgets.live.latency import latency_explorer
     from recbench.widgets.live.runs import run_comparison
+    from recbench.widgets.live.service import service_form
 
 __all__ = [
     "cluster_panel",
+    "column_form",
     "data_explorer",
     "feature_inspector",
     "freshness_dashboard",
     "latency_explorer",
     "recommendation_explorer",
     "run_comparison",
+    "service_form",
 ]
 WHERE = {
     "cluster_panel": "cluster",
+    "column_form": "columns",
     "data_explorer": "data",
     "feature_inspector": "features",
     "freshness_dashboard": "freshness",
     "latency_explorer": "latency",
     "recommendation_explorer": "explorer",
     "run_comparison": "runs",
+    "service_form": "service",
 }
 
 

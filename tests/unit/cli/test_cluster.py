@@ -87,3 +87,21 @@ def test_a_cluster_that_does_not_answer_exits_2(monkeypatch, capsys):
         main(["cluster", "status", "tcp://127.0.0.1:1"])
     assert leaving.value.code == 2
     assert "No scheduler answers at `tcp://127.0.0.1:1`" in capsys.readouterr().err
+
+
+def test_a_tariff_without_the_policy_that_keeps_to_it_is_refused(tmp_path, capsys):
+    tariff = tmp_path / "tariff.csv"
+    tariff.write_text("from,price\n00:00,0.1\n")
+    with pytest.raises(SystemExit) as leaving:
+        main(["cluster", "open", "--tariff", str(tariff)])
+    assert leaving.value.code == 2
+    assert "--tariff belongs to --on local --rule deadlines" in capsys.readouterr().err
+
+
+def test_a_tariff_that_cannot_be_read_is_told_before_anything_starts(tmp_path, capsys):
+    tariff = tmp_path / "tariff.csv"
+    tariff.write_text("from,price\nnoon,0.1\n")
+    with pytest.raises(SystemExit) as leaving:
+        main(["cluster", "open", "--rule", "deadlines", "--tariff", str(tariff)])
+    assert leaving.value.code == 2
+    assert "line 2: `from` must be a time of day" in capsys.readouterr().err

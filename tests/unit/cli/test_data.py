@@ -168,3 +168,44 @@ def test_a_workspace_that_is_a_file_ends_with_1(data, tiny_log, workspace):
     code, _, err = data("describe", "--data", tiny_log)
     assert code == 1
     assert str(workspace) in err
+
+
+@pytest.fixture
+def sales(tmp_path):
+    """Two sales under a shop's own names."""
+    path = tmp_path / "my sales.parquet"
+    sold = [f"{START + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}" for hour in range(2)]
+    pl.DataFrame({"customer": ["ann", "bob"], "bought": [5, 6], "sold": sold}).write_parquet(path)
+    return path
+
+
+def test_columns_are_named_once_and_found_from_then_on(data, sales, tmp_path):
+    code, out, _ = data("columns", sales, "--item", "bought", "--json", tmp_path / "names.json")
+    assert code == 0
+    names = {"user_id": "customer", "item_id": "bought", "ts": "sold"}
+    assert json.loads((tmp_path / "names.json").read_text()) == names | {"ts_as": ""}
+    assert f"2 of 2 rows can be used. Kept in {tmp_path / 'my sales.columns.json'}" in out
+    code, out, _ = data("describe", "--data", sales)
+    assert code == 0
+    assert "| n_users" in out
+
+
+def test_what_nobody_can_guess_must_be_said_and_nothing_is_kept(data, sales, tmp_path):
+    code, _, err = data("columns", sales)
+    assert code == 2
+    assert "say which column is item_id (what); it has ['customer', 'bought', 'sold']" in err
+    assert not (tmp_path / "my sales.columns.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("clicked", "such as clicked=bought; got 'clicked'"),
+        ("stars=sold", "No column can be called 'stars'"),
+        ("title=name", "columns ['name'] are named and not there"),
+    ],
+)
+def test_other_columns_are_named_by_what_they_are(data, sales, option, message):
+    code, _, err = data("columns", sales, "--item", "bought", "--column", option)
+    assert code == 2
+    assert message in err

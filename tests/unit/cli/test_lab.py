@@ -16,10 +16,11 @@ def executed(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "a.ipynb").touch()
     monkeypatch.setenv("PATH", os.environ["PATH"])  # to be restored
-    for name in ("RECBENCH_WORKSPACE", "RECBENCH_RUNS", "JUPYTER_CONFIG_PATH"):
-        monkeypatch.setenv(name, "to be restored")
-        monkeypatch.delenv(name)
-    monkeypatch.delenv("RECBENCH_NOTEBOOKS", raising=False)
+    for name in ("WORKSPACE", "RUNS", "NOTEBOOKS"):
+        monkeypatch.setenv(f"RECBENCH_{name}", "to be restored")
+        monkeypatch.delenv(f"RECBENCH_{name}")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "to be restored")
+    monkeypatch.delenv("JUPYTER_CONFIG_PATH")
     monkeypatch.setattr(os, "execv", lambda path, command: calls.append((path, command)))
     return calls
 
@@ -45,9 +46,12 @@ def test_lab_opens_on_the_first_notebook_where_there_is_one(executed, tmp_path):
     assert "--LabApp.default_url=/lab/tree/00_start.ipynb" in with_it
 
 
-def test_terminals_of_the_lab_find_recbench(executed):
+def test_terminals_of_the_lab_find_recbench(executed, monkeypatch):
+    monkeypatch.setenv("SHELL", "/bin/zsh")
     main(["lab"])
 
+    # no login shell: /etc/profile would forget the PATH
+    assert "--ServerApp.terminado_settings=shell_command=['/bin/zsh']" in executed[0][1]
     assert os.environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
@@ -62,6 +66,7 @@ def test_notebooks_keep_using_the_workspace_and_runs_of_this_folder(executed, tm
 
     assert os.environ["RECBENCH_WORKSPACE"] == str(tmp_path / "workspace")
     assert os.environ["RECBENCH_RUNS"] == str(tmp_path / "papermill_runs")
+    assert os.environ["RECBENCH_NOTEBOOKS"] == str(tmp_path / "notebooks")
 
 
 def test_settings_of_ones_own_stay(executed, monkeypatch):

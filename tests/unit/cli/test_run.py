@@ -136,3 +136,21 @@ def test_runs_that_cannot_be_created_exit_2_with_the_place(home, write_notebook,
     assert refused("run", "tiny") == 2
 
     assert "set RECBENCH_RUNS" in capsys.readouterr().err
+
+
+def test_a_run_that_has_the_time_needs_a_tariff_and_knows_what_it_takes(
+    tmp_path, write_notebook, monkeypatch, capsys
+):
+    write_notebook(tmp_path / "n.ipynb", "print(k)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECBENCH_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "tariff.csv").write_text("from,price\n00:00,0.1\n")
+    for options, said in [
+        (["--within", "8h"], "Give --within and --tariff together"),
+        (["--within", "8h", "--tariff", "tariff.csv"], "No run of `n` in"),
+    ]:
+        with pytest.raises(SystemExit) as leaving:
+            main(["run", "n.ipynb", *options])
+        assert leaving.value.code == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -45,7 +45,7 @@ def test_a_schedule_is_added_with_checked_parameters_and_listed(place, capsys):
     assert says.notebook == str(place / "tiny.ipynb")
     assert (row["name"], row["when"], row["last"]) == ("tiny", "every 0:15:00", None)
     assert datetime.fromisoformat(row["next"]) > datetime.now(UTC)
-    assert "Nobody carries them out now" in capsys.readouterr().out
+    assert "Nobody carries those of recbench schedule out now" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

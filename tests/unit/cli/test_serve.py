@@ -81,3 +81,21 @@ def test_a_precision_that_the_release_lacks_is_refused_at_once(workspace, served
         code, error = refused(capsys, "--precision", "int8", *named)
         assert code == 2
         assert f"Release {toy} has no query tower in int8: it was made without" in error
+
+
+@pytest.mark.parametrize(
+    ("dials", "message"),
+    [
+        ("traffic=2", "`traffic_frac` must lie in [0, 1], got 2.0"),
+        ("slots=many", "got 'slots=many'"),
+        ("luck=1", "--explore is NAME=NUMBER of traffic, slots"),
+        ("slots=200", "`pool` must be larger than `slots` 200, got 100"),
+    ],
+)
+def test_exploration_that_cannot_be_is_refused_before_anything_listens(
+    workspace, capsys, dials, message
+):
+    with pytest.raises(SystemExit) as leaving:
+        main(["serve", "--explore", dials])
+    assert leaving.value.code == 2
+    assert message in capsys.readouterr().err

@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster
 
 from recbench.cluster.adaptive import ScalingPlugin
 from recbench.cluster.scaling import ScalingPolicy
+from recbench.cluster.tariff import TariffFile
 
 GATE = threading.Event()  # of tasks, whose workers are threads of this process
 API = "distributed.http.scheduler.api"
@@ -86,6 +87,22 @@ def test_a_deadline_that_two_workers_cannot_keep_asks_for_more(cluster, client, 
         wait_until_busy(cluster, 2, n_tasks=6)
         # less the margin, 900 s leave no room for two tasks of 600 s on a worker: six workers
         assert asked_by_operator(cluster) == 6
+    GATE.set()
+    client.gather(futures)
+
+
+def test_what_a_tariff_says_of_power_limits_the_live_answer(cluster, client, held, tmp_path):
+    """35 W are ten workers of 3.5 W, for a load that asks for twenty."""
+    tariff = tmp_path / "tariff.csv"
+    tariff.write_text("from,price,power_w\n00:00,0.1,35\n")
+    policy = ScalingPolicy(minimum=1, maximum=64)
+    client.register_plugin(ScalingPlugin(policy.target, hours=TariffFile(tariff)))
+    with dask.config.set({"distributed.scheduler.default-task-durations": {"dear": "10 m"}}):
+        futures = [client.submit(held, n, key=f"dear-{n}") for n in range(20)]
+        wait_until_busy(cluster, 2, n_tasks=20)
+        assert asked_by_operator(cluster) == 10
+        tariff.write_text("from,price\n00:00,0.1\n")
+        assert asked_by_adaptive(client) == 20
     GATE.set()
     client.gather(futures)
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from recbench.cluster.load import LoadWatch
+from recbench.cluster.scaling import Hour
 
 
 def scheduler(*, workers, groups=()):
@@ -60,3 +61,21 @@ def test_workers_that_were_asked_for_are_starting_and_their_start_is_measured():
     watch.arrived(n_workers=3, now=33.0)  # 23 s: 13 + .3 x 10
     watch.arrived(n_workers=3, now=500.0)  # comes back after a failure: nobody waited for it
     assert watch.state(scheduler(workers={}), now=501.0).startup_s == 16.0
+
+
+def test_what_arrives_is_work_of_the_last_quarter_of_an_hour():
+    watch = LoadWatch()
+    first = watch.state(scheduler(workers={}, groups=[("fit", 81, 10.0)]), now=0.0)
+    # nine tasks are done: 90 of 10 s each in 900 s keep one worker busy
+    assert first.arriving == 1.0
+    more = watch.state(scheduler(workers={}, groups=[("fit", 171, 10.0)]), now=600.0)
+    assert more.arriving == 2.0  # 90 further ones
+    later = watch.state(scheduler(workers={}, groups=[("fit", 0, 10.0)]), now=901.0)
+    assert later.arriving == 1.0  # the first ones came too long ago
+
+
+def test_hours_are_asked_anew_each_time():
+    told = iter([(Hour(60.0, 0.2),), (Hour(3600.0, 0.1),)])
+    watch = LoadWatch(hours=lambda: next(told))
+    assert watch.state(scheduler(workers={}), now=0.0).hours == (Hour(60.0, 0.2),)
+    assert watch.state(scheduler(workers={}), now=60.0).hours == (Hour(3600.0, 0.1),)

@@ -102,3 +102,10 @@ def test_a_folder_without_benches_is_named(tmp_path):
 def test_a_world_of_nobody_is_refused():
     with pytest.raises(InputError, match="`users` must be positive, got 0"):
         World(users=0)
+
+
+def test_a_small_world_has_one_whole_ingester_for_its_ids():
+    found = stage("ingest", World(events_per_s=1e4))
+    (ids,) = [limit for limit in found.bottlenecks if limit.what.startswith("ids of a day")]
+    # 5,000 events a second, 86,400 s, 24 bytes each, in 8 GB
+    assert ids.used == pytest.approx(5e3 * 86_400 * 24 / 8e9)

@@ -136,6 +136,55 @@ def test_a_worker_that_runs_a_notebook_gets_no_rank(ranks, run, rank_client):
     assert job.result()
 
 
+def test_with_a_notebook_on_every_worker_a_rank_works_beside_one(ranks, run, rank_client):
+    from distributed import Event, secede
+
+    over = Event("all-over", client=rank_client)
+
+    def notebook():
+        secede()  # as the supervisor of a notebook does
+        over.wait(60)
+
+    workers = list(rank_client.processing())
+    jobs = [
+        rank_client.submit(notebook, key=f"job-{number}", workers=[worker], pure=False)
+        for number, worker in enumerate(workers)
+    ]
+    while not all(rank_client.processing().values()):
+        time.sleep(0.01)
+    try:
+        assert run(ranks(1), lambda rank: rank.n_ranks) == 1
+    finally:
+        over.set()
+    rank_client.gather(jobs)
+
+
+def test_a_notebook_that_comes_to_a_ranks_worker_stops_no_gang(ranks, run, rank_client):
+    notes, jobs = [], []
+
+    def work(rank):
+        rank.tell("saved", 0)
+        for _ in range(30):
+            time.sleep(0.1)
+            if rank.asked_to_pause():
+                return "paused"
+        return "done"
+
+    def told(name, value):
+        if name == "note":
+            notes.append(value)
+        elif not jobs:
+            workers = list(rank_client.processing())
+            jobs.extend(
+                rank_client.submit(int, key=f"job-late-{worker}", workers=[worker], pure=False)
+                for worker in workers
+            )
+
+    assert run(ranks(3), work, on_told=told) == "done"
+    assert not notes
+    rank_client.gather(jobs)
+
+
 def test_without_enough_workers_it_says_so(ranks, run):
     cluster = replace(ranks(7), wait_s=0.2)
     with pytest.raises(JobError, match="7 ranks need as many workers; after 0.2 s there are"):

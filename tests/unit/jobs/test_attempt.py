@@ -8,11 +8,12 @@ import pytest
 from recbench.jobs import attempt
 from recbench.jobs.attempt import CANCEL, LOST
 
+LEASE_S = 0.5
+
 
 @pytest.fixture
-def pipe(monkeypatch):
-    """Both ends of the attempt's standard input, and a lease that is over soon."""
-    monkeypatch.setattr(attempt, "LEASE_S", 0.5)
+def pipe():
+    """Both ends of the attempt's standard input."""
     reader, writer = os.pipe()
     open_ends = {reader, writer}
 
@@ -27,26 +28,28 @@ def pipe(monkeypatch):
 
 def test_silence_means_that_the_worker_is_lost(pipe):
     reader, _, _ = pipe
-    assert attempt._awaited_ending(reader) == LOST
+    assert attempt._awaited_ending(reader, LEASE_S) == LOST
 
 
 def test_its_end_means_that_the_worker_is_lost(pipe):
     reader, writer, close = pipe
     os.write(writer, b".")
     close(writer)
-    assert attempt._awaited_ending(reader) == LOST
+    assert attempt._awaited_ending(reader, LEASE_S) == LOST
 
 
 def test_a_cancelled_attempt_is_told_so(pipe):
     reader, writer, _ = pipe
     os.write(writer, b"..c")
-    assert attempt._awaited_ending(reader) == CANCEL
+    assert attempt._awaited_ending(reader, LEASE_S) == CANCEL
 
 
 def test_an_attempt_lives_as_long_as_it_is_wanted(pipe):
     reader, writer, _ = pipe
     endings = []
-    watch = threading.Thread(target=lambda: endings.append(attempt._awaited_ending(reader)))
+    watch = threading.Thread(
+        target=lambda: endings.append(attempt._awaited_ending(reader, LEASE_S))
+    )
     watch.start()
     for _ in range(10):  # a second and more: two leases
         watch.join(0.12)
@@ -55,3 +58,17 @@ def test_an_attempt_lives_as_long_as_it_is_wanted(pipe):
     os.write(writer, b"c")
     watch.join()
     assert endings == [CANCEL]
+
+
+def test_the_request_is_one_line_and_what_follows_is_left(pipe):
+    reader, writer, _ = pipe
+    os.write(writer, b"{}\n..")
+    assert attempt._first_line(reader) == b"{}\n"
+    assert os.read(reader, 10) == b".."
+
+
+def test_an_attempt_whose_worker_dies_within_the_request_does_not_wait_for_the_rest(pipe):
+    reader, writer, close = pipe
+    os.write(writer, b'{"folder": "/a')
+    close(writer)
+    assert attempt._first_line(reader) == b""

@@ -1,10 +1,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from jupyter_scheduler.exceptions import SchedulerError
 from jupyter_scheduler.models import CreateJob, CreateJobDefinition, ListJobsQuery, Status
@@ -213,3 +216,21 @@ def test_where_a_job_runs_is_a_choice(monkeypatch):
     ]
     assert environment.default_compute_type == HERE
     assert list(JobEnvironments().output_formats_mapping()) == environment.output_formats
+
+
+def test_a_server_that_ends_does_not_wait_for_its_jobs():
+    code = """
+import multiprocessing, time
+from recbench.jobs import lab_scheduler
+
+job = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+job.start()
+print(job.pid, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as server:
+        job = psutil.Process(int(server.stdout.readline()))
+        try:
+            assert server.wait(60) == 0
+            assert job.is_running()
+        finally:
+            job.kill()

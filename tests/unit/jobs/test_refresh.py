@@ -449,3 +449,30 @@ def test_a_new_item_is_in_the_next_release(place, registry, tiny_events):
     assert served.items.ids[-1] == 9_999
     stranger = served.recommend(np.array([7]), k=3)
     assert 9_999 in stranger[c.ITEM_ID].to_list()
+
+
+def test_policy_gradient_is_a_refresh_that_the_same_gate_judges(place, registry, tiny_events):
+    dials = RefreshSettings(steps=3, objective="reinforce", slate=5)
+    with pytest.raises(InputError, match="clicks of this window has a propensity"):
+        refresh_of(place, settings=dials).run()
+    shown = log_of(place, tiny_events.with_columns(pl.lit(0.05).alias(c.PROPENSITY)))
+    refresh = refresh_of(place, log=shown, settings=dials)
+    outcome = refresh.run()
+    release = registry.open(outcome.release)
+    assert release.manifest.gate["verdict"] == outcome.decision
+    before, after = (
+        dict(read_state(one.folder, refresh._new_towers)[0].towers.named_parameters())
+        for one in (refresh.parent, release)
+    )
+    moved = {
+        name
+        for name in before
+        if before[name].shape == after[name].shape and (before[name] != after[name]).any()
+    }
+    assert moved
+    assert all(name.startswith("queries.") for name in moved)
+
+
+def test_refresh_by_another_objective_is_refused():
+    with pytest.raises(InputError, match="got 'luck'"):
+        RefreshSettings(objective="luck")

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.features.running_popularity import RunningPopularity
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import fit_two_tower, microseconds
@@ -15,6 +17,7 @@ from recbench.refresh.advance import UpdatePlan, advance, past_exemplars
 from recbench.refresh.held_back import is_held_back
 from recbench.tables.queries import InteractionLog
 from recbench.training.batches import Batches
+from recbench.training.policy_gradient import Reinforce
 
 PLAN = UpdatePlan(
     protocol="masked",
@@ -239,3 +242,15 @@ def test_of_many_users_some_are_learned_from_and_all_are_counted(parts):
     assert len(asked[0]) < len(asked[1])
     np.testing.assert_array_equal(few.state.popularity.values, all_.state.popularity.values)
     np.testing.assert_array_equal(few.state.pool.user_ids, all_.state.pool.user_ids)
+
+
+def test_policy_gradient_moves_the_query_tower_alone_and_wants_propensities(parts):
+    with pytest.raises(InputError, match="clicks of this window has a propensity"):
+        run(parts, objective=Reinforce())
+    second = parts[2].with_columns(pl.lit(0.05).alias(c.PROPENSITY))
+    done = run(parts, second, objective=Reinforce(slate=5))
+    assert len(done.update.losses) == PLAN.steps
+    before, after = (dict(t.named_parameters()) for t in (done.before.towers, done.state.towers))
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("queries.") for name in moved)

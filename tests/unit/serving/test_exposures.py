@@ -13,6 +13,7 @@ from recbench.events.messages import MessageDecoder, Messages
 from recbench.events.served_features import with_features
 from recbench.events.shown import LabelWindows
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
+from recbench.serving.answer import Chances
 from recbench.serving.exposures import KafkaExposures, exposure_messages
 from recbench.serving.options import ExposureLog
 
@@ -48,6 +49,19 @@ def test_the_ingester_reads_every_field():
     assert rows == [(7, 10, False, 0, None, 5), (7, 20, False, 1, None, 5)]
     assert read.events[c.TS].dt.epoch("us").to_list() == [TS_US] * 2
     assert json.loads(read.events[c.EXTRA][0]) == {"release": "r1"}
+
+
+def test_slots_of_chance_are_read_with_their_propensities_and_the_others_without():
+    chances = Chances([None, 0.25], [None, 0.125], 0.001)
+    read = decoded(messages(10, 20, chances=chances))
+    assert not len(read.dead_letters)
+    assert read.events[c.PROPENSITY].to_list() == [None, 0.25]
+    assert read.events[c.POSITION].to_list() == [0, 1]
+    assert json.loads(read.events[c.EXTRA][1]) == {
+        "release": "r1",
+        "slot_propensity": 0.125,
+        "least_propensity": 0.001,
+    }
 
 
 def test_the_joiner_makes_examples_of_them_with_the_features_as_served():

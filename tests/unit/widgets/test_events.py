@@ -16,7 +16,8 @@ def title_of(axes):
 
 
 def labels_of(axes):
-    return {text.get_text() for text in axes.get_legend().get_texts()}
+    legend = axes.get_legend() or axes.figure.legends[0]
+    return {text.get_text() for text in legend.get_texts()}
 
 
 def kept_lists(*shares):

@@ -5,12 +5,18 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from recbench.datasets import in_lake, lake_name
+from recbench.datasets import ColumnNames, in_lake, lake_name
 from recbench.errors import InputError
 from recbench.jobs.manifest import Manifest as RunManifest
 from recbench.refresh import Manifest, Registry
 from recbench.widgets.way import way_figure
-from recbench.widgets.workspace import Overview, lake_tables, newest_event, runs_table
+from recbench.widgets.workspace import (
+    Overview,
+    lake_tables,
+    latest_result,
+    newest_event,
+    runs_table,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -155,3 +161,39 @@ def test_runs_are_told_the_latest_first(tmp_path):
         "2026-01-02 00:00:00 UTC",
         7.5,
     )
+
+
+@pytest.fixture
+def sales(tmp_path):
+    """A file whose columns somebody else named."""
+    file = tmp_path / "sales.parquet"
+    ts = [START + timedelta(hours=hour) for hour in range(3)]
+    pl.DataFrame({"customer": [1, 1, 2], "bought": [5, 6, 5], "sold": ts}).write_parquet(file)
+    return file
+
+
+def test_a_file_of_other_names_needs_names_first(sales, workspace, tmp_path):
+    overview = Overview.of(str(sales), workspace=workspace, runs=tmp_path / "runs")
+    assert overview.steps()["step"][0] == "say which column is which"
+    command = f"recbench data columns {sales} --user customer --item COLUMN --ts sold"
+    assert overview.next_command() == command
+
+
+def test_once_named_the_file_is_looked_at(sales, workspace, tmp_path):
+    ColumnNames({"user_id": "customer", "item_id": "bought", "ts": "sold"}).write(sales)
+    overview = Overview.of(str(sales), workspace=workspace, runs=tmp_path / "runs")
+    assert states(overview)[:2] == ["done", "next"]
+    assert overview.next_command() == f"recbench run 01_explore_events -p data={sales}"
+
+
+def test_the_latest_run_that_judged_models_is_told(tmp_path):
+    assert latest_result(tmp_path) is None
+    for name, value in (("a", 0.1), ("b", 0.2)):
+        folder = tmp_path / name / "tables"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"ndcg": [value]}).write_parquet(folder / "result.parquet")
+        (tmp_path / name / "metrics.json").write_text("{}")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "metrics.json").write_text("{}")
+    name, table = latest_result(tmp_path)
+    assert (name, table.rows()) == ("b", [(0.2,)])

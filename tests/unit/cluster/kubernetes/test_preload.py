@@ -8,6 +8,7 @@ from distributed import Client, Scheduler, Worker
 
 from recbench.cluster.kubernetes import KubernetesSettings, dask_cluster_spec, preload
 from recbench.cluster.kubernetes.dask import LIMITS_VARIABLE, SCHEDULER_PRELOAD
+from recbench.cluster.tariff import TARIFF_VARIABLE
 
 DEFAULT = ("recbench-default-worker-1", "recbench-default-worker-2")
 NAMES = ("recbench-gpu-worker-1", *DEFAULT)
@@ -69,6 +70,19 @@ def test_the_pod_says_the_limits_where_our_policy_is_to_answer(rule, said):
     (container,) = dask_cluster_spec(settings)["spec"]["scheduler"]["spec"]["containers"]
     values = {each["name"]: each["value"] for each in container["env"]}
     assert values.get(LIMITS_VARIABLE) == said
+
+
+def test_the_pod_reads_the_tariff_below_the_workspace(monkeypatch, tmp_path):
+    spec = dask_cluster_spec(KubernetesSettings(tariff="tariff.csv"))["spec"]["scheduler"]["spec"]
+    (container,) = spec["containers"]
+    values = {each["name"]: each["value"] for each in container["env"]}
+    assert values[TARIFF_VARIABLE] == "/workspace/tariff.csv"
+    assert {"name": "workspace", "mountPath": "/workspace", "readOnly": True} in container[
+        "volumeMounts"
+    ]
+    (tmp_path / "tariff.csv").write_text("from,price\n00:00,0.1\n")
+    monkeypatch.setenv(TARIFF_VARIABLE, str(tmp_path / "tariff.csv"))
+    assert preload._hours()()[0].price == 0.1
 
 
 def test_the_scheduler_is_told_to_load_it():

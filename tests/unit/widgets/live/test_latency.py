@@ -56,7 +56,7 @@ def test_over_time_the_swaps_within_are_counted(explorer):
     explorer.dials["view"].value = "over time"
     assert "2 swaps: p99 3.00 ms, no request failed" in explorer.below.value
     explorer.dials["span"].value = (0.0, 4.0)
-    assert "1 swaps: p99 1.00 ms" in explorer.below.value
+    assert "1 swap: p99 1.00 ms" in explorer.below.value
     explorer.dials["load"].value = "busy"
     assert "0 swaps: p99 9.00 ms" in explorer.below.value
 

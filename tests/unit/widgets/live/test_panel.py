@@ -25,13 +25,13 @@ def test_sentences_tables_and_figures_are_one_piece_of_html():
     value = panel_of(3).below.value
     assert "<p>3 &lt; 10</p>" in value
     assert ">3</td>" in value
-    assert '<img alt="3 is fine" src="data:image/png;base64,' in value
+    assert '<img class="rb-figure" alt="3 is fine" src="data:image/png;base64,' in value
 
 
 def test_moving_a_dial_shows_it_again():
     panel = panel_of(3)
     panel.dials["n"].value = 4
-    assert '<img alt="4 is fine"' in panel.below.value
+    assert 'alt="4 is fine"' in panel.below.value
     assert ">3</td>" not in panel.below.value
 
 

@@ -61,10 +61,30 @@ def test_a_metric_is_drawn_for_each_run(comparison):
 
 def test_what_was_logged_on_the_way_is_drawn(comparison):
     comparison.dials["view"].value = "on the way"
-    assert 'alt="1 metrics were logged on the way"' in comparison.below.value
+    assert 'alt="1 metric was logged on the way"' in comparison.below.value
 
 
 def test_without_runs_it_says_so(tmp_path):
     empty = run_comparison(tmp_path / "none")
     assert "There is no run in" in empty.below.value
     assert "rb-runs" in empty._dom_classes
+
+
+def test_jobs_are_compared_before_interactive_runs(runs):
+    for day in (4, 5):
+        folder = runs / f"2026010{day}T000000Z-interactive-abc"
+        folder.mkdir()
+        (folder / "metrics.json").write_text("{}")
+    chosen = run_comparison(runs).dials["chosen"].value
+    assert chosen == ("20260103T000000Z-fit-abc", "20260101T000000Z-fit-abc")
+
+
+def test_a_report_is_shown_within_the_page(comparison, runs):
+    (runs / "20260103T000000Z-fit-abc" / "report.html").write_text('<h1 id="a">Fine</h1>')
+    comparison.dials["view"].value = "report"
+    assert 'title="Report of 20260103T000000Z-fit-abc"' in comparison.below.value
+    assert 'srcdoc="&lt;h1 id=&quot;a&quot;&gt;Fine&lt;/h1&gt;"' in comparison.below.value
+    comparison.dials["chosen"].value = ("20260102T000000Z-other-abc",)
+    assert "has no report" in comparison.below.value
+    comparison.dials["chosen"].value = ()
+    assert "<p>Choose a run.</p>" in comparison.below.value

@@ -1,0 +1,238 @@
+"""The experiment: every model and arm over the same test, kept in a folder as it goes."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from recbench import columns as c
+from recbench.errors import InputError
+from recbench.files import write_json
+from recbench.jobs.freshness.asked import Asked, Stretch, stretches
+from recbench.jobs.freshness.lists import Shelf
+from recbench.jobs.freshness.plan import FreshnessPlan
+from recbench.jobs.freshness.store import Store
+from recbench.jobs.freshness.tracks import Track, made_over, measured
+from recbench.jobs.freshness.tune import tune_blend
+from recbench.jobs.freshness.walk import Learner, Scene, walk
+from recbench.jobs.progress import rounds_of
+from recbench.models.streaming.blend import Blend, BlendDials
+from recbench.models.streaming.popular import FadingPopularity
+from recbench.models.streaming.retrained import (
+    NextItemCounters,
+    OnlyPopular,
+    RetrainedEASE,
+    RetrainedItemKNN,
+)
+from recbench.refresh.cadence import Cadence, Made
+from recbench.tables.click_stream import ClickStream
+from recbench.tables.log import EventLog
+
+__all__ = ["Freshness"]
+
+LARGEST_EASE = 5_000  # items; one fit inverts a matrix of so many rows
+SHARED = "shared"  # owner of what does not depend on the model
+
+
+@dataclass(frozen=True, eq=False)
+class Freshness:
+    """One log, one plan, one folder; ``run`` does what is not there yet."""
+
+    log: EventLog
+    plan: FreshnessPlan
+    folder: Path
+    stopwatch: Any = field(
+        default_factory=lambda: measured()
+    )  # of each release; tests give a fixed one
+    dials: BlendDials | None = None  # of ours; None: chosen on what is before the test
+
+    @classmethod
+    def of(cls, log: EventLog, plan: FreshnessPlan, folder: Path, **more: Any) -> Self:
+        """The experiment, after a look at whether the log can answer it.
+
+        Raises:
+            InputError: it cannot, or the folder holds another experiment.
+        """
+        made = cls(log, plan, folder, **more)
+        _check_span(made.start, made.end, plan, log)
+        return made
+
+    @cached_property
+    def stream(self) -> ClickStream:
+        """All clicks of the log."""
+        return ClickStream.of(self.log.events)
+
+    @cached_property
+    def start(self) -> int:
+        """Where the test begins, microseconds."""
+        events = self.log.events
+        at = events[c.TS][int(self.plan.from_share * len(events))]
+        instant: int = round(at.timestamp() * 1e6)
+        return instant
+
+    @cached_property
+    def end(self) -> int:
+        """Just after the last event, microseconds."""
+        return round(self.log.watermark.timestamp() * 1e6) + 1
+
+    @cached_property
+    def store(self) -> Store:
+        """The folder."""
+        facts: dict[str, object] = {
+            "log": self.log.name,
+            "protocol": self.log.protocol,
+            "plan": repr(self.plan),
+        }
+        return Store.open(self.folder, key=self.plan.key(self.log), facts=facts)
+
+    @cached_property
+    def within(self) -> tuple[Stretch, ...]:
+        """The parts of the test that are asked about."""
+        timed = self.plan.timed
+        found = stretches(
+            self.stream,
+            start=self.start,
+            end=self.end,
+            length=int(timed[-1].every_us or 0),
+            finest=int(timed[0].every_us or 0),
+            most=self.plan.most_refreshes,
+        )
+        return tuple(found)
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What every arm is asked."""
+        plan = self.plan
+        return Asked.of(
+            self.log, self.stream, [*self.within], most=plan.most_requests, seed=plan.seed
+        )
+
+    @cached_property
+    def chosen(self) -> BlendDials:
+        """The dials of ours, from before the test; kept, so that they are chosen once."""
+        if self.dials is not None:
+            return self.dials
+        place = self.folder / "dials.json"
+        if not place.exists():
+            before = self.log.until(self.start)
+            write_json(place, asdict(tune_blend(before, k=self.plan.k, seed=self.plan.seed)))
+        return BlendDials(**json.loads(place.read_text(encoding="utf-8")))
+
+    @cached_property
+    def models(self) -> dict[str, Callable[[], Learner]]:
+        """How each model of the plan begins, before the first click."""
+        stream, n_items = self.stream, len(self.stream.items)
+        known: dict[str, Callable[[], Learner]] = {
+            "ours": lambda: Blend.nothing(stream, self.chosen),
+            "counters": lambda: NextItemCounters.nothing(stream),
+            "popularity": lambda: OnlyPopular(n_items),
+            "itemknn": RetrainedItemKNN,
+            "ease": RetrainedEASE,
+        }
+        return {
+            name: known[name]
+            for name in self.plan.models
+            if name != "ease" or n_items <= LARGEST_EASE
+        }
+
+    def run(self) -> Self:
+        """Walk every model through every cadence of its weights; finished parts are kept."""
+        self.store.keep_asked(self.asked)
+        arms = self.plan.arms
+        cadences = [*dict.fromkeys(arm.weights for arm in arms)]
+        parts = [(name, cadence) for name in self.models for cadence in cadences]
+        for name, cadence in rounds_of(parts, label="freshness", unit="part"):
+            if self.store.track(name, "weights", cadence, self.within) is None:
+                sharing = [arm for arm in arms if arm.weights == cadence]
+                walked = walk(self.models[name](), cadence, sharing, self.scene)
+                self.store.keep(name, walked, self.asked, self.stream.items, k=self.plan.k)
+        return self
+
+    def weights(self, model: str, cadence: Cadence) -> Track:
+        """The releases of a model's weights."""
+        found = self.store.track(model, "weights", cadence, self.within)
+        if found is None:
+            raise InputError(f"{model!r} was not yet walked at {cadence}; call `run` first")
+        return found
+
+    @cached_property
+    def scene(self) -> Scene:
+        """What all models share: histories, statistics and index at each cadence."""
+        tracks: dict[tuple[str, Cadence], Track] = {}
+        shelves: dict[Cadence, Shelf] = {}
+        for arm in self.plan.arms:
+            for dial in ("history", "index"):
+                cadence = getattr(arm, dial)
+                if (dial, cadence) not in tracks:
+                    tracks[dial, cadence] = self._shared(dial, cadence)[0]
+            if arm.statistics not in shelves:
+                track, states = self._shared("statistics", arm.statistics)
+                tracks["statistics", arm.statistics] = track
+                shares = np.stack([state.shares for state in states])
+                shelves[arm.statistics] = Shelf(shares, self.stream.first_known)
+        return Scene(
+            self.stream,
+            self.asked,
+            self.within,
+            shelves,
+            tracks,
+            self.log.repeats,
+            self.plan.k,
+            self.stopwatch,
+        )
+
+    def _shared(self, dial: str, cadence: Cadence) -> tuple[Track, list[Any]]:
+        """The releases of a dial that all models share, with what each holds."""
+        begin, make = self.makers[dial]
+        held = self.store.track(SHARED, dial, cadence, self.within)
+        if held is not None:
+            states, state = [], begin
+            for release in held.releases:
+                state = make(state, release.watermark)
+                states.append(state)
+            return held, states
+        line, n_empty = made_over(
+            cadence, self.stream, self.within, begin=begin, make=make, stopwatch=self.stopwatch
+        )
+        made: list[Made[Any]] = [*line]
+        track = Track(cadence, tuple(each.release for each in made), n_empty, self.within)
+        self.store.keep_track(SHARED, dial, track)
+        return track, [each.state for each in made]
+
+    @cached_property
+    def makers(self) -> Mapping[str, tuple[Any, Callable[[Any, int], Any]]]:
+        """By dial: what there is before the first click, and how a release is made of the last."""
+        stream, n_items = self.stream, len(self.stream.items)
+        popularity = FadingPopularity.nothing(n_items, half_life_s=self.chosen.half_life_s)
+        return {
+            # a user's clicks in order, and where each one's end
+            "history": (None, lambda _, to: np.bincount(stream.user_rows[: stream.n_known(to)])),
+            "statistics": (popularity, lambda state, to: state.learned(stream, to=to)),
+            "index": (None, lambda _, to: np.flatnonzero(stream.first_known < to)),
+        }
+
+
+def _check_span(start: int, end: int, plan: FreshnessPlan, log: EventLog) -> None:
+    ts = log.events[c.TS]
+    if ts[0] == ts[-1]:
+        raise InputError(
+            f"All {len(ts)} events happened at one instant, {ts[0]}: nothing is fresher than "
+            "anything else"
+        )
+    if start == round(ts[0].timestamp() * 1e6):
+        raise InputError(
+            f"Nothing happened before the test: the event at {plan.from_share:.0%} of the log is "
+            "as old as the first one; begin later"
+        )
+    span_s = (end - start) / 1e6
+    for cadence in plan.timed:
+        if (cadence.every_us or 0) >= end - start:
+            raise InputError(
+                f"The test spans {span_s / 3600:.1f} hours, from {plan.from_share:.0%} of the log "
+                f"on, which is no more than the cadence {cadence.name}: it would be the same as "
+                "never. Leave it out, or begin earlier"
+            )

@@ -1,0 +1,117 @@
+"""What an experiment on freshness is asked to do, and the key by which it is known again."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from recbench.errors import InputError
+from recbench.files import sha256_of
+from recbench.jobs.freshness.arms import Arm, arms_of
+from recbench.refresh.cadence import NEVER, Cadence
+from recbench.tables.log import EventLog
+
+__all__ = ["MODELS", "FreshnessPlan"]
+
+MODELS = ("ours", "counters", "popularity", "itemknn", "ease")
+CADENCES = ("never", "1d", "1h", "15m")
+SOURCES = (  # below recbench: whose change makes results other ones
+    *(f"jobs/freshness/{name}.py" for name in ("arms", "asked", "lists", "tracks", "tune", "walk")),
+    "models/streaming",
+    "models/baselines",
+    "refresh/cadence.py",
+    "tables/click_stream.py",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessPlan:
+    """The dials of the experiment itself."""
+
+    from_share: float = 0.6  # of the log's events: where the test begins
+    cadences: tuple[Cadence, ...] = tuple(map(Cadence.of, CADENCES))
+    factorials: tuple[tuple[Cadence, Cadence], ...] = ()  # of a stale and a fresh cadence
+    models: tuple[str, ...] = MODELS
+    k: int = 20  # length of the lists
+    most_requests: int = 20_000  # clicks that are asked; of more some are drawn
+    most_refreshes: int = 200  # of the weights, in each arm
+    tolerance: float = 0.01  # of NDCG that the recommended cadence may lose to the best
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Values that nothing can be made of are named."""
+        if not 0 < self.from_share < 1:
+            raise InputError(f"`from_share` must lie between 0 and 1, got {self.from_share}")
+        if unknown := [name for name in self.models if name not in MODELS]:
+            raise InputError(f"`models` are of {list(MODELS)}, got {unknown[0]!r}")
+        if MODELS[0] not in self.models:
+            raise InputError(f"`models` must have {MODELS[0]!r} among them, got {self.models}")
+        if not self.timed:
+            raise InputError(
+                f"One of `cadences` must be a length of time such as 15m, got "
+                f"{[cadence.name for cadence in self.cadences]}"
+            )
+        if min(self.k, self.most_requests, self.most_refreshes) < 1:
+            raise InputError("`k`, `most_requests` and `most_refreshes` must be at least 1")
+
+    @classmethod
+    def named(
+        cls, *, cadences: Sequence[str], factorials: Sequence[str] = (), **dials: object
+    ) -> Self:
+        """From texts: cadences as ``15m``, factorials as ``1d-15m``.
+
+        Without a factorial there are two, from the stalest length of time to the freshest, and to
+        histories at every event.
+
+        Raises:
+            InputError: a text is none.
+        """
+        known = tuple(map(Cadence.of, cadences))
+        pairs = [*factorials] or _usual(known)
+        parsed = []
+        for pair in pairs:
+            coarse, _, fine = pair.partition("-")
+            if not fine:
+                raise InputError(f"A factorial is two cadences such as 1d-15m, got {pair!r}")
+            parsed.append((Cadence.of(coarse), Cadence.of(fine)))
+        return cls(cadences=known, factorials=tuple(parsed), **dials)  # type: ignore[arg-type]  # dials by name
+
+    @property
+    def timed(self) -> list[Cadence]:
+        """Every cadence with a length, the freshest first."""
+        every = {*self.cadences, *(cadence for pair in self.factorials for cadence in pair)}
+        return sorted((c for c in every if c.every_us), key=lambda c: c.staleness_us)
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Every arm once."""
+        return arms_of(self.timed, self.factorials)
+
+    def key(self, log: EventLog) -> str:
+        """Of what decides every result: log, plan, code."""
+        root = Path(__file__).parents[2]
+        places = [root / source for source in SOURCES]
+        files = [
+            path
+            for place in places
+            for path in ([place] if place.suffix else sorted(place.rglob("*.py")))
+        ]
+        code = [f"{path.relative_to(root)} {sha256_of(path)}" for path in files]
+        span = [len(log.events), str(log.watermark)]
+        decides = [log.name, log.version, log.protocol, span, repr(self), code]
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
+
+    @property
+    def curve(self) -> list[Cadence]:
+        """The cadences of the curve, the stalest first."""
+        return [NEVER, *reversed(self.timed)]
+
+
+def _usual(cadences: Sequence[Cadence]) -> list[str]:
+    timed = sorted((c for c in cadences if c.every_us), key=lambda c: c.staleness_us)
+    if not timed:
+        return []
+    coarse, fine = timed[-1].name, timed[0].name
+    return ([f"{coarse}-{fine}"] if len(timed) > 1 else []) + [f"{coarse}-event"]

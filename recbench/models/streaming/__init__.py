@@ -1,0 +1,1 @@
+"""Models that take clicks in as they come: a refresh costs little and equals a retrain."""

@@ -1,0 +1,117 @@
+"""Baselines behind the same calls: trained anew at every refresh, or nothing to train."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recbench.models.baselines import EASE, ItemKNN
+from recbench.models.streaming.kernels import history_weights
+from recbench.models.streaming.transitions import Transitions
+from recbench.tables.click_stream import ClickStream, Histories
+from recbench.tables.queries import InteractionLog
+
+__all__ = ["NextItemCounters", "OnlyPopular", "RetrainedEASE", "RetrainedItemKNN"]
+
+Ints = npt.NDArray[np.int64]
+
+FILLS_UP = 1e-9  # popularity only orders what a baseline says nothing of
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyPopular:
+    """Recency popularity alone: nothing is learned but statistics."""
+
+    n_items: int
+    prior: float = 1.0
+
+    def learned(self, stream: ClickStream, *, to: int) -> Self:
+        """The same."""
+        return self
+
+    def scores(self, histories: Histories) -> sparse.csr_matrix:
+        """(Q, n_items) of nothing."""
+        return sparse.csr_matrix((len(histories), self.n_items))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NextItemCounters:
+    """How often each item came right after the newest one: naive, and hard to beat per line."""
+
+    transitions: Transitions
+    prior: float = FILLS_UP
+
+    @classmethod
+    def nothing(cls, stream: ClickStream) -> Self:
+        """Before the first click."""
+        return cls(Transitions.nothing(len(stream.items), reach=1, back=0.0, length=1))
+
+    def learned(self, stream: ClickStream, *, to: int) -> Self:
+        """The same with the clicks that were known before ``to``, microseconds."""
+        return replace(self, transitions=self.transitions.learned(stream, to=to))
+
+    def scores(self, histories: Histories) -> sparse.csr_matrix:
+        """(Q, n_items) shares of what followed the newest click."""
+        return self.transitions.scores(histories)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RetrainedItemKNN:
+    """`ItemKNN`, fitted from the beginning at every refresh."""
+
+    model: ItemKNN | None = None
+    prior: float = FILLS_UP
+
+    def learned(self, stream: ClickStream, *, to: int) -> Self:
+        """A new fit on all clicks that were known before ``to``, microseconds."""
+        return replace(self, model=ItemKNN.fit(_log(stream, to)))
+
+    def scores(self, histories: Histories) -> sparse.csr_matrix:
+        """(Q, n_items) summed similarity to the history."""
+        assert self.model is not None
+        similarity = self.model.similarity
+        held = _is_held(histories, n_items=similarity.shape[0])
+        found: sparse.csr_matrix = (held @ similarity).tocsr()
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RetrainedEASE:
+    """`EASE`, fitted from the beginning at every refresh."""
+
+    model: EASE | None = None
+    prior: float = FILLS_UP
+
+    def learned(self, stream: ClickStream, *, to: int) -> Self:
+        """A new fit on all clicks that were known before ``to``, microseconds."""
+        return replace(self, model=EASE.fit(_log(stream, to)))
+
+    def scores(self, histories: Histories) -> npt.NDArray[np.float64]:
+        """(Q, n_items) summed weights of the history, dense: they may be negative."""
+        assert self.model is not None
+        weights = self.model.weights
+        held = _is_held(histories, n_items=len(weights))
+        return np.asarray(held @ weights, dtype=np.float64)
+
+
+def _is_held(histories: Histories, *, n_items: int) -> sparse.csr_matrix:
+    """(Q, n_items): 1 where the item is in the history."""
+    held = history_weights(histories, n_items=n_items, fade=0.0)
+    held.data[:] = 1.0
+    return held
+
+
+def _log(stream: ClickStream, to: int) -> InteractionLog:
+    order: Ints = stream.order[stream.order < stream.n_known(to)]
+    unknown = np.full(len(order), -1.0, dtype=np.float32)
+    return InteractionLog(
+        stream.users,
+        stream.items,
+        stream.user_rows[order],
+        stream.item_rows[order],
+        stream.ts[order],
+        watch_ratio=unknown,
+        propensity=unknown,
+    )

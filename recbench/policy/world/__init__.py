@@ -1,0 +1,1 @@
+"""Policies of the simulated world: retrieval by towers, and what decides among the candidates."""

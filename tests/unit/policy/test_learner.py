@@ -1,0 +1,142 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from recbench.errors import InputError
+from recbench.evaluation.off_policy.reward import Reward
+from recbench.policy.learner import Learner
+
+MINUTE = 60_000_000
+
+
+def context(shown):
+    item = shown["item_id"].to_numpy()
+    return np.stack([np.ones(len(item)), item % 2, shown["position"].to_numpy()], axis=1)
+
+
+def a_learner():
+    return Learner(3, context, window_us=10 * MINUTE, reward=Reward())
+
+
+def a_stream(n=300, seed=0):
+    """Two partitions of requests for two items, clicks some minutes after."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for request in range(n):
+        at = request * MINUTE
+        for position, item in enumerate(rng.permutation(5)[:2].tolist()):
+            rows.append((request, item, at, False, position))
+            if rng.random() < 0.3:
+                rows.append((request, item, at + int(rng.integers(0, 15)) * MINUTE, True, None))
+    rows.sort(key=lambda row: row[2])
+    frame = pl.DataFrame(
+        rows,
+        schema={
+            "request_id": pl.Int64,
+            "item_id": pl.Int64,
+            "ts": pl.Int64,
+            "clicked": pl.Boolean,
+            "position": pl.Int16,
+        },
+        orient="row",
+    )
+    partition = (pl.col("request_id") % 2).cast(pl.Int32)
+    return frame.with_columns(
+        pl.col("ts").cast(pl.Datetime("us", "UTC")),
+        partition.alias("kafka_partition"),
+        pl.int_range(pl.len()).over(partition).alias("kafka_offset"),
+    )
+
+
+def an_hour_later(rows):
+    """One more row a partition, of no request, so that all windows are over."""
+    return rows.tail(2).with_columns(
+        pl.col("ts") + pl.duration(hours=1),
+        pl.col("kafka_offset") + 1_000,
+        pl.lit(None, pl.Int64).alias("request_id"),
+        kafka_partition=pl.Series([0, 1], dtype=pl.Int32),
+    )
+
+
+def same(one, other):
+    assert one.statistics.gram == pytest.approx(other.statistics.gram)
+    assert one.statistics.moment == pytest.approx(other.statistics.moment)
+    assert one.statistics.n_events == other.statistics.n_events
+    assert one.offsets == other.offsets
+    assert len(one.pending) == len(other.pending)
+
+
+def test_statistics_are_those_of_exposures_with_their_clicks():
+    rows, learner = a_stream(), a_learner()
+    learner.feed(rows)
+    shown = rows.filter(pl.col("position").is_not_null())
+    clicks = rows.filter("clicked").select("request_id", "item_id", pl.col("ts").alias("at"))
+    both = shown.join(clicks, on=["request_id", "item_id"], how="left")
+    in_time = (pl.col("at") - pl.col("ts") <= pl.duration(minutes=10)).fill_null(False)
+    # a frame's exposures are one block, which waits for its last window
+    assert learner.statistics.n_events == 0
+    learner.feed(an_hour_later(rows))
+    assert learner.statistics.n_events == len(shown)
+    expected = both.select(in_time.sum()).item()
+    assert learner.statistics.reward_sum == expected
+    assert learner.pending.n_late == len(clicks) - expected
+
+
+def test_small_and_large_reads_give_the_same_sums():
+    rows = a_stream()
+    one, other = a_learner(), a_learner()
+    for start in range(0, len(rows), 7):
+        one.feed(rows[start : start + 7])
+    for start in range(0, len(rows), 40):
+        other.feed(rows[start : start + 40])
+    for learner in (one, other):  # whatever is left waits for one more row
+        learner.feed(an_hour_later(rows))
+    same(one, other)
+
+
+def test_rows_that_come_again_count_once():
+    rows = a_stream()
+    once, twice = a_learner(), a_learner()
+    for start in range(0, len(rows), 50):
+        part = rows[start : start + 50]
+        assert once.feed(part) == len(part)
+        twice.feed(part)
+        assert twice.feed(rows[max(0, start - 20) : start + 50]) == 0
+    same(once, twice)
+
+
+def test_learner_that_is_taken_up_again_goes_on_as_if_nothing_had_been(tmp_path):
+    rows, path = a_stream(), tmp_path / "learner.safetensors"
+    whole, first = a_learner(), a_learner()
+    for start in range(0, len(rows), 25):
+        whole.feed(rows[start : start + 25])
+        if start <= 400:
+            first.feed(rows[start : start + 25])
+    first.save(path)
+    again = a_learner()
+    again.restore(path)
+    for start in range(0, len(rows), 25):  # from the beginning: what was read is passed over
+        again.feed(rows[start : start + 25])
+    same(whole, again)
+
+
+def test_snapshot_that_is_none_or_of_other_features_is_refused(tmp_path):
+    path = tmp_path / "learner.safetensors"
+    path.write_bytes(b"no snapshot")
+    with pytest.raises(InputError, match="is no snapshot of a learner"):
+        a_learner().restore(path)
+    with pytest.raises(InputError, match="is no snapshot of a learner"):
+        a_learner().restore(tmp_path / "nowhere")
+    a_learner().save(path)
+    other = Learner(4, context, window_us=MINUTE, reward=Reward())
+    with pytest.raises(InputError, match="has 3 features, this learner 4"):
+        other.restore(path)
+
+
+def test_rows_without_offsets_and_features_of_another_shape_are_refused():
+    rows = a_stream(10)
+    with pytest.raises(InputError, match=r"need the columns \['kafka_offset'\]"):
+        a_learner().feed(rows.drop("kafka_offset"))
+    other = Learner(4, context, window_us=MINUTE, reward=Reward())
+    with pytest.raises(InputError, match=r"4\), got \("):
+        other.feed(rows)
