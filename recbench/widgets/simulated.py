@@ -43,7 +43,7 @@ def surface_figure(uplifts: pl.DataFrame, *, metric: str = "click_rate") -> "Fig
     panels[0].set_ylabel("half-life of tastes, hours")
     figure.colorbar(image, ax=list(panels), label=f"uplift of {WORDS[metric]}", format="{x:.0%}")
     figure.suptitle(
-        "Simulated: 15-minute over daily refreshes. Solid: clicks "
+        "Simulated: 15-minute over daily refreshes\nSolid: clicks "
         f"{ARTICLE['click_rate']:+.1%} (dotted: its interval), dashed: watch time "
         f"{ARTICLE['watch_s']:+.0%}",
         x=0.01,
@@ -147,7 +147,7 @@ def curves_figure(compared: pl.DataFrame) -> "Figure":
     """
     n_inside, n_judged, n = compared["inside"].sum(), compared["inside"].count(), len(compared)
     figure, axes = new_figure(
-        f"Simulated beside real, next-item counters: {n_inside} of {n_judged} gains within the interval"
+        f"Simulated beside real, counters: {n_inside} of {n_judged} gains within its interval"
     )
     at = np.arange(n)
     for name, low, high, colour, shift in (
