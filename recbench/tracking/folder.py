@@ -51,4 +51,4 @@ def run_folder() -> Path:
 
 def _is_in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
-    return bool(ipython) and ipython.get_ipython() is not None
+    return ipython is not None and ipython.get_ipython() is not None

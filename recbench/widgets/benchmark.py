@@ -1,7 +1,7 @@
 """Figures of the benchmark: who ranks best, who is shown, what the tail costs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -35,6 +35,7 @@ def result_figure(table: pl.DataFrame, *, metric: str) -> "Figure":
         if at:
             axes.plot(part[metric], at, "o", color=COLOURS[kind], markersize=5, label=label)
     axes.set_yticks(range(len(table)), table["model"].to_list(), fontsize="small")
+    axes.set_ylim(-0.5, len(table) - 0.5)
     axes.set_xlabel(f"{metric}, mean over requests with its 95 % interval")
     legend_below(figure)
     return figure
@@ -84,7 +85,7 @@ def price_figure(price: pl.DataFrame, *, metric: str) -> "Figure":
         f"At least {tenth['share']:.0%} of the list for the tail {verb} {abs(lost):.1%} of {metric}"
     )
     share = 100 * price["share"]
-    band = {"color": COLOURS["light"], "alpha": 0.3, "label": "95 % interval"}
+    band: dict[str, Any] = {"color": COLOURS["light"], "alpha": 0.3, "label": "95 % interval"}
     axes.fill_between(share, price["low"], price["high"], **band)
     axes.plot(share, price["value"], "o-", color=COLOURS["model"], label="mean over requests")
     axes.axhline(free, color=COLOURS["other"], linewidth=1, linestyle="--", label="nothing kept")

@@ -32,11 +32,8 @@ def freshness_curve(
         recommended: a cadence.
         gained: of the metric by the freshest cadence over never, relative; for the title.
     """
-    verb = "gain" if gained >= 0 else "lose"
-    title = (
-        f"Releases at their freshest {verb} {abs(gained):.1%} {metric} over never; "
-        f"{recommended} is enough"
-    )
+    told = f"{'gain' if gained >= 0 else 'lose'} {abs(gained):.1%} {metric} over never"
+    title = f"Releases at their freshest {told}; {recommended} is enough"
     figure, axes = new_figure(title, width=8.4, height=4.4)
     for model, line in zip(MODELS, LINES, strict=True):
         own = curve.filter(model=model)
@@ -75,7 +72,12 @@ def cost_figure(curve: pl.DataFrame, *, metric: str) -> "Figure":
     for model, (colour, dash) in zip(MODELS, LINES, strict=True):
         own = curve.filter(model=model)
         if len(own):
-            line = {"color": colour, "linestyle": dash, "marker": "o", "label": model}
+            line: dict[str, Any] = {
+                "color": colour,
+                "linestyle": dash,
+                "marker": "o",
+                "label": model,
+            }
             axes.plot(own["cpu_s"], own[metric], **line)
     axes.set_xscale("symlog", linthresh=0.01)
     axes.set_xlabel("CPU seconds of all releases over the test")
@@ -128,7 +130,7 @@ def over_time_figure(values: pl.DataFrame, *, metric: str) -> "Figure":
     for number, arm in enumerate(arms):
         own = values.filter(arm=arm)
         colour, dash = look(number)
-        line = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 3}
+        line: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 3}
         axes.plot(own["begins"], own["gain"], **line, label=arm.rsplit("i-", 1)[-1])
         axes.fill_between(
             own["begins"], own["gain_low"], own["gain_high"], color=colour, alpha=0.15

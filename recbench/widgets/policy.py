@@ -47,6 +47,7 @@ def truth_figure(table: pl.DataFrame, *, estimator: str = "dr") -> "Figure":
         label="cannot tell",
     )
     axes.set_yticks(range(len(rows)), rows["policy"].to_list())
+    axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.set_xlabel("clicks a request")
     legend_below(figure)
     return figure
@@ -63,7 +64,7 @@ def regret_figure(regret: pl.DataFrame, *, best: str, other: str) -> "Figure":
     last = regret.group_by("arm", maintain_order=True).agg(pl.col("regret").last())
     lost = dict(last.iter_rows())
     figure, axes = new_figure(
-        f"{best} has lost {lost[best]:,.0f} clicks by hour {regret['hour'].max():.0f}, "
+        f"{best} has lost {lost[best]:,.0f} clicks by hour {regret['hour'].to_numpy().max():.0f}, "
         f"{other} {lost[other]:,.0f} (simulated)"
     )
     for number, ((arm,), rows) in enumerate(regret.group_by("arm", maintain_order=True)):

@@ -45,13 +45,7 @@ def surface_figure(uplifts: pl.DataFrame, *, metric: str = "click_rate") -> "Fig
         axes.set_xlabel("half-life of items, hours")
     panels[0].set_ylabel("half-life of tastes, hours")
     figure.colorbar(image, ax=list(panels), label=f"uplift of {WORDS[metric]}, %", format="{x:.0%}")
-    found, level = uplifts[metric], ARTICLE[metric]
-    n_reached = int((found >= level).sum())
-    title = (
-        f"Simulated: 15-minute over daily refreshes change {WORDS[metric]} by {found.min():+.1%} "
-        f"to {found.max():+.1%}; {n_reached} of {len(found)} worlds reach the article's {level:+.1%}"
-    )
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK, wrap=True)
+    figure.suptitle(_range(uplifts, metric), x=0.01, ha="left", fontsize=11, color=INK, wrap=True)
     for label, style, width in (
         (f"clicks {ARTICLE['click_rate']:+.1%}", "solid", 1.8),
         ("bounds of its interval", "dotted", 1.0),
@@ -60,6 +54,16 @@ def surface_figure(uplifts: pl.DataFrame, *, metric: str = "click_rate") -> "Fig
         panels[0].plot([], [], color=INK, linestyle=style, linewidth=width, label=label)
     legend_below(figure)
     return figure
+
+
+def _range(uplifts: pl.DataFrame, metric: str) -> str:
+    found, level = uplifts[metric].to_numpy(), ARTICLE[metric]
+    n_reached = int((found >= level).sum())
+    return (
+        f"Simulated: 15-minute over daily refreshes change {WORDS[metric]} by {found.min():+.1%} "
+        f"to {found.max():+.1%}; {n_reached} of {len(found)} worlds reach the article's "
+        f"{level:+.1%}"
+    )
 
 
 def _panel(axes: "Axes", part: pl.DataFrame, *, metric: str, top: float) -> "QuadMesh":
@@ -126,7 +130,7 @@ def interference_figure(found: pl.DataFrame, *, metric: str = "click_rate") -> "
     said = part.group_by("design", maintain_order=True).agg(pl.col("estimate").mean())
     told = ", ".join(f"{value:+.1%} where {design}" for design, value in said.iter_rows())
     figure, axes = new_figure(
-        f"Simulated: the true effect on {WORDS[metric]} is {true['true'].mean():+.1%}; "
+        f"Simulated: the true effect on {WORDS[metric]} is {true['true'].to_numpy().mean():+.1%}; "
         f"A/B tests say {told} (means of {len(true)} worlds)"
     )
     designs = said["design"].to_list()
