@@ -118,7 +118,7 @@ def _cost(past: Sequence[Done], n_events: int) -> float | None:
         return None
     events = np.array([d.n_events for d in past], dtype=np.float64)
     cpu_s = np.array([d.cpu_s for d in past])
-    if len(past) < 3 or events.std() < 0.1 * events.mean():  # no slope can be told
+    if len(past) < 3 or events.std() <= 0.1 * events.mean():  # no slope can be told
         return float(np.median(cpu_s))
     slope = max(0.0, float(np.cov(events, cpu_s)[0, 1] / events.var(ddof=1)))
     return float(np.median(cpu_s - slope * events)) + slope * n_events

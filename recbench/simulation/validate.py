@@ -71,7 +71,7 @@ def compared(
     """``cadence, real, low, high, simulated, simulated_low, simulated_high, inside``.
 
     Gains of next-item counters over daily ones, relative, with intervals over sessions; ``inside``
-    says whether the simulated gain lies within the real one's interval.
+    says whether the simulated gain lies within the real one's interval; null for the daily ones.
 
     Args:
         real: canonical clicks whose users are sessions, in order of time.
@@ -85,7 +85,8 @@ def compared(
     here = freshness_curve(sessions(events_of(shown, world)), share=share, seed=seed)
     names = {"gain": "simulated", "low": "simulated_low", "high": "simulated_high"}
     simulated = here.rename(names).select("cadence", *names.values())
-    inside = pl.col("simulated").is_between(pl.col("low"), pl.col("high"))
+    within = pl.col("simulated").is_between(pl.col("low"), pl.col("high"))
+    inside = pl.when(pl.col("low") < pl.col("high")).then(within)  # of the reference: neither
     return (
         there.rename({"gain": "real"})
         .select("cadence", "real", "low", "high")

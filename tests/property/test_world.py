@@ -139,13 +139,13 @@ def test_a_policy_that_knows_the_future_is_found_out():
 
 def test_the_other_future_is_another_one():
     world = World.drawn(TINY, seed=1)
-    other = OtherFuture.of(world, cut_h=6.0, seed=2)
+    other = OtherFuture.of(world, cut_h=1.5, seed=2)
     mine, theirs = (run(one, UniformPolicy(), tick_s=TICK_S) for one in (world, other))
-    later = mine.exposures.hours >= 6.0
-    there = theirs.exposures.hours >= 6.0
+    later = mine.exposures.hours >= 1.5
+    there = theirs.exposures.hours >= 1.5
 
     assert later.sum() == there.sum()
     assert not np.array_equal(mine.exposures.user_ids[later], theirs.exposures.user_ids[there])
     lost = mine.clicked[~later] & ~theirs.clicked[~there]
     assert lost.any()
-    assert (mine.known_h[~later][lost] >= 6.0).all()
+    assert (mine.known_h[~later][lost] >= 1.5).all()

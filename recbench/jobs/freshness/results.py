@@ -140,8 +140,9 @@ class Results:
     def recommended(self) -> Recommended:
         """The cheapest cadence of releases that loses no more than the plan's tolerance.
 
-        It must be sustainable, and the whole interval of its loss, paired with the best
-        sustainable one and relative to it, must lie within the tolerance.
+        It must be sustainable, and the interval of its loss, paired with the best sustainable one
+        and relative to it, must lie within the tolerance or hold no loss at all: what nobody can
+        tell from the best is not refreshed more often.
         """
         plan = self.done.plan
         able = [c for c in plan.curve if self._holds((OURS, release_arm(c)))]
@@ -149,14 +150,15 @@ class Results:
         means, drawn = self.judge.ratio_draws(points, "ndcg")
         best = int(np.argmax(means))
         lost = drawn / drawn[:, [best]] - 1
-        worst = np.quantile(lost, 0.025, axis=0)
-        good = [i for i in range(len(able)) if worst[i] >= -plan.tolerance]
+        worst, least = np.quantile(lost, [0.025, 0.975], axis=0)
+        good = [i for i in range(len(able)) if worst[i] >= -plan.tolerance or least[i] >= 0]
         chosen = min(good, key=lambda i: (self._cost(points[i])["cpu_s"], i))
         loss = means[chosen] / means[best] - 1
-        reason = (
-            f"the cheapest that surely keeps {1 - plan.tolerance:.0%} of the best NDCG@{plan.k}, "
-            f"that of {able[best].name}: {loss:+.2%}, at worst {worst[chosen]:+.2%}"
-        )
+        what = f"{1 - plan.tolerance:.0%} of the best NDCG@{plan.k}, that of {able[best].name}"
+        surely = worst[chosen] >= -plan.tolerance
+        kept = f"that surely keeps {what}" if surely else "that is not surely worse than the best"
+        bounds = f"[{worst[chosen]:+.2%}, {least[chosen]:+.2%}]"
+        reason = f"the cheapest {kept}: {loss:+.2%} {bounds}"
         return Recommended(able[chosen].name, reason)
 
     def gained(self) -> float:

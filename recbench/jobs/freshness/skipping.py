@@ -1,6 +1,6 @@
 """Refreshes that will not pay are skipped: a forecast, learned before the test and judged on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -35,7 +35,11 @@ Floats = npt.NDArray[np.float64]
 
 OURS = "ours"
 REHEARSED = 0.6  # of what is before the test: where the rehearsal begins
-BUDGET = 0.4  # of the refreshes in the rehearsal: what the least gain is chosen by
+BUDGET = 0.5  # of the refreshes that the last day would have had, which is all a day may have
+DAY_US, FEWEST = (
+    86_400_000_000,
+    20,
+)  # how far back arrivals are looked at: a day, or so many windows
 
 
 @dataclass(frozen=True)
@@ -75,21 +79,8 @@ class Skipping:
         )
         return _gains(rehearsal.models[OURS](), self.fine, rehearsal.scene)
 
-    @cached_property
-    def least_gain(self) -> float:
-        """The forecast below which a refresh waits: it left two fifths of them in the rehearsal."""
-        came = np.array([done.share for done in self.rehearsed])
-        low, high = 0.0, float(came.sum())
-        for _ in range(40):  # the share of the log that must have come, by halving
-            middle = (low + high) / 2
-            if _n_made(came, middle) > BUDGET * len(came):
-                low = middle
-            else:
-                high = middle
-        return self.said(1, high).gain
-
     def said(self, n_events: int, share: float) -> Forecast:
-        """What a refresh by so many new clicks is expected to gain and cost."""
+        """What a refresh by so many clicks on items that it adds is expected to gain and cost."""
         return forecast(self.rehearsed, n_events=n_events, share=share)
 
     def run(self) -> Self:
@@ -168,7 +159,11 @@ class Skipping:
 
     def _choose(self, instants: Ints) -> Bools:
         return worth_making(
-            instants, self.done.stream, start=self.done.start, least=self.least_gain, said=self.said
+            instants,
+            self.done.stream,
+            start=self.done.start,
+            every=int(self.fine.every_us or 0),
+            said=self.said,
         )
 
     def _track(self, cadence: Cadence) -> Track:
@@ -200,23 +195,53 @@ class Skipping:
 
 
 def worth_making(
-    instants: Ints, stream: ClickStream, *, start: int, least: float, said: Any
+    instants: Ints,
+    stream: ClickStream,
+    *,
+    start: int,
+    every: int,
+    said: Callable[[int, float], Forecast],
 ) -> Bools:
-    """Which instants are worth a release: what has come since the last one made promises enough.
+    """Which instants are worth a release: clicks on items that it would add promise enough.
+
+    Enough is what, over the day before the instant, would have left `BUDGET` of the refreshes.
 
     Args:
         instants: ascending microseconds.
-        stream: the log; of an instant only how much was known before it is used.
+        stream: the log; of an instant only how much was known until then is used.
         start: microseconds, of the release that is there.
-        least: gain that a release must promise.
-        said: from new clicks and the share of the log that they are, a `Forecast`.
+        every: microseconds between two instants.
+        said: from new clicks and the share of the log that they are, what they promise.
     """
-    last, made = int(stream.n_known(start)), np.zeros(len(instants), dtype=bool)
-    for number, n_known in enumerate(stream.n_known(instants).tolist()):
-        came = n_known - last
-        if said(came, came / n_known).gain >= least:
-            made[number], last = True, n_known
+    last, made = start, np.zeros(len(instants), dtype=bool)
+    for number, at in enumerate(instants.tolist()):
+        waiting, least = _waiting(stream, last, at), _least(stream, at, every=every)
+        n_known = int(stream.n_known(at))
+        promised, wanted = (said(n, n / n_known).gain for n in (waiting, least))
+        if promised >= wanted:
+            made[number], last = True, at
     return made
+
+
+def _waiting(stream: ClickStream, since: int, at: int) -> int:
+    """New clicks, known between two instants, on items that a release as of the first lacks."""
+    low, high = stream.n_known(np.array([since, at]))
+    return int((stream.first_known[stream.item_rows[low:high]] >= since).sum())
+
+
+def _least(stream: ClickStream, at: int, *, every: int) -> int:
+    """The fewest clicks waiting that may make a release, for the last day to keep the budget."""
+    n_windows = max(FEWEST, DAY_US // every)
+    edges = at - every * np.arange(n_windows, -1, -1)
+    n_busy = int((np.diff(stream.n_known(edges)) > 0).sum())
+    low, high = 1, max(1, _waiting(stream, int(edges[0]), at))
+    while low < high:
+        middle = (low + high) // 2
+        if _n_made(stream, edges.tolist(), middle) > BUDGET * n_busy:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _part(
@@ -251,16 +276,14 @@ def _gains(model: Learner, cadence: Cadence, scene: Scene) -> list[Done]:
                 _ndcg(each.state, batch, arm, scene, behind=behind)
                 for behind, each in enumerate((made, before))
             )
-            known = scene.stream.n_known(
-                np.array([before.release.watermark, made.release.watermark])
-            )
-            came = int(known[1] - known[0])
+            n_known = int(scene.stream.n_known(made.release.watermark))
+            came = _waiting(scene.stream, before.release.watermark, made.release.watermark)
             gain, error = _relative(new, old)
             cpu_s = made.release.cost.cpu_s
             found.append(
                 Done(
                     n_events=came,
-                    share=came / int(known[1]),
+                    share=came / n_known,
                     gain=gain,
                     gain_error=error,
                     cpu_s=cpu_s,
@@ -293,10 +316,9 @@ def _relative(
     return float(gained.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained)))
 
 
-def _n_made(came: Sequence[float] | npt.NDArray[np.float64], least: float) -> int:
-    made, pending = 0, 0.0
-    for share in came:
-        pending += share
-        if pending >= least:
-            made, pending = made + 1, 0.0
+def _n_made(stream: ClickStream, edges: list[int], least: int) -> int:
+    made, last = 0, edges[0]
+    for at in edges[1:]:
+        if _waiting(stream, last, at) >= least:
+            made, last = made + 1, at
     return made

@@ -14,9 +14,9 @@ def test_naive_labels_predict_too_little_and_weights_mend_it(little):
 
     assert set(over) == set(label_arms(1.0))
     # p / (1 + p) over p at rates around .4 is .7; counters lag behind fading items, which adds some
-    assert over["naive"] < 0.75 * over["corrected counts"]
-    assert over["naive"] < over["fake negatives, weighted"] < over["corrected counts"]
-    assert over["naive"] < over["wait for the label"] < over["corrected counts"]
+    assert over["naive"] < 0.85 * over["corrected counts"]
+    assert over["naive"] < 0.85 * over["fake negatives, weighted"]
+    assert over["naive"] < 0.85 * over["wait for the label"]
     assert curves["bin"].to_list() == list(range(10)) * 4
     assert curves["n"].sum() > 0
 

@@ -103,7 +103,7 @@ COMPARED = pl.DataFrame(
         "simulated": [-0.3, 0.0, 0.1],
         "simulated_low": [-0.4, 0.0, 0.0],
         "simulated_high": [-0.2, 0.0, 0.2],
-        "inside": [False, True, True],
+        "inside": [False, None, True],
     }
 )
 

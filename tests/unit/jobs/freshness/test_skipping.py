@@ -9,28 +9,31 @@ from recbench.refresh.forecast import Forecast
 HOUR = 3_600_000_000
 
 
-class Known:
-    """A stream of which only the number of known clicks matters."""
+class Busy:
+    """A stream in which every click is on a new item: busy days, quiet nights."""
 
-    def __init__(self, by_hour):
-        self.by_hour = np.array(by_hour)
+    def __init__(self):
+        came = np.tile([10] * 12 + [1] * 12, 4)
+        self.known_at = np.repeat(np.arange(len(came)) * HOUR, came)
+        self.item_rows = np.arange(len(self.known_at))
+        self.first_known = self.known_at
 
     def n_known(self, at):
-        return self.by_hour[np.asarray(at) // HOUR]
+        return np.searchsorted(self.known_at, at)
 
 
 def by_share(came, share):
     return Forecast(gain=share, low=0.0, high=1.0, cpu_s=None, n_past=0)
 
 
-def test_a_refresh_waits_until_enough_has_come():
-    # shares of the log since the last release: 1/101, 2/102 | 8/110, then 10/120, then 1/121
-    stream = Known([100, 101, 102, 110, 120, 121])
-    instants = np.arange(1, 6) * HOUR
+def test_refreshes_are_made_where_most_comes_and_fewer_than_half():
+    instants = np.arange(49, 97) * HOUR
 
-    made = worth_making(instants, stream, start=0, least=0.05, said=by_share)
+    made = worth_making(instants, Busy(), start=48 * HOUR, every=HOUR, said=by_share)
 
-    assert made.tolist() == [False, False, True, True, False]
+    by_hour = made.reshape(2, 24)
+    assert made.mean() <= 0.5
+    assert by_hour[:, :12].sum() > 3 * by_hour[:, 12:].sum()
 
 
 @pytest.fixture
