@@ -38,10 +38,17 @@ def job_folder() -> Path | None:
 def run_folder() -> Path:
     """The folder of the job this process belongs to, else a new one below ``runs_path()``.
 
-    Where a new one is, is said on standard error.
+    Where a new one is, is said: in a notebook as plain output, elsewhere on standard error, so
+    that what a program prints stays its own.
     """
     if (of_job := job_folder()) is not None:
         return of_job
     folder = new_run_folder(runs_path().absolute(), "interactive", at=datetime.now(UTC))
-    sys.stderr.write(f"Recording to {folder}\n")
+    told = sys.stdout if _is_in_notebook() else sys.stderr
+    told.write(f"Recording to {folder}\n")
     return folder
+
+
+def _is_in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None

@@ -1,10 +1,10 @@
 """What freshness is worth and costs: the curve, the dials' shares, and how it goes over time."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, new_figure
+from recbench.widgets.style import COLOURS, INK, LINES, legend_below, look, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,20 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["cost_figure", "freshness_curve", "over_time_figure", "shares_figure"]
 
-MODEL_COLOURS = {
-    "ours": COLOURS["model"],
-    "counters": COLOURS["reference"],
-    "itemknn": COLOURS["highlight"],
-    "ease": COLOURS["light"],
-    "popularity": COLOURS["other"],
-}
+MODELS = ("ours", "counters", "itemknn", "ease", "popularity")  # each has the line of its place
 DIAL_COLOURS = {
     "history": COLOURS["model"],
     "statistics": COLOURS["reference"],
     "weights": COLOURS["highlight"],
     "index": COLOURS["light"],
 }
-CADENCE_COLOURS = (COLOURS["other"], COLOURS["light"], COLOURS["highlight"], COLOURS["reference"])
 
 
 def freshness_curve(
@@ -39,15 +32,16 @@ def freshness_curve(
         recommended: a cadence.
         gained: of the metric by the freshest cadence over never, relative; for the title.
     """
-    title = f"Releases at their freshest gain {gained:+.1%} over never; {recommended} is enough"
+    told = f"{'gain' if gained >= 0 else 'lose'} {abs(gained):.1%} {metric} over never"
+    title = f"Releases at their freshest {told}; {recommended} is enough"
     figure, axes = new_figure(title, width=8.4, height=4.4)
-    for model, colour in MODEL_COLOURS.items():
+    for model, line in zip(MODELS, LINES, strict=True):
         own = curve.filter(model=model)
         if len(own):
-            _line(axes, own, metric, colour=colour, label=model)
+            _line(axes, own, metric, line=line, label=model)
     ours = curve.filter(model="ours")
     places = {cadence: number for number, cadence in enumerate(ours["cadence"])}
-    axes.axvline(places[recommended], color="#e5e5e5", linewidth=8, zorder=0)
+    axes.axvline(places[recommended], color=COLOURS["light"], alpha=0.3, linewidth=8, zorder=0)
     for row in ours.iter_rows(named=True):
         cost = f"{row['cpu_s']:.2g} CPU s" if row["cpu_s"] else "free"
         unable = "" if row["sustainable"] else "\nnot sustainable"
@@ -63,21 +57,32 @@ def freshness_curve(
     axes.set_xlabel("cadence of releases; histories are ideal: known at every event")
     axes.set_ylabel(f"{metric}, mean over requests, 95 %")
     axes.margins(y=0.15)
-    figure.legend(frameon=False, loc="outside lower left", ncols=5, fontsize="small")
+    legend_below(figure, ncols=5)
     return figure
 
 
 def cost_figure(curve: pl.DataFrame, *, metric: str) -> "Figure":
     """Quality against what all releases together cost, by model; a point is a cadence."""
-    figure, axes = new_figure("What quality costs", height=3.8)
-    for model, colour in MODEL_COLOURS.items():
+    best = curve.sort(metric).row(-1, named=True)
+    title = (
+        f"The highest {metric}, {best[metric]:.4f}, is that of {best['model']} at "
+        f"{best['cadence']}, for {best['cpu_s']:,.3g} CPU seconds"
+    )
+    figure, axes = new_figure(title, height=3.8)
+    for model, (colour, dash) in zip(MODELS, LINES, strict=True):
         own = curve.filter(model=model)
         if len(own):
-            axes.plot(own["cpu_s"], own[metric], "o-", color=colour, label=model)
+            line: dict[str, Any] = {
+                "color": colour,
+                "linestyle": dash,
+                "marker": "o",
+                "label": model,
+            }
+            axes.plot(own["cpu_s"], own[metric], **line)
     axes.set_xscale("symlog", linthresh=0.01)
     axes.set_xlabel("CPU seconds of all releases over the test")
     axes.set_ylabel(metric)
-    axes.legend(frameon=False, fontsize="small")
+    legend_below(figure, ncols=5)
     return figure
 
 
@@ -90,17 +95,23 @@ def shares_figure(shares: pl.DataFrame, *, metric: str) -> "Figure":
     """
     parts = shares.filter(pl.col("dial") != "all")
     most = parts.sort("value").tail(1).row(0, named=True)
-    title = f"{most['dial']} brings {most['frac']:.0%} of what {most['gain']} gains"
-    figure, axes = new_figure(title.capitalize(), height=3.4)
+    dial, gain, value = most["dial"].capitalize(), most["gain"], most["value"]
+    whole = shares.filter(dial="all", gain=gain)["value"].item()
+    if value > 0 and whole > 0:  # of a loss, a share says nothing
+        title = f"{dial} brings {most['frac']:.0%} of what {gain} gains"
+    else:
+        title = f"{gain} changes {metric} by {whole:+.4f}; {dial} brings most, {value:+.4f}"
+    figure, axes = new_figure(title, height=3.4)
     gains = parts["gain"].unique(maintain_order=True).to_list()
     for place, (dial, colour) in enumerate(DIAL_COLOURS.items()):
         own = parts.filter(dial=dial)
         xs = [gains.index(gain) + 0.2 * (place - 1.5) for gain in own["gain"]]
         below, above = own["value"] - own["low"], own["high"] - own["value"]
-        axes.bar(xs, own["value"], 0.18, yerr=[below, above], color=colour, label=dial, capsize=2)
+        axes.bar(xs, own["value"], 0.18, color=colour, label=dial)
+        axes.errorbar(xs, own["value"], [below, above], fmt="none", ecolor=INK, capsize=2)
     axes.set_xticks(range(len(gains)), gains)
     axes.set_ylabel(f"part of the gain in {metric}")
-    axes.legend(frameon=False, ncols=2, fontsize="small")
+    legend_below(figure, ncols=4)
     return figure
 
 
@@ -118,9 +129,9 @@ def over_time_figure(values: pl.DataFrame, *, metric: str) -> "Figure":
     figure, axes = new_figure(title)
     for number, arm in enumerate(arms):
         own = values.filter(arm=arm)
-        colour = CADENCE_COLOURS[(number + 1) % len(CADENCE_COLOURS)]
-        label = arm.rsplit("i-", 1)[-1]
-        axes.plot(own["begins"], own["gain"], "o-", markersize=3, color=colour, label=label)
+        colour, dash = look(number)
+        line: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 3}
+        axes.plot(own["begins"], own["gain"], **line, label=arm.rsplit("i-", 1)[-1])
         axes.fill_between(
             own["begins"], own["gain_low"], own["gain_high"], color=colour, alpha=0.15
         )
@@ -128,11 +139,11 @@ def over_time_figure(values: pl.DataFrame, *, metric: str) -> "Figure":
     axes.set_xlabel("time, UTC")
     axes.set_ylabel(f"gain in {metric} over never")
     axes.tick_params(axis="x", rotation=20)
-    axes.legend(frameon=False, ncols=3, fontsize="small")
+    legend_below(figure, ncols=5)
     return figure
 
 
-def _line(axes: "Axes", own: pl.DataFrame, metric: str, *, colour: str, label: str) -> None:
+def _line(axes: "Axes", own: pl.DataFrame, metric: str, *, line: Any, label: str) -> None:
     below, above = own[metric] - own[f"{metric}_low"], own[f"{metric}_high"] - own[metric]
     axes.errorbar(
         range(len(own)),
@@ -140,6 +151,7 @@ def _line(axes: "Axes", own: pl.DataFrame, metric: str, *, colour: str, label: s
         yerr=[below, above],
         marker="o",
         capsize=3,
-        color=colour,
+        color=line[0],
+        linestyle=line[1],
         label=label,
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from recbench.widgets.style import COLOURS, LINES, legend_below, new_figure
+from recbench.widgets.style import COLOURS, INK, legend_below, look, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def truth_figure(table: pl.DataFrame, *, estimator: str = "dr") -> "Figure":
         low, high = told[f"{kind}_low"].to_numpy(), told[f"{kind}_high"].to_numpy()
         axes.hlines(at, low, high, color=COLOURS[colour], linewidth=width, label=f"{kind}, 95 %")
     axes.plot(told["value"], at, "o", color=COLOURS["model"], label=f"estimate ({estimator})")
-    axes.plot(rows["truth"], range(len(rows)), "|", color="#000000", markersize=14, label="truth")
+    axes.plot(rows["truth"], range(len(rows)), "|", color=INK, markersize=14, label="truth")
     silent = rows.filter(pl.col("value").is_null())
     axes.plot(
         silent["truth"],
@@ -47,6 +47,7 @@ def truth_figure(table: pl.DataFrame, *, estimator: str = "dr") -> "Figure":
         label="cannot tell",
     )
     axes.set_yticks(range(len(rows)), rows["policy"].to_list())
+    axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.set_xlabel("clicks a request")
     legend_below(figure)
     return figure
@@ -63,10 +64,11 @@ def regret_figure(regret: pl.DataFrame, *, best: str, other: str) -> "Figure":
     last = regret.group_by("arm", maintain_order=True).agg(pl.col("regret").last())
     lost = dict(last.iter_rows())
     figure, axes = new_figure(
-        f"{best} loses {lost[best]:,.0f} clicks in a day, {other} {lost[other]:,.0f} (simulated)"
+        f"{best} has lost {lost[best]:,.0f} clicks by hour {regret['hour'].to_numpy().max():.0f}, "
+        f"{other} {lost[other]:,.0f} (simulated)"
     )
     for number, ((arm,), rows) in enumerate(regret.group_by("arm", maintain_order=True)):
-        colour, dash = LINES[number % len(LINES)]
+        colour, dash = look(number)
         width = 2.4 if arm == best else 1.2
         label = f"{arm}: {lost[arm]:,.0f}"
         (line,) = axes.plot(rows["hour"], rows["regret"], color=colour, linestyle=dash, label=label)
@@ -92,7 +94,7 @@ def exposure_figure(exposure: pl.DataFrame, *, arms: list[str]) -> "Figure":
     for number, arm in enumerate(arms):
         share = dict(exposure.filter(arm=arm).select("decile", "share").iter_rows())
         at = np.arange(len(order)) + (number - (len(arms) - 1) / 2) * width
-        colour = LINES[number % len(LINES)][0]
+        colour = look(number)[0]
         axes.bar(at, [100 * share[d] for d in order], width, color=colour, label=arm)
     labels = [str(decile) if decile else "new" for decile in order]
     axes.set_xticks(np.arange(len(order)), labels)

@@ -13,6 +13,7 @@ __all__ = [
     "LINES",
     "count_in_ones",
     "legend_below",
+    "look",
     "new_figure",
     "write_plainly",
 ]
@@ -52,6 +53,12 @@ def new_figure(title: str, *, width: float = 7.0, height: float = 3.6) -> "tuple
     axes.grid(axis="both", color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def look(number: int) -> tuple[str, str | tuple[int, tuple[int, ...]]]:
+    """Colour and dash of the line of that number, from 0; 25 differ."""
+    n = len(LINES)
+    return LINES[number % n][0], LINES[(number + number // n) % n][1]
 
 
 def legend_below(figure: "Figure", *, ncols: int = 3) -> None:

@@ -85,7 +85,7 @@ def _shown(
     asked = before if item_id is None else before.with_click(item_id)
     table = explained(asked, k=k)
     yield _sentence(asked, release)
-    yield "The list is made by rule: nothing in it is shown for exploration."
+    yield "Nothing in the list is left to chance; a service that explores may show other items."
     yield score_figure(table)
     yield Table(table.drop("nearest", "cosine"))
     if item_id is not None:

@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 import types
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import pytest
 from recbench import tracking
 from recbench.errors import InputError
 from recbench.tracking import record
+from recbench.tracking.folder import run_folder
 
 
 @pytest.fixture
@@ -151,6 +153,16 @@ def test_outside_a_job_a_folder_is_made_and_named(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().err.splitlines() == [f"Recording to {f}" for f in (first, second)]
     assert (first / "metrics.jsonl").exists()
     assert content(second / "metrics.json") == {"ndcg": 0.2}
+
+
+def test_a_notebook_is_told_its_folder_as_plain_output(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("RECBENCH_RUN_DIR", raising=False)
+    monkeypatch.setenv("RECBENCH_RUNS", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
+
+    folder = run_folder()
+
+    assert tuple(capsys.readouterr()) == (f"Recording to {folder}\n", "")
 
 
 def test_a_run_folder_is_named_after_time_and_notebook(tmp_path):

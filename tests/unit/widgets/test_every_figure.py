@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from matplotlib.category import StrCategoryFormatter
+from matplotlib.colors import to_hex
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from recbench.features.definitions import WindowFeature
@@ -16,25 +17,30 @@ from recbench.jobs.runs import Run
 from recbench.refresh import Registry
 from recbench.tables import shape
 from recbench.widgets import (
+    benchmark,
     events,
     features,
     freshness,
+    freshness_curve,
+    policy,
     recommendations,
     refresh,
     runs,
     scaling,
     search,
     serving,
+    simulated,
     sweep,
     training,
     way,
 )
+from recbench.widgets.picture import FindingFigure
+from recbench.widgets.style import COLOURS, INK
 from recbench.widgets.workspace import Overview
 
-# figures of simulations, policies, benchmarks and freshness are tested beside what they draw
 MODULES = (
-    *(events, features, freshness, recommendations, refresh, runs, scaling, search),
-    *(serving, sweep, training, way),
+    *(benchmark, events, features, freshness, freshness_curve, policy, recommendations, refresh),
+    *(runs, scaling, search, serving, simulated, sweep, training, way),
 )
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = WindowFeature(
@@ -46,8 +52,8 @@ HOUR = WindowFeature(
 )
 NAMED = (FixedFormatter, FuncFormatter, StrCategoryFormatter)
 UNIT = re.compile(
-    r"%|\b(ms|seconds|minutes|hour|days?|UTC|share|chance|logits|loss|ndcg@20|money|kilograms"
-    r"|events|items|steps?|trial|window|release|refresh|workers|value|learning rate)\b"
+    r"%|\b(ms|seconds|minutes|hours?|days?|UTC|share|chance|logits|loss|ndcg@20|money|kilograms"
+    r"|events|items|clicks|steps?|trial|window|release|refresh|workers|value|learning rate|seed)\b"
 )
 TRIALS = pl.DataFrame(
     {
@@ -175,7 +181,7 @@ SIMPLE = {
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory, tiny_events, served_toy):
+def figures(tmp_path_factory, tiny_events, served_toy, compared_figures):
     """Every figure by the name of the function that made it."""
     place = tmp_path_factory.mktemp("figures")
     registry = Registry(place / "registry")
@@ -186,18 +192,22 @@ def figures(tmp_path_factory, tiny_events, served_toy):
     line = {"at": "2026-01-01T00:00:00+00:00", "step": 1, "metrics": {"ndcg@20": 0.2}}
     (place / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     run = Run(place, None, {"ndcg@20": 0.2})
-    return {name: make() for name, make in SIMPLE.items()} | {
-        "days_figure": events.days_figure(shape.events_per_day(tiny_events)),
-        "gaps_figure": events.gaps_figure(shape.gaps_s(tiny_events)),
-        "concentration_figure": events.concentration_figure(shape.concentration(tiny_events)),
-        "drift_figure": events.drift_figure(kept, k=5, n_items=40),
-        "same_instant_figure": events.same_instant_figure(shape.same_instant(tiny_events)),
-        "window_figure": features.window_figure(user, HOUR, at=user["ts"][5], value=2),
-        "freshness_figure": freshness.freshness_figure(registry, newest=START),
-        "way_figure": way.way_figure(empty),
-        "metric_figure": runs.metric_figure([run], "ndcg@20"),
-        "sparklines_figure": runs.sparklines_figure([run]),
-    }
+    return (
+        compared_figures
+        | {name: make() for name, make in SIMPLE.items()}
+        | {
+            "days_figure": events.days_figure(shape.events_per_day(tiny_events)),
+            "gaps_figure": events.gaps_figure(shape.gaps_s(tiny_events)),
+            "concentration_figure": events.concentration_figure(shape.concentration(tiny_events)),
+            "drift_figure": events.drift_figure(kept, k=5, n_items=40),
+            "same_instant_figure": events.same_instant_figure(shape.same_instant(tiny_events)),
+            "window_figure": features.window_figure(user, HOUR, at=user["ts"][5], value=2),
+            "freshness_figure": freshness.freshness_figure(registry, newest=START),
+            "way_figure": way.way_figure(empty),
+            "metric_figure": runs.metric_figure([run], "ndcg@20"),
+            "sparklines_figure": runs.sparklines_figure([run]),
+        }
+    )
 
 
 def every_panel(figure):
@@ -207,13 +217,54 @@ def every_panel(figure):
 
 
 def test_there_is_no_figure_of_these_modules_that_is_not_looked_at_here(figures):
-    names = {
-        name
+    made = {
+        (module.__name__.rsplit(".")[-1], name)
         for module in MODULES
-        for name in dir(module)
-        if name.endswith("_figure") and name != "new_figure"
+        for name in module.__all__
+        if name.endswith(("_figure", "_curve"))
     }
-    assert names == figures.keys()
+    looked_at = {tuple(name.rpartition(".")[::2]) for name in figures}
+    # the name of the module stands before names that several have
+    assert {m for m in made if m not in looked_at and ("", m[1]) not in looked_at} == set()
+
+
+def test_every_figure_shows_itself_with_its_finding_in_words(figures):
+    assert {name for name, made in figures.items() if not isinstance(made, FindingFigure)} == set()
+
+
+def test_every_figure_of_the_simulated_world_says_so(figures):
+    for name in (*simulated.__all__, *policy.__all__):
+        figure = figures.get(name) or figures[f"policy.{name}"]
+        assert "simulated" in figure.finding().lower(), name
+
+
+def drawn_colours(axes):
+    """Of lines, marks and bars."""
+    for line in axes.lines:
+        is_line = line.get_linestyle() != "None"
+        yield line.get_color() if is_line else line.get_markeredgecolor()
+    for bar in axes.patches:
+        yield bar.get_facecolor()
+
+
+def test_lines_marks_and_bars_have_only_colours_of_the_palette(figures):
+    known = {to_hex(colour) for colour in (*COLOURS.values(), INK)}
+    strange = {
+        (name, to_hex(colour))
+        for name, figure in figures.items()
+        for axes in figure.axes
+        for colour in drawn_colours(axes)
+        if to_hex(colour) not in known
+    }
+    assert strange == set()
+
+
+def test_no_two_lines_of_a_legend_look_the_same(figures):
+    for name, figure in figures.items():
+        for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes)):
+            lines = legend.get_lines() if legend else []
+            looks = [(to_hex(x.get_color()), x.get_linestyle(), x.get_marker()) for x in lines]
+            assert len(set(looks)) == len(looks), name
 
 
 def test_every_figure_says_what_it_found(figures):
@@ -243,4 +294,7 @@ def test_no_finding_is_cut_off(figures):
             title = axes._left_title.get_window_extent()
             if title.x1 > figure.bbox.x1 or title.y1 > figure.bbox.y1:
                 cut.append(name)
+        top = figure._suptitle
+        if top and top.get_window_extent().x1 > figure.bbox.x1:
+            cut.append(name)
     assert cut == []

@@ -24,7 +24,7 @@ def test_the_curve_names_the_gain_and_the_cadence_that_is_enough(drawn):
     axes = drawn(freshness_curve(curve(), metric=METRIC, recommended="1d", gained=0.05))
 
     title = axes.get_title(loc="left")
-    assert title == "Releases at their freshest gain +5.0% over never; 1d is enough"
+    assert title == "Releases at their freshest gain 5.0% ndcg@20 over never; 1d is enough"
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["free", "1.5 CPU s", "3 CPU s\nnot sustainable"]
     assert "ideal" in axes.get_xlabel()
@@ -43,6 +43,20 @@ def test_the_shares_name_the_dial_that_brings_most(drawn):
     axes = drawn(shares_figure(shares, metric=METRIC))
 
     assert axes.get_title(loc="left") == "History brings 70% of what 1d to 15m gains"
+
+
+def test_of_a_loss_no_dial_has_a_share(drawn):
+    parts = {"history": 0.01, "statistics": -0.02, "weights": 0.0, "index": 0.0, "all": -0.01}
+    shares = pl.DataFrame(
+        [
+            {"gain": "1d to 15m", "dial": dial, "value": v, "low": v, "high": v, "frac": -v / 0.01}
+            for dial, v in parts.items()
+        ]
+    )
+
+    title = drawn(shares_figure(shares, metric=METRIC)).get_title(loc="left")
+
+    assert title == "1d to 15m changes ndcg@20 by -0.0100; History brings most, +0.0100"
 
 
 def test_over_time_counts_the_parts_that_are_surely_ahead(drawn):

@@ -25,7 +25,8 @@ def test_figure_of_regret_names_what_the_best_arm_loses():
         {"hour": [49.0, 50.0] * 2, "arm": ["x", "x", "y", "y"], "regret": [1.0, 1234.0, 0.0, 0.0]}
     )
     figure = regret_figure(regret, best="x", other="y")
-    assert figure.axes[0].get_title(loc="left") == "x loses 1,234 clicks in a day, y 0 (simulated)"
+    title = figure.axes[0].get_title(loc="left")
+    assert title == "x has lost 1,234 clicks by hour 50, y 0 (simulated)"
     assert len(figure.axes[0].lines) == 2
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from recbench.widgets.picture import as_picture
-from recbench.widgets.style import COLOURS, INK, LINES, new_figure
+from recbench.widgets.style import COLOURS, INK, LINES, look, new_figure
 
 WHITE = (1.0, 1.0, 1.0)
 # what CSS's hue-rotate(180deg) makes of red, green and blue (Filter Effects, 8.5): twice the
@@ -71,6 +71,11 @@ def test_the_colours_of_model_and_reference_differ_without_any_kind_of_cone(miss
 
 def test_lines_differ_in_their_dashes_too():
     assert len({colour for colour, _ in LINES}) == len({dash for _, dash in LINES}) == len(LINES)
+
+
+def test_more_lines_than_colours_differ_too():
+    assert [look(number) for number in range(5)] == list(LINES)
+    assert len({look(number) for number in range(25)}) == 25
 
 
 def test_a_figure_tells_its_finding_where_it_cannot_be_seen():

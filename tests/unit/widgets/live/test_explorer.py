@@ -29,7 +29,7 @@ def test_it_opens_on_the_user_who_clicked_last(explorer):
     assert explorer.dials["user"].value == "2"
     assert items_of(explorer) == ["40", "10", "20"]
     assert "1 clicks known to release" in explorer.below.value
-    assert "nothing in it is shown for exploration" in explorer.below.value
+    assert "Nothing in the list is left to chance" in explorer.below.value
     assert "the latest at 2026-01-01 01:00:00 UTC" in explorer.below.value
 
 
