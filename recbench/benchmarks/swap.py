@@ -123,7 +123,7 @@ def swap_under_load(
     """
     seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
     load = partial(open_loop, target, questions.bodies, per_s=per_s, connections=64)
-    calm = pool.submit(load, seconds=min(CALM_S, seconds)).result()
+    calm = pool.submit(load, seconds=min(CALM_S, len(releases) * every_s)).result()
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
         loading = pool.submit(load, seconds=seconds)

@@ -117,7 +117,7 @@ def makers(data, log, at, fitted_two_tower, release_of):
         "als": lambda: ALS.fit(log, factors=4),
         "bpr": lambda: BPR.fit(log, factors=4, iterations=5),
         "slim": lambda: SLIM.fit(log, k=20, l1=0.1),
-        "decay-weighted ease": lambda: DecayedEASE.fit(log, at=at, most_items=20),
+        "decay-weighted ease": lambda: DecayedEASE.fit(log, at=at),
         "markov": lambda: Markov.fit(log),
         "v-sknn": lambda: VSKNN.fit(log, k=5),
         "personal frequency": lambda: PersonalFrequency(log.items),

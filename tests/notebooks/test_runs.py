@@ -24,6 +24,7 @@ SMALL = {
     "load_s": 0.3,
     "swaps": 2,
     "every_s": 2.0,
+    "offered_per_s": 100.0,  # leaves time to lay out releases, beside other tests
     "sizes": "200,400",
     "n_days": 2,
     "peak_workers": 3.0,
