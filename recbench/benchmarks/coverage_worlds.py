@@ -37,7 +37,7 @@ class RoundWorld:
         wanted = (_mixed(4 * clicks, possible, share=0.0), _mixed(rng.normal(size=shape), possible))
         if never:
             unseen = rng.uniform(0.1, 0.4)
-            wanted = tuple((1 - unseen) * one + unseen * ~possible / never for one in wanted)  # type: ignore[assignment]
+            wanted = tuple((1 - unseen) * one + unseen * ~possible / never for one in wanted)  # type: ignore[assignment]  # as many as there were
         model = np.clip(clicks.mean(axis=0) + rng.normal(scale=0.1, size=N_ACTIONS), 0, 1)
         return cls(clicks, logging, wanted, model)
 

@@ -46,7 +46,7 @@ def measure(*, events: int = 1_000_000, seed: int = 0) -> dict[str, float]:
     reference, dict_s = _looped(log)
     users = log[c.USER_ID].unique().sort()
     asked = users.sample(N_LOOKUPS, with_replacement=True, seed=seed).to_list()
-    at_us = int(log[c.TS].dt.epoch("us").max()) + 1  # type: ignore[arg-type]
+    at_us = int(log[c.TS].dt.epoch("us").max()) + 1  # type: ignore[arg-type]  # a numeric column
     _require_equal(state, reference, users=asked[:N_COMPARED], at_us=at_us)
     latencies_us = np.array([_lookup_ns(state, user, at_us) for user in asked]) / 1e3
     p50, p99 = np.percentile(latencies_us, [50, 99]).tolist()

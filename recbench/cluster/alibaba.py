@@ -70,7 +70,7 @@ def alibaba_day(
         pl.col("status") == "Terminated", pl.col("end_time") > pl.col("start_time")
     )
     first = came["came"].min()
-    begin = day * DAY_S + (0.0 if first is None else float(first))  # type: ignore[arg-type]
+    begin = day * DAY_S + (0.0 if first is None else float(first))  # type: ignore[arg-type]  # a numeric column
     joined = (
         came.filter(pl.col("came").is_between(begin, begin + DAY_S, closed="left"))
         .sort("job_name")

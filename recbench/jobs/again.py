@@ -87,7 +87,7 @@ def _kept(folder: Path, file: Path) -> Path:
             cell.outputs, cell.execution_count = [], None
     path = folder / "source" / file.name
     with whole_file(path) as draft:
-        draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")  # type: ignore[no-untyped-call]
+        draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")  # type: ignore[no-untyped-call]  # nbformat has no types
     return path
 
 

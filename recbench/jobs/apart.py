@@ -37,7 +37,7 @@ class Apart:
         ended = watch(
             Request(
                 folder=str(prepared.folder),
-                notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]
+                notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]  # nbformat has no types
                 workspace=str(workspace.absolute()),
                 working_directory=str(Path.cwd()),
                 environment=dict(os.environ),

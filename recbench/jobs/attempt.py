@@ -82,7 +82,7 @@ def _carried_out(request: Request, messages: _Messages) -> tuple[Status, str | N
         if manifest.started_at:
             manifest.status = "killed" if manifest.status == "running" else manifest.status
             manifest = begin_again(manifest, folder)
-        notebook = nbformat.reads(request.notebook, 4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.reads(request.notebook, 4)  # type: ignore[no-untyped-call]  # nbformat has no types
         try:
             carry_out(
                 Prepared(folder, manifest, notebook),

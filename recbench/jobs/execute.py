@@ -117,7 +117,7 @@ def _ending(
 ) -> tuple[Status, str]:
     code = kernels[-1].poll() if kernels else None
     if hasattr(error, "ename"):
-        return "failed", f"cell {error.exec_count}: {error.ename}: {error.evalue}"  # type: ignore[attr-defined]
+        return "failed", f"cell {error.exec_count}: {error.ename}: {error.evalue}"  # type: ignore[attr-defined]  # nbclient sets it
     if code is None:
         return "failed", f"cell {cell}: {error}"
     if memory.exceeded is not None:

@@ -44,7 +44,7 @@ def kernel_manager_class(
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
             options["env"] = {**options["env"], **environment}
             await super()._async_launch_kernel(kernel_cmd, **options)
-            on_start(self.provisioner.process)  # type: ignore[union-attr]
+            on_start(self.provisioner.process)  # type: ignore[union-attr]  # it has begun
 
     return JobKernelManager
 

@@ -28,7 +28,7 @@ def read_notebook(path: Path) -> NotebookNode:
     if _format_of(text) != FORMAT:
         raise InputError(f"`{path}` is not a notebook of format {FORMAT}")
     try:
-        notebook: NotebookNode = nbformat.reads(text, FORMAT)  # type: ignore[no-untyped-call]
+        notebook: NotebookNode = nbformat.reads(text, FORMAT)  # type: ignore[no-untyped-call]  # nbformat has no types
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         raise InputError(f"`{path}` is not a notebook: {error.message}") from error

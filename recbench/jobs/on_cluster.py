@@ -105,7 +105,7 @@ def _request(client: Any, prepared: Prepared, workspace: Path) -> Request:
     ours = {name: value for name, value in os.environ.items() if name.startswith("RECBENCH_")}
     return Request(
         folder=str(prepared.folder),
-        notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]
+        notebook=nbformat.writes(prepared.notebook),  # type: ignore[no-untyped-call]  # nbformat has no types
         workspace=str(workspace.absolute()),
         working_directory=str(Path.cwd()),
         environment=ours | {CLUSTER_VARIABLE: client.scheduler.address},

@@ -81,8 +81,8 @@ def arms_of(
         return log.world.truth(users, pool.item_ids, hours).click_probability
 
     arms: dict[str, Callable[[], Policy]] = {TODAY: lambda: DrawnPolicy(log.retrieval(), even=0.0)}
-    arms |= {name: (lambda c=c: _Chosen(log, c)) for name, c in chosen.items()}  # type: ignore[misc]
-    arms |= {name: (lambda d=d: bandit(d)) for name, d in BANDITS.items()}  # type: ignore[misc]
+    arms |= {name: (lambda c=c: _Chosen(log, c)) for name, c in chosen.items()}  # type: ignore[misc]  # a default binds the loop's name
+    arms |= {name: (lambda d=d: bandit(d)) for name, d in BANDITS.items()}  # type: ignore[misc]  # a default binds the loop's name
     deciles = _deciles(log)
     arms[KEPT_TAIL] = lambda: bandit(BANDITS[FREE], least_tail, lambda ids: deciles[ids] != 1)
     arms[KEPT_NEW] = lambda: bandit(BANDITS[FREE], least_new, lambda ids: deciles[ids] == 0)

@@ -63,7 +63,7 @@ def _page(notebook: NotebookNode, *, title: str) -> str:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]  # nbconvert has no types
         config=Config({"CoalesceStreamsPreprocessor": {"enabled": True}}),  # one line a bar
         template_name="lab",
         embed_images=True,

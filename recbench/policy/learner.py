@@ -107,7 +107,7 @@ class Learner:
         try:
             with safe_open(path, framework="numpy") as file:
                 told = json.loads(file.metadata()["learner"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # a file of tensors is no mapping
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no snapshot of a learner: {error}") from error
         if len(arrays["moment"]) != self.statistics.dim:

@@ -188,7 +188,7 @@ def _show_figures_as_pictures() -> None:
     if shell is not None:
         from IPython.core.pylabtools import select_figure_formats
 
-        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
+        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]  # IPython has no types here
 
 
 def _description(folder: Path) -> Description:

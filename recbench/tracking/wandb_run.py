@@ -103,7 +103,7 @@ class WandbRun:
 
         def log(run: "wandb.Run") -> None:
             run.log_artifact(release_artifact(folder, facts), aliases=[release])
-            run.config.update({RELEASE: release}, allow_val_change=True)  # type: ignore[no-untyped-call]
+            run.config.update({RELEASE: release}, allow_val_change=True)  # type: ignore[no-untyped-call]  # wandb has no types here
             run.tags = (*(run.tags or ()), release)
 
         self._attempt(log)
@@ -161,7 +161,7 @@ class WandbRun:
 
         (self.folder / "wandb").mkdir(exist_ok=True)  # W&B would quietly go elsewhere
         settings = wandb.Settings(
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,  # type: ignore[arg-type]  # wandb's types are narrower
             silent=True,
             console="off",
             save_code=False,

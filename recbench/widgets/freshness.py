@@ -108,7 +108,7 @@ def freshness_figure(registry: Registry, *, newest: datetime | None) -> "Figure"
     _look_at(axes, [_instant(manifest.watermark) for manifest in held], newest)
     axes.set_xlabel("release, in the order they were made")
     axes.set_ylabel("watermark: knows events until, UTC")
-    written = ConciseDateFormatter(axes.yaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    written = ConciseDateFormatter(axes.yaxis.get_major_locator())  # type: ignore[no-untyped-call]  # matplotlib has no types here
     axes.yaxis.set_major_formatter(written)
     if held:
         axes.set_xticks(range(1, len(held) + 1, max(1, len(held) // 10)))

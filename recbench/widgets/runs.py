@@ -95,7 +95,7 @@ def sparklines_figure(runs: Sequence[Run]) -> "Figure":
             own = points.filter(pl.col("metric") == name)
             colour, dash = LINES[number % len(LINES)]
             style = {"marker": ".", "color": colour, "linestyle": dash}
-            below.plot(own["step"], own["value"], label=run, **style)  # type: ignore[arg-type]
+            below.plot(own["step"], own["value"], label=run, **style)  # type: ignore[arg-type]  # keywords of matplotlib
         below.set_title(name, fontsize=8, loc="left")
         below.tick_params(labelsize=7)
         below.set_xlabel("step", fontsize=7)

@@ -60,7 +60,7 @@ def _panel(axes: "Axes", complete: pl.DataFrame, name: str, result: "SweepResult
     axes.plot(values.to_list(), complete["value"].to_list(), "o", color=COLOURS["model"])
     axes.plot([best], [result.value], "o", color=COLOURS["highlight"], markersize=9)
     if is_number and float(complete[name].min() or 0) > 0:  # type: ignore[arg-type]  # a number
-        spread = float(complete[name].max() or 0) / float(complete[name].min() or 1)  # type: ignore[arg-type]
+        spread = float(complete[name].max() or 0) / float(complete[name].min() or 1)  # type: ignore[arg-type]  # a numeric column
         axes.set_xscale("log" if spread > 20 else "linear")
     axes.set_xlabel(name)
     axes.spines[["top", "right"]].set_visible(False)

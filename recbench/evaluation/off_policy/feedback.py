@@ -69,7 +69,7 @@ class Feedback:
             **declared: ``reward_range`` and ``least_propensity``.
         """
         units = np.arange(len(rewards))
-        return cls(rewards=rewards, propensities=propensities, units=units, **declared)  # type: ignore[arg-type]
+        return cls(rewards=rewards, propensities=propensities, units=units, **declared)  # type: ignore[arg-type]  # columns by the name of their field
 
     @property
     def largest_inverse(self) -> float:

@@ -85,7 +85,7 @@ def read_exposures(
             f"No reward came for any of {len(slots)} slots: join actions to them first "
             "(`recbench join`), or choose another --reward"
         )
-    most_slots = int(slots.group_by(c.REQUEST_ID).len()["len"].max())  # type: ignore[arg-type]
+    most_slots = int(slots.group_by(c.REQUEST_ID).len()["len"].max())  # type: ignore[arg-type]  # a numeric column
     known = slots.with_columns(_down_to_here(c.PROPENSITY).alias(TOGETHER)).drop_nulls(REWARD)
     feedback = Feedback(
         rewards=known[REWARD].to_numpy(),

@@ -39,7 +39,7 @@ def expected_rewards(
             continue
         others = rows.filter(pl.col(FOLD) != fold) if not asked.all() else rows
         base, factors = _fitted(others)
-        asking = _with_base(rows.filter(asked), base, default=float(others[REWARD].mean() or 0))  # type: ignore[arg-type]
+        asking = _with_base(rows.filter(asked), base, default=float(others[REWARD].mean() or 0))  # type: ignore[arg-type]  # a numeric column
         own = asking.join(factors, on=c.ITEM_ID, how="left", maintain_order="left")
         logged[asked] = _product(own)
         by_policy = chances.join(factors, on=c.ITEM_ID, how="left").with_columns(

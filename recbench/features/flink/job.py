@@ -17,8 +17,8 @@ __all__ = ["main"]
 
 def main(path: str) -> None:
     """Do the job at ``path`` and exit: with status 1 and Java's exception if it failed."""
-    from py4j.protocol import Py4JError  # type: ignore[import-not-found]
-    from pyflink.java_gateway import get_gateway  # type: ignore[import-not-found]
+    from py4j.protocol import Py4JError  # type: ignore[import-not-found]  # in Flink's environment only
+    from pyflink.java_gateway import get_gateway  # type: ignore[import-not-found]  # in Flink's environment only
 
     status = 0
     try:
@@ -33,8 +33,8 @@ def main(path: str) -> None:
 
 
 def _run(job: dict[str, Any]) -> None:
-    from pyflink.common import Configuration  # type: ignore[import-not-found]
-    from pyflink.table import (  # type: ignore[import-not-found]
+    from pyflink.common import Configuration  # type: ignore[import-not-found]  # in Flink's environment only
+    from pyflink.table import (  # type: ignore[import-not-found]  # in Flink's environment only
         EnvironmentSettings,
         TableEnvironment,
     )

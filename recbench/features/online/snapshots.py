@@ -43,7 +43,7 @@ def read(path: Path) -> Captured:
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(HEADER)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # a file of tensors is no mapping
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} is no whole snapshot of an online state: {error}") from error
     header = {} if text is None else json.loads(text)
