@@ -1,9 +1,8 @@
 """A processor core for each worker while work of low priority fills the machine.
 
-Such work leaves no core idle, and Linux moves a waiting thread to a core that does nothing better
-only now and then: two workers that met on one core had requests waiting for 30 ms, beside a release
-being laid out or a model being trained at idle priority. A worker that stays on a core of its own
-takes it from such work at once. At other times the system places workers better than they do.
+Such work leaves no core idle, so the system has little reason to part two workers that meet on one.
+Requests waited for 30 ms then, beside a release being laid out or a model being trained at idle
+priority; half as long with a core for each worker. At other times the system places workers better.
 """
 
 import os

@@ -62,11 +62,7 @@ class Turn:
         self._waiting.append((request, began))
 
     def _look_once_more(self) -> None:
-        """Read what has come by now, too.
-
-        Not by giving the core away: Linux takes a yield for the rest of a time slice, and work of
-        idle priority then had it for whole ticks (tails of 20 ms).
-        """
+        """Read what has come by now, too."""
         asyncio.get_running_loop().call_soon(self.answer)
 
     def answer(self) -> None:
