@@ -95,14 +95,18 @@ class _Block(nn.Module):
         seen = self.before_attention(states)
         to_query, to_key, to_value = self.qkv.weight.chunk(3)  # (H d, D) each
         query = functional.linear(seen.index_select(0, after), to_query)
-        asked = self._per_head(query, to_key.unflatten(0, (self.n_heads, -1)))  # (B, H, D)
+        asked = self._per_head(query, self._of_heads(to_key))  # (B, H, D)
         cells = layout.rectangle(seen)  # (B, L, D)
         place = layout.positions.index_select(0, after)[:, None, None]
         later = torch.arange(cells.shape[1], device=place.device) > place  # (B, 1, L)
         scores = asked @ cells.transpose(1, 2) / math.sqrt(states.shape[1] // self.n_heads)
         mean = scores.masked_fill(later, -math.inf).softmax(dim=-1) @ cells  # (B, H, D)
-        mixed = self._per_head(mean, to_value.unflatten(0, (self.n_heads, -1)).transpose(1, 2))
+        mixed = self._per_head(mean, self._of_heads(to_value).transpose(1, 2))
         return self._moved(states.index_select(0, after), mixed.flatten(1))
+
+    def _of_heads(self, weight: Tensor) -> Tensor:
+        """(H d, D) -> (H, d, D)."""
+        return weight.reshape(self.n_heads, -1, weight.shape[1])
 
     def _per_head(self, given: Tensor, weight: Tensor) -> Tensor:
         """(B, H n) or (B, H, n) through (H, n, m): (B, H, m)."""
