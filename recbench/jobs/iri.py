@@ -18,7 +18,7 @@ def compile_when_asked() -> None:
     """Put a stand-in for ``rfc3987_syntax`` in its place, unless it is there or not installed."""
     if NAME not in sys.modules and importlib.util.find_spec(NAME):
         stand_in = ModuleType(NAME)
-        stand_in.is_valid_syntax = _is_valid_syntax  # type: ignore[attr-defined]  # what jsonschema imports
+        stand_in.__dict__["is_valid_syntax"] = _is_valid_syntax
         sys.modules[NAME] = stand_in
 
 
