@@ -23,6 +23,7 @@ def compile_when_asked() -> None:
 
 
 def _is_valid_syntax(rule: str, text: str) -> bool:
-    if sys.modules[NAME].__spec__ is None:  # still the stand-in
-        del sys.modules[NAME]
+    held = sys.modules.get(NAME)
+    if held is not None and held.__spec__ is None:  # still the stand-in
+        sys.modules.pop(NAME, None)
     return bool(importlib.import_module(NAME).is_valid_syntax(rule, text))
