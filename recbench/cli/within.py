@@ -77,5 +77,18 @@ def checked_wait(
     read_tariff(tariff)
     takes_s = None if takes is None else takes.total_seconds()
     wait = MayWait(within.total_seconds(), takes_s, tariff.absolute())
-    wait.measured_s(notebook)
+    _say_if_useless(wait, notebook)
     return wait
+
+
+def _say_if_useless(wait: MayWait, notebook: str) -> None:
+    from recbench.jobs.cheap_hours import least_within_s
+
+    least_s = least_within_s(wait.measured_s(notebook))
+    if wait.within_s <= least_s:
+        least = timedelta(seconds=round(least_s))
+        click.echo(
+            f"It begins at once: what may wait needs more than {least} (half an hour to spare, and "
+            "somewhat more than a run takes)",
+            err=True,
+        )

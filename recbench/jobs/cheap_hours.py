@@ -10,7 +10,14 @@ from recbench.cluster.load import Hours
 from recbench.cluster.scaling import Hour, ScalingPolicy
 from recbench.errors import InputError
 
-__all__ = ["ASK_AGAIN_S", "Beginning", "cheapest", "usual_seconds", "wait_for_cheap_hours"]
+__all__ = [
+    "ASK_AGAIN_S",
+    "Beginning",
+    "cheapest",
+    "least_within_s",
+    "usual_seconds",
+    "wait_for_cheap_hours",
+]
 
 ASK_AGAIN_S = 600.0  # a forecast may have been written anew
 LATEST = 10  # runs that tell how long one takes
@@ -40,6 +47,12 @@ def cheapest(hours: Sequence[Hour], *, takes_s: float, left_s: float) -> Beginni
     now, then = _mean(hours, 0.0, takes_s), _mean(hours, wait_s, takes_s)
     carbon = f", {then[1]:.4g} g of CO2 a kWh then, {now[1]:.4g} now" if then[1] != now[1] else ""
     return Beginning(wait_s, f"a worker-hour costs {then[0]:.4g} then, {now[0]:.4g} now{carbon}")
+
+
+def least_within_s(takes_s: float) -> float:
+    """Seconds from which on a run that takes so long can wait at all."""
+    policy = ScalingPolicy()
+    return policy.later_margin_s + policy.safety * takes_s
 
 
 def wait_for_cheap_hours(

@@ -46,7 +46,7 @@ class RunCost:
         }
         told = _told(self._charges, self._meter)
         parts = {OWN: own} | {
-            f"{kind} on {part['workers']} workers": part for kind, part in sorted(told.items())
+            f"{kind} on {_workers(part['workers'])}": part for kind, part in sorted(told.items())
         }
         sums = {
             name: round(sum(part[name] for part in parts.values()), 3)
@@ -78,6 +78,10 @@ def told_energy(energy: Mapping[str, Any]) -> str:
     if parts := energy.get("parts"):
         said += ": " + ", ".join(f"{part['joules']:.0f} J {whose}" for whose, part in parts.items())
     return said
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker{'' if number == 1 else 's'}"
 
 
 def _told(charges: Path, meter: EnergyMeter) -> Mapping[Kind, dict[str, Any]]:

@@ -98,6 +98,14 @@ def test_what_may_wait_is_listed_with_when_it_begins_and_why(place, tariff, caps
     assert "| why" in capsys.readouterr().out
 
 
+def test_it_is_said_where_no_time_is_left_to_wait(place, tariff, capsys):
+    # half an hour, and 1.3 times ten minutes
+    for within, said in (("42m", "needs more than 0:43:00"), ("44m", "")):
+        options = ("--within", within, "--takes", "10m", "--tariff", tariff.name)
+        schedule("add", "tiny", "--every", "1h", "--name", within, *options)
+        assert said in capsys.readouterr().err
+
+
 def test_past_runs_say_why_they_began(place, capsys):
     schedule("add", "tiny", "--every", "1h")
     store = ScheduleStore.of(place / "workspace")

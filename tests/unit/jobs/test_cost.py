@@ -43,8 +43,8 @@ def test_a_run_is_the_sum_of_its_own_and_of_what_workers_told(charges):
     assert facts["cpu_s"] == pytest.approx(20.0, abs=5)
     assert facts["source"] == "model; RAPL, by share of CPU time"
     assert told_energy(facts) == (
-        "100 J (model; RAPL, by share of CPU time): 30 J own processes, 50 J ranks on 1 workers, "
-        "20 J tasks on 1 workers"
+        "100 J (model; RAPL, by share of CPU time): 30 J own processes, 50 J ranks on 1 worker, "
+        "20 J tasks on 1 worker"
     )
 
 
