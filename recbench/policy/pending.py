@@ -92,8 +92,8 @@ class PendingDecisions:
         if self._has_repeats(keys):
             fresh = self._first_of(keys)
             self.n_repeats += len(keys) - len(fresh)
-            columns = (request_ids, item_ids, ts, features)
-            request_ids, item_ids, ts, features = (column[fresh] for column in columns)
+            request_ids, item_ids, ts = request_ids[fresh], item_ids[fresh], ts[fresh]
+            features = features[fresh]
             keys = [keys[row] for row in fresh.tolist()]
         n = len(keys)
         if not n:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from recbench.errors import InputError
 from recbench.files import whole_file
 from recbench.policy.belief import network_of
-from recbench.policy.item_counts import ItemCounts
+from recbench.policy.item_counts import N_RATES, ItemCounts
 from recbench.policy.neural import Network
 from recbench.policy.statistics import LinearStatistics, Posterior
 
@@ -53,9 +53,11 @@ class Snapshot:
         sums = LinearStatistics(
             belief["gram"], belief["moment"], told["n_events"], told["reward_sum"]
         )
+        network = network_of(belief)
+        prior = None if network else _by_rate(sums.dim)
         return cls(
-            Posterior.of(sums, ridge=ridge),
-            network_of(belief),
+            Posterior.of(sums, ridge=ridge, prior=prior),
+            network,
             counts,
             told["dim"],
             told["n_events"],
@@ -103,6 +105,17 @@ def read_snapshot(path: Path, *, parts: Iterable[str] = ("",)) -> tuple[dict[str
             "new one"
         )
     return told, arrays
+
+
+def _by_rate(dim: int) -> npt.NDArray[np.float64]:
+    """Before anything else is known, a showing earns what showings of the item earned lately.
+
+    Contexts end with the rates of ``ItemCounts``, of which the first is that.
+    """
+    prior = np.zeros(dim)
+    if dim >= N_RATES:
+        prior[dim - N_RATES] = 1.0
+    return prior
 
 
 def _part(arrays: Arrays, begin: str) -> Arrays:

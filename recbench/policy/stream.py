@@ -24,7 +24,12 @@ POLL_S = 0.02
 REPORT_EVERY_S = 1.0
 IDLE_S = 5.0  # a partition that brings nothing for so long does not hold the others back
 LONGEST_S = 0.1  # of a step, as far as silence goes: who was asleep has not listened
-FIELDS: dict[str, FieldType] = {c.CONTEXT: "string"}  # of an exposure, beside the canonical ones
+FIELDS: dict[str, FieldType] = {  # of an exposure, beside the canonical ones
+    c.CONTEXT: "string",
+    c.SLOT_PROPENSITY: "float",
+    "least_propensity": "float",
+    "release": "string",
+}
 
 
 @dataclass(slots=True)

@@ -148,6 +148,14 @@ class ServedRelease:
         n_found = np.count_nonzero(found >= 0, axis=1).tolist()
         return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
 
+    def best_of(
+        self, query: Floats, rows: Ints, *, k: int, categories: tuple[str, ...] | None
+    ) -> Retrieved:
+        """The k best of few ``rows``, exactly; only of one of the categories, unless None."""
+        if categories is not None:
+            rows = rows[np.isin(rows, self._rows_of(categories))]
+        return self._best_of(query, rows, k=k, excluded=rows[:0])
+
     def most_popular(
         self, *, k: int, excluded: Ints, categories: tuple[str, ...] | None
     ) -> Retrieved:
