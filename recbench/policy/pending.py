@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Key = tuple[int, int]
 Act = tuple[int, bool, int]  # ts, clicked, watch_ms
+SLICES = 16  # of a window: what is shown within one may close together
 BLOCK = ("request_ids", "item_ids", "ts", "features", "clicked", "watch_ms")
 
 
@@ -44,6 +45,10 @@ class _Block:
     features: npt.NDArray[np.floating]
     clicked: npt.NDArray[np.bool_]
     watch_ms: Ints
+    latest: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.latest = int(self.ts.max())
 
     def pairs(self) -> Iterable[Key]:
         return zip(self.request_ids.tolist(), self.item_ids.tolist(), strict=True)
@@ -69,7 +74,7 @@ class PendingDecisions:
         self.n_late = 0  # actions on decisions whose window was over
         self.n_unknown = 0  # actions on nothing that was noted, or not for long
         self.n_repeats = 0  # decisions that were noted before, such as by a message sent twice
-        self._blocks: deque[_Block] = deque()
+        self._blocks: list[_Block] = []
         self._places: dict[Key, tuple[_Block, int]] = {}
         self._early: dict[Key, list[Act]] = {}
         self._closed: deque[tuple[int, list[Key]]] = deque()
@@ -95,14 +100,10 @@ class PendingDecisions:
             request_ids, item_ids, ts = request_ids[fresh], item_ids[fresh], ts[fresh]
             features = features[fresh]
             keys = [keys[row] for row in fresh.tolist()]
-        n = len(keys)
-        if not n:
-            return
-        block = _Block(
-            request_ids, item_ids, ts, features, np.zeros(n, np.bool_), np.zeros(n, np.int64)
-        )
-        self._places.update({key: (block, row) for row, key in enumerate(keys)})
-        self._blocks.append(block)
+        slices = ts // max(1, self.window_us // SLICES)
+        for one in np.unique(slices):
+            rows = slice(None) if (slices == one).all() else np.flatnonzero(slices == one)
+            self._hold(request_ids[rows], item_ids[rows], ts[rows], features[rows])
         for key in self._early.keys() & set(keys) if self._early else ():
             for act in self._early.pop(key):
                 self._count(*self._places[key], act)
@@ -131,11 +132,12 @@ class PendingDecisions:
     def closed(self, watermark_us: int) -> Closed | None:
         """The decisions whose windows are over at this watermark; None if there are none.
 
-        Blocks close as a whole, in the order in which they were noted.
+        What was shown within a sixteenth of the window, and noted together, closes together.
         """
-        done: list[_Block] = []
-        while self._blocks and int(self._blocks[0].ts.max()) + self.window_us < watermark_us:
-            done.append(self._blocks.popleft())
+        before = watermark_us - self.window_us
+        done = [block for block in self._blocks if block.latest < before]
+        if done:
+            self._blocks = [block for block in self._blocks if block.latest >= before]
         self._remember([key for block in done for key in block.pairs()], watermark_us)
         self._give_up(watermark_us)
         if not done:
@@ -178,6 +180,16 @@ class PendingDecisions:
                 self._closed.append((at, []))
             self._closed[-1][1].append((request, item))
             self._was_closed.add((request, item))
+
+    def _hold(
+        self, request_ids: Ints, item_ids: Ints, ts: Ints, features: npt.NDArray[np.floating]
+    ) -> None:
+        n = len(ts)
+        block = _Block(
+            request_ids, item_ids, ts, features, np.zeros(n, np.bool_), np.zeros(n, np.int64)
+        )
+        self._places.update({key: (block, row) for row, key in enumerate(block.pairs())})
+        self._blocks.append(block)
 
     def _has_repeats(self, keys: list[Key]) -> bool:
         unique = set(keys)
