@@ -186,8 +186,11 @@ class Decider:
         made = answer.made
         assert made is not None
         barred = np.concatenate([made.rows, made.excluded])
-        rows = protected.rows[~np.isin(protected.rows, barred)]
-        found, scores = release.best_of(made.query, rows, k=EXTRA, categories=asked.categories)
+        if asked.categories is not None:
+            barred = np.concatenate(
+                [barred, release.rows_outside(asked.categories, protected.rows)]
+            )
+        found, scores = protected.best(made.query, k=EXTRA, barred=barred)
         return np.concatenate([made.rows, found]), np.concatenate([answer.scores, scores])
 
     def _usable(self, release: ServedRelease) -> tuple[Snapshot | None, ItemCounts]:

@@ -7,11 +7,12 @@ import numpy.typing as npt
 
 from recbench.errors import InputError
 from recbench.policy.constraints import ExposureFloor
-from recbench.serving.served_release import ServedRelease
+from recbench.serving.served_release import Retrieved, ServedRelease
 
 __all__ = ["FloorDial", "Kind", "Protected", "protected_items"]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Kind = Literal["tail", "new"]
 KINDS = ("tail", "new")
@@ -49,6 +50,17 @@ class Protected(NamedTuple):
 
     is_protected: Bools  # (n_items,)
     rows: Ints  # (P,) the most popular of them, at most 2,000, scored beside what is retrieved
+    embeddings: Floats  # (P, D) of these
+    places: Ints  # (n_items,) of each item among ``rows``; -1: it is not there
+
+    def best(self, query: Floats, *, k: int, barred: Ints) -> Retrieved:
+        """At most ``k`` of ``rows`` with their scores, in no order, without the barred rows."""
+        scores = self.embeddings @ query
+        places = self.places[barred]
+        scores[places[places >= 0]] = -np.inf
+        found = np.argpartition(-scores, k)[:k] if k < len(scores) else np.arange(len(scores))
+        found = found[scores[found] > -np.inf]
+        return self.rows[found], scores[found]
 
 
 def protected_items(release: ServedRelease, kind: Kind) -> Protected:
@@ -67,5 +79,7 @@ def protected_items(release: ServedRelease, kind: Kind) -> Protected:
         is_protected[:] = True
         is_protected[old] = False
     is_protected &= ~release.is_hidden
-    rows = by_popularity[is_protected[by_popularity]]
-    return Protected(is_protected, np.ascontiguousarray(rows[:MOST]))
+    rows = by_popularity[is_protected[by_popularity]][:MOST]
+    places = np.full(len(release.items), -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return Protected(is_protected, rows, release.candidate_embeddings[rows], places)

@@ -148,13 +148,9 @@ class ServedRelease:
         n_found = np.count_nonzero(found >= 0, axis=1).tolist()
         return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
 
-    def best_of(
-        self, query: Floats, rows: Ints, *, k: int, categories: tuple[str, ...] | None
-    ) -> Retrieved:
-        """The k best of few ``rows``, exactly; only of one of the categories, unless None."""
-        if categories is not None:
-            rows = rows[np.isin(rows, self._rows_of(categories))]
-        return self._best_of(query, rows, k=k, excluded=rows[:0])
+    def rows_outside(self, categories: tuple[str, ...], rows: Ints) -> Ints:
+        """Those of ``rows`` that are in none of the categories."""
+        return rows[~np.isin(rows, self._rows_of(categories))]
 
     def most_popular(
         self, *, k: int, excluded: Ints, categories: tuple[str, ...] | None
