@@ -139,17 +139,23 @@ def _decisions(
         scores = -np.sort(-scores_of(posterior, context(at), "greedy"))
         return explored(scores, K, BUDGET, rng)
 
-    release = release_of(N_ITEMS, DIM)
-    wide, answers = served_answers(release, DECISIONS + WARM, k=K, candidates=CANDIDATES)
-    for name, decider in deciders(release, candidates=CANDIDATES).items():
-
-        def served(at: int, decider: Decider = decider) -> object:
-            return decider.list_of(release, wide, answers[at])
-
-        found |= {f"{name}_{kind}": value for kind, value in _times(served).items()}
-
+    found |= _served()
     worst = {f"decision_{kind}": max(found[f"{n}_{kind}"] for n in policies) for kind in KINDS}
     return worst | found | {f"explored_{kind}": t for kind, t in _times(explore).items()}
+
+
+def _served() -> dict[str, float]:
+    """A service's part, without and with a floor."""
+    release = release_of(N_ITEMS, DIM)
+    wide, answers = served_answers(release, DECISIONS + WARM, k=K, candidates=CANDIDATES)
+    found = {}
+    for name, decider in deciders(release, candidates=CANDIDATES).items():
+
+        def decided(at: int, decider: Decider = decider) -> object:
+            return decider.list_of(release, wide, answers[at])
+
+        found |= {f"{name}_{kind}": value for kind, value in _times(decided).items()}
+    return found
 
 
 def _times(decide: Decide) -> dict[str, float]:

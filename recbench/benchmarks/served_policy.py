@@ -48,7 +48,7 @@ def served_answers(
     answers = []
     for _ in range(n):
         rows = rng.choice(size, candidates, replace=False)
-        query = rng.standard_normal(dim, dtype=np.float32)
+        query = rng.standard_normal((dim,), dtype=np.float32)
         scores = release.candidate_embeddings[rows] @ query
         made = Retrieval(rows, query, rows[:0])
         answers.append(Answer(release.items.ids[rows].tolist(), scores, {}, made=made))

@@ -1,13 +1,16 @@
 """`recbench serve`: the HTTP service."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recbench.cli.input import Duration
 from recbench.cli.serve_dials import budget_of, policy_of
 from recbench.cli.streams import librdkafka_settings
+
+if TYPE_CHECKING:
+    from recbench.serving.options import OnlinePlace
 
 __all__ = ["serve"]
 
@@ -108,15 +111,11 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     """
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
-    from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
+    from recbench.serving.options import ExposureLog, Limits, ServiceOptions
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
 
-    online = exposures = None
-    if dials["redis_url"] or dials["snapshot"]:
-        online = OnlinePlace(
-            redis_url=dials["redis_url"], name=dials["store"], snapshot=dials["snapshot"]
-        )
+    exposures = None
     if dials["bootstrap_servers"]:
         exposures = ExposureLog(
             bootstrap_servers=dials["bootstrap_servers"],
@@ -139,7 +138,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         workers=workers,
         bind_cores=dials["bind_cores"],
         token=_token(dials["token_file"]),
-        online=online,
+        online=_online(dials),
         exposures=exposures,
         limits=limits,
         exploration=None if dials["explore"] is None else budget_of(dials["explore"]),
@@ -153,6 +152,16 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     supervisor = Supervisor(options)
     click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
     supervisor.run()
+
+
+def _online(dials: dict[str, Any]) -> "OnlinePlace | None":
+    from recbench.serving.options import OnlinePlace
+
+    if not (dials["redis_url"] or dials["snapshot"]):
+        return None
+    return OnlinePlace(
+        redis_url=dials["redis_url"], name=dials["store"], snapshot=dials["snapshot"]
+    )
 
 
 def _token(path: Path | None) -> str | None:
