@@ -148,7 +148,7 @@ def _served() -> dict[str, float]:
     """A service's part, without and with a floor."""
     release = release_of(N_ITEMS, DIM)
     wide, answers = served_answers(release, DECISIONS + WARM, k=K, candidates=CANDIDATES)
-    found = {}
+    found: dict[str, float] = {}
     for name, decider in deciders(release, candidates=CANDIDATES).items():
 
         def decided(at: int, decider: Decider = decider) -> object:
