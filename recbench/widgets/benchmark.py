@@ -1,4 +1,4 @@
-"""Figures of the benchmark: who ranks best, who is shown, what the tail costs."""
+"""Figures of the benchmark: who ranks best, who is shown, what the tail costs, expert routing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from recbench.widgets.style import COLOURS, legend_below, look, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["exposure_figure", "price_figure", "result_figure"]
+__all__ = ["exposure_figure", "price_figure", "result_figure", "routing_figure"]
 
 OURS = ("two-stage", "two-tower")
 
@@ -91,5 +91,32 @@ def price_figure(price: pl.DataFrame, *, metric: str) -> "Figure":
     axes.axhline(free, color=COLOURS["other"], linewidth=1, linestyle="--", label="nothing kept")
     axes.set_xlabel("least share of the list from the less clicked half, %")
     axes.set_ylabel(metric)
+    legend_below(figure)
+    return figure
+
+
+def routing_figure(routing: pl.DataFrame, *, apart: float, layer: int) -> "Figure":
+    """Which experts of one layer events go to, by popularity decile of their items.
+
+    Args:
+        routing: of `recbench.models.expert_routing.routing_by_decile`.
+        apart: of ``routing_apart``, of this layer.
+        layer: which.
+    """
+    own = routing.filter(pl.col("layer") == layer).sort("decile")
+    figure, axes = new_figure(
+        f"Layer {layer}: {apart:.0%} of the less clicked half's choices go to other experts than "
+        "those of the rest"
+    )
+    for number, (name, part) in enumerate(own.group_by("expert", maintain_order=True)):
+        colour, dash = look(number)
+        label = f"expert {name[0]}"
+        axes.plot(
+            part["decile"], 100 * part["share"], "o", color=colour, linestyle=dash, label=label
+        )
+    even = 100 / max(1, own["expert"].n_unique())
+    axes.axhline(even, color=COLOURS["other"], linewidth=1, linestyle="--", label="even")
+    axes.set_xlabel("decile of items by clicks, 10 the most clicked")
+    axes.set_ylabel("share of the decile's choices, %")
     legend_below(figure)
     return figure

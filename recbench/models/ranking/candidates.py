@@ -78,10 +78,11 @@ class Retrievers:
             values, best = (
                 found.numpy() for found in torch.from_numpy(shown).topk(n_each, dim=1, sorted=False)
             )
+            tied = _tied(shown, values)
+            values[tied] = 0.0
             query, place = np.nonzero(values > 0)
             wanted[query, best[query, place]] = True
-            for row in _tied(shown, values):  # which of them topk takes is chance
-                wanted[row, best[row]] = False
+            for row in tied:  # which of them topk takes is chance
                 wanted[row, best_rows(shown[row], n_each)] = True
         told = [of for name, of in zip(self.models, scores, strict=True) if name not in self.untold]
         return _gathered(wanted, told)
