@@ -1,5 +1,7 @@
 """Which experts the events of histories go to, by how much their items are clicked."""
 
+from typing import TypeGuard
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -11,11 +13,18 @@ from recbench.models.encoders.deepseek import DeepSeekEncoder
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.tables.queries import Queries
 
-__all__ = ["routing_apart", "routing_by_decile"]
+__all__ = ["has_experts", "routing_apart", "routing_by_decile"]
 
 DECILE = "decile"
 N_DECILES = 10
 QUERIES_AT_ONCE = 256
+
+
+def has_experts(model: object) -> TypeGuard[TwoTowerRecommender]:
+    """Whether these are two towers whose query tower has experts."""
+    if not isinstance(model, TwoTowerRecommender):
+        return False
+    return isinstance(getattr(model.query_tower.tower, "encoder", None), DeepSeekEncoder)
 
 
 def routing_by_decile(

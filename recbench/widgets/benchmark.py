@@ -95,26 +95,25 @@ def price_figure(price: pl.DataFrame, *, metric: str) -> "Figure":
     return figure
 
 
-def routing_figure(routing: pl.DataFrame, *, apart: float, layer: int) -> "Figure":
-    """Which experts of one layer events go to, by popularity decile of their items.
+def routing_figure(routing: pl.DataFrame) -> "Figure":
+    """Which experts events go to by popularity decile, in the layer where it matters most.
 
     Args:
         routing: of `recbench.models.expert_routing.routing_by_decile`.
-        apart: of ``routing_apart``, of this layer.
-        layer: which.
     """
-    own = routing.filter(pl.col("layer") == layer).sort("decile")
+    from recbench.models.expert_routing import routing_apart
+
+    layer, apart = routing_apart(routing).sort("apart", "layer").row(-1)
+    own = routing.filter(pl.col("layer") == layer).sort("decile", "expert")
     figure, axes = new_figure(
-        f"Layer {layer}: {apart:.0%} of the less clicked half's choices go to other experts than "
-        "those of the rest"
+        f"In layer {layer} {apart:.0%} of what the less clicked half chooses is for other experts "
+        "than the rest chooses"
     )
-    for number, (name, part) in enumerate(own.group_by("expert", maintain_order=True)):
+    for number, ((expert,), part) in enumerate(own.group_by("expert", maintain_order=True)):
         colour, dash = look(number)
-        label = f"expert {name[0]}"
-        axes.plot(
-            part["decile"], 100 * part["share"], "o", color=colour, linestyle=dash, label=label
-        )
-    even = 100 / max(1, own["expert"].n_unique())
+        shown = {"marker": "o", "color": colour, "linestyle": dash, "label": f"expert {expert}"}
+        axes.plot(part["decile"], 100 * part["share"], **shown)
+    even = 100 / own["expert"].n_unique()
     axes.axhline(even, color=COLOURS["other"], linewidth=1, linestyle="--", label="even")
     axes.set_xlabel("decile of items by clicks, 10 the most clicked")
     axes.set_ylabel("share of the decile's choices, %")

@@ -59,7 +59,7 @@ def test_choices_are_those_of_one_history_after_the_other(experts, tiny_data):
     assert together["n_choices"].to_list() == summed["n_choices"].to_list()
 
 
-def test_events_of_items_that_a_router_tells_apart_go_to_other_experts(experts, tiny_data):
+def test_where_a_bias_alone_decides_all_deciles_go_the_same_ways(experts, tiny_data):
     model, queries = experts
     mixture = mixtures(model)[0]
     # the bias alone decides: everything goes to the same two experts, whatever the item

@@ -140,7 +140,7 @@ def compared_figures():
             EXPOSED, EXPOSED["model"].unique(maintain_order=True).to_list()
         ),
         "price_figure": benchmark.price_figure(PRICE, metric="ndcg@20"),
-        "routing_figure": benchmark.routing_figure(ROUTED, apart=0.25, layer=0),
+        "routing_figure": benchmark.routing_figure(ROUTED),
         "freshness_curve": freshness_curve.freshness_curve(
             FRESH, metric="ndcg@20", recommended="1d", gained=0.05
         ),
