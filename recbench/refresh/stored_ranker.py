@@ -15,7 +15,7 @@ from recbench.runtime.onnx_ranker import export_ranker
 if TYPE_CHECKING:
     from recbench.models.ranking.two_stage import TwoStage
 
-__all__ = ["StoredRanker", "read_ranker", "write_ranker"]
+__all__ = ["StoredRanker", "has_ranker", "read_ranker", "write_ranker"]
 
 ARRAYS, FACTS, NETWORK = "ranker.safetensors", "ranker.json", "ranker.onnx"
 FORMAT = 1
@@ -47,13 +47,18 @@ def write_ranker(folder: Path, model: "TwoStage") -> float:
     return export_ranker(model.ranker.eval(), folder / NETWORK, n_features=n_features)
 
 
+def has_ranker(release: Release) -> bool:
+    """Whether a second stage is among its files."""
+    return FACTS in release.manifest.files
+
+
 def read_ranker(release: Release) -> StoredRanker | None:
     """What ``write_ranker`` wrote; None for a release without a ranker.
 
     Raises:
         ReleaseError: a file is missing, or of another format.
     """
-    if FACTS not in release.manifest.files:
+    if not has_ranker(release):
         return None
     facts = json.loads(release.path(FACTS).read_text(encoding="utf-8"))
     if facts.get("format") != FORMAT:
