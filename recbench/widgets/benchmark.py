@@ -111,7 +111,12 @@ def routing_figure(routing: pl.DataFrame) -> "Figure":
     )
     for number, ((expert,), part) in enumerate(own.group_by("expert", maintain_order=True)):
         colour, dash = look(number)
-        shown = {"marker": "o", "color": colour, "linestyle": dash, "label": f"expert {expert}"}
+        shown: dict[str, Any] = {
+            "marker": "o",
+            "color": colour,
+            "linestyle": dash,
+            "label": f"expert {expert}",
+        }
         axes.plot(part["decile"], 100 * part["share"], **shown)
     even = 100 / own["expert"].n_unique()
     axes.axhline(even, color=COLOURS["other"], linewidth=1, linestyle="--", label="even")

@@ -96,7 +96,7 @@ def _facts(thing: Any, prefix: str, arrays: Arrays, names: dict[int, str]) -> Fa
         value = getattr(thing, field.name)
         if isinstance(value, np.ndarray):
             held[field.name] = {"array": _named(value, f"{prefix}.{field.name}", arrays, names)}
-        elif isinstance(value, tuple(SPARSE.values())):
+        elif isinstance(value, sparse.csr_matrix | sparse.csc_matrix):
             at = {p: _named(getattr(value, p), f"{prefix}.{field.name}.{p}", arrays, names)
                   for p in PARTS}  # fmt: skip
             held[field.name] = {"sparse": value.format, "shape": list(value.shape)} | at
