@@ -32,6 +32,12 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     type=click.Choice(["fp32", "fp16", "int8"]),
     help="Of the query tower; a release that lacks it is refused.",
 )
+@click.option(
+    "--ranker/--no-ranker",
+    default=True,
+    show_default=True,
+    help="Whether the ranker of a release that has one orders its lists and scores.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
@@ -133,6 +139,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         registry=registry_path(),
         release=release,
         precision=dials["precision"],
+        ranker=dials["ranker"],
         host=host,
         port=port,
         workers=workers,

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Fallback = Literal["popularity"]
+Fallback = Literal["popularity", "retrieval"]
 
 
 class Chances(NamedTuple):
@@ -81,7 +81,7 @@ def answer_list(
     except Exception as error:  # whatever a runtime raises, there is a list
         logger.exception("Release %s does not answer; popularity does", release.id)
         return _popularity(release, asked, excluded, reason=f"tower: {type(error).__name__}")
-    return _answer(release, known, retrieved, Retrieval(retrieved[0], query, excluded))
+    return _answer(release, asked, known, retrieved, Retrieval(retrieved[0], query, excluded))
 
 
 def answer_lists(
@@ -104,8 +104,8 @@ def answer_lists(
         each = zip(asked, users, strict=True)
         return [answer_list(release, one, user, now_us=now_us) for one, user in each]
     return [
-        _answer(release, of, found, Retrieval(found[0], query, barred))
-        for of, (found, query), barred in zip(known, retrieved, excluded, strict=True)
+        _answer(release, one, of, found, Retrieval(found[0], query, barred))
+        for one, of, (found, query), barred in zip(asked, known, retrieved, excluded, strict=True)
     ]
 
 
@@ -132,12 +132,12 @@ def answer_scores(
     """
     known = _known(release, asked, user, now_us)
     rows = release.items.rows(asked.item_ids)
-    (query,) = release.query_embeddings([known])
-    scores = release.candidate_embeddings[np.maximum(rows, 0)] @ query
-    return [
-        score if row >= 0 else None
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-    ]
+    held = np.flatnonzero(rows >= 0)
+    answer: list[float | None] = [None] * len(rows)
+    scores = release.scores(known, rows[held])
+    for at, score in zip(held.tolist(), scores.tolist(), strict=True):
+        answer[at] = score
+    return answer
 
 
 def _retrieved(
@@ -154,17 +154,35 @@ def _retrieved(
     found: dict[int, Retrieved] = {}
     for (k, categories), places in alike.items():
         chosen = [excluded[at] for at in places]
-        best = release.best(queries[places], k=k, excluded=chosen, categories=categories)
+        depth = release.depth(k)
+        best = release.best(queries[places], k=depth, excluded=chosen, categories=categories)
         found.update(zip(places, best, strict=True))
     return [(found[at], queries[at]) for at in range(len(asked))]
 
 
 def _answer(
-    release: ServedRelease, known: KnownUser, retrieved: Retrieved, made: Retrieval
+    release: ServedRelease,
+    asked: AskedList,
+    known: KnownUser,
+    retrieved: Retrieved,
+    made: Retrieval,
 ) -> Answer:
+    """Ranked, where the release has a ranker; one that fails leaves the order as retrieved."""
     rows, scores = retrieved
+    fallback: Fallback | None = None
+    reason = None
+    if release.ranker is not None:
+        try:
+            rows, scores = release.ranked(
+                known, retrieved, k=asked.k, excluded=made.excluded, categories=asked.categories
+            )
+        except Exception as error:  # whatever a runtime raises, there is a list
+            logger.exception("The ranker of release %s does not answer", release.id)
+            rows, scores = rows[: asked.k], scores[: asked.k]
+            fallback, reason = "retrieval", f"ranker: {type(error).__name__}"
     served = dict(zip(release.window_names, known.window.tolist(), strict=True))
-    return Answer(release.items.ids[rows].tolist(), scores, served, made=made)
+    ids = release.items.ids[rows].tolist()
+    return Answer(ids, scores, served, fallback, reason, made=made._replace(rows=rows))
 
 
 def _popularity(release: ServedRelease, asked: AskedList, excluded: Ints, *, reason: str) -> Answer:

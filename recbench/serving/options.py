@@ -85,6 +85,7 @@ class ServiceOptions:
     registry: Path
     release: str = "current"  # or the id of one, which then stays
     precision: str = "fp32"  # of the query tower: fp32, fp16 or int8
+    ranker: bool = True  # whether a release's ranker orders lists, where it has one
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any that is free
     workers: int = 1

@@ -216,7 +216,8 @@ class Service:
 
     def _count(self, answer: Answer) -> None:
         if answer.fallback is not None:
-            self._metrics.count("recbench_fallback_total", 'reason="tower"')
+            reason = "tower" if answer.fallback == "popularity" else "ranker"
+            self._metrics.count("recbench_fallback_total", f'reason="{reason}"')
 
     def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
         request_id = _new_id.getrandbits(63)

@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -75,7 +75,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch, self._standby, precision=options.precision),
+            load=_loader(options, self._standby),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -226,20 +226,20 @@ def _chooser(options: ServiceOptions) -> Chooser | None:
     )
 
 
-def _loader(
-    scratch: Path | None, standby: Standby, *, precision: str
-) -> Callable[[Registry, str], ServedRelease]:
+def _loader(options: ServiceOptions, standby: Standby) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
-    served = False
+    scratch, precision, served = options.scratch, options.precision, False
+    ranks = options.ranker and options.policy is None  # a policy weighs the tower's own scores
 
     def load(registry: Registry, release: str) -> ServedRelease:
         nonlocal served
         if scratch is None:
-            return ServedRelease.load(registry.open(release), precision=precision)
-        beside = standby if served else None
-        ready = prepared(registry, release, scratch, standby=beside, precision=precision)
+            ready = ServedRelease.load(registry.open(release), precision=precision)
+        else:
+            beside = standby if served else None
+            ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
-        return ready
+        return ready if ranks else replace(ready, ranker=None)
 
     return load
 
