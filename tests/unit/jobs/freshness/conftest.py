@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -77,6 +78,7 @@ def run(tmp_path):
         known = ("from_share", "k", "most_requests", "most_refreshes", "factorials")
         dials = {"from_share": 0.5, "k": 5} | {n: more.pop(n) for n in known if n in more}
         plan = FreshnessPlan.named(cadences=cadences, models=models, **dials)
+        plan = replace(plan, models=tuple(models))  # without what stands beside always
         given = {"stopwatch": _one_second, "dials": BlendDials()} | more
         place = folder or tmp_path / f"experiment-{next(numbers)}"
         return Freshness.of(log, plan, place, **given).run()
