@@ -107,7 +107,12 @@ def freshness(
 def _draw(
     out: Path, results: "Results", tables: "dict[str, pl.DataFrame]", summary: dict[str, Any]
 ) -> None:
-    from recbench.widgets.freshness_curve import freshness_curve, over_time_figure, shares_figure
+    from recbench.widgets.freshness_curve import (
+        calibration_figure,
+        freshness_curve,
+        over_time_figure,
+        shares_figure,
+    )
     from recbench.widgets.refresh import forecast_figure
 
     metric = f"ndcg@{results.done.plan.k}"
@@ -121,6 +126,7 @@ def _draw(
         "shares": shares_figure(tables["shares"], metric=metric),
         "over_time": over_time_figure(tables["over_time"], metric=metric),
         "forecast": forecast_figure(tables["forecast"]),
+        "calibration": calibration_figure(tables["forecast"]),
     }
     for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=150)

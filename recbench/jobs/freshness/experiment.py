@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from recbench.files import write_json
 from recbench.jobs.freshness.arms import Arm
 from recbench.jobs.freshness.asked import Asked, Stretch, stretches
 from recbench.jobs.freshness.lists import Shelf
-from recbench.jobs.freshness.plan import FreshnessPlan
+from recbench.jobs.freshness.plan import SLOW, FreshnessPlan
 from recbench.jobs.freshness.releasing import Releasing, keeps_quality
 from recbench.jobs.freshness.store import Store
 from recbench.jobs.freshness.tracks import Track, instants_of, made_over, measured
@@ -34,8 +34,12 @@ from recbench.models.streaming.retrained import (
 from recbench.progress import bar
 from recbench.refresh import Registry
 from recbench.refresh.cadence import Cadence, Made
+from recbench.settings import Experiment
 from recbench.tables.click_stream import ClickStream
 from recbench.tables.log import EventLog
+
+if TYPE_CHECKING:
+    from recbench.jobs.freshness.two_tower import TwoTowerStart
 
 __all__ = ["SHARED", "Freshness"]
 
@@ -53,6 +57,7 @@ class Freshness:
         default_factory=lambda: measured()
     )  # of each release; tests give a fixed one
     dials: BlendDials | None = None  # of ours; None: chosen on what is before the test
+    towers: Experiment = field(default_factory=Experiment)  # of the two-tower's first release
 
     @classmethod
     def of(cls, log: EventLog, plan: FreshnessPlan, folder: Path, **more: Any) -> Self:
@@ -62,7 +67,7 @@ class Freshness:
             InputError: it cannot, or the folder holds another experiment.
         """
         made = cls(log, plan, folder, **more)
-        _check_span(made.start, made.end, plan, log)
+        plan.check_span(log, start=made.start, end=made.end)
         return made
 
     @cached_property
@@ -127,15 +132,16 @@ class Freshness:
         return BlendDials(**json.loads(place.read_text(encoding="utf-8")))
 
     @cached_property
-    def models(self) -> dict[str, Callable[[], Learner]]:
-        """How each model of the plan begins, before the first click."""
+    def models(self) -> dict[str, Callable[[Path], Learner]]:
+        """How each model of the plan begins, before the first click, with a place for files."""
         stream, n_items = self.stream, len(self.stream.items)
-        known: dict[str, Callable[[], Learner]] = {
-            "ours": lambda: Blend.nothing(stream, self.chosen),
-            "counters": lambda: NextItemCounters.nothing(stream),
-            "popularity": lambda: OnlyPopular(n_items),
-            "itemknn": RetrainedItemKNN,
-            "ease": lambda: RetrainedEASE(n_items),
+        known: dict[str, Callable[[Path], Learner]] = {
+            "ours": lambda _: Blend.nothing(stream, self.chosen),
+            "counters": lambda _: NextItemCounters.nothing(stream),
+            "popularity": lambda _: OnlyPopular(n_items),
+            "itemknn": lambda _: RetrainedItemKNN(),
+            "ease": lambda _: RetrainedEASE(n_items),
+            "two-tower": lambda place: self._two_tower.begun(place),
         }
         return {name: known[name] for name in self.plan.models}
 
@@ -144,7 +150,7 @@ class Freshness:
         self.store.keep_asked(self.asked)
         parts = [
             (name, cadence)
-            for name in self.models  # the slowest first, so that the time left shrinks
+            for name in reversed(self.models)  # the slowest first, so that the time left shrinks
             for cadence in dict.fromkeys(arm.weights for arm in self.plan.arms_of(name))
             if self.store.track(name, "weights", cadence, self.within) is None
         ]
@@ -173,12 +179,23 @@ class Freshness:
     ) -> Iterator[tuple[Learner, Callable[[Learner, int], Learner | None]]]:
         """A model before the first click, and what makes releases of it while this is open."""
         stream = self.stream
-        with self.releasing(
-            lambda state, to: state.learned(stream, to=to),
-            lambda state: state.parts(),
-            partial(keeps_quality, stream=stream),
-        ) as make:
-            yield self.models[name](), make
+        with (
+            self.releasing(
+                lambda state, to: state.learned(stream, to=to),
+                lambda state: state.parts(),
+                None if name in SLOW else partial(keeps_quality, stream=stream),
+            ) as make,
+            TemporaryDirectory(dir=self.folder, prefix=".model-") as place,
+        ):
+            yield self.models[name](Path(place)), make
+
+    @cached_property
+    def _two_tower(self) -> "TwoTowerStart":
+        from recbench.jobs.freshness.two_tower import TwoTowerStart  # it brings torch
+
+        return TwoTowerStart(
+            self.log, self.stream, self.start, self.folder / "two-tower", self.towers
+        )
 
     @contextmanager
     def releasing(self, learn: Any, parts: Any, passes: Any = None) -> Iterator[Any]:
@@ -279,25 +296,3 @@ class Freshness:
                 lambda rows: {"item_rows": rows},
             ),
         }
-
-
-def _check_span(start: int, end: int, plan: FreshnessPlan, log: EventLog) -> None:
-    ts = log.events[c.TS]
-    if ts[0] == ts[-1]:
-        raise InputError(
-            f"All {len(ts)} events happened at one instant, {ts[0]}: nothing is fresher than "
-            "anything else"
-        )
-    if start == round(ts[0].timestamp() * 1e6):
-        raise InputError(
-            f"Nothing happened before the test: the event at {plan.from_share:.0%} of the log is "
-            "as old as the first one; begin later"
-        )
-    span_s = (end - start) / 1e6
-    for cadence in plan.timed:
-        if (cadence.every_us or 0) >= end - start:
-            raise InputError(
-                f"The test spans {span_s / 3600:.1f} hours, from {plan.from_share:.0%} of the log "
-                f"on, which is no more than the cadence {cadence.name}: it would be the same as "
-                "never. Leave it out, or begin earlier"
-            )

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from recbench import columns as c
 from recbench.errors import InputError
 from recbench.files import sha256_of
 from recbench.jobs.freshness.arms import Arm, arms_of, release_arm, together
 from recbench.refresh.cadence import NEVER, Cadence
 from recbench.tables.log import EventLog
 
-__all__ = ["MODELS", "FreshnessPlan"]
+__all__ = ["MODELS", "SLOW", "FreshnessPlan"]
 
 MODELS = ("ours", "counters", "popularity", "itemknn", "ease", "two-tower")
 REFERENCES = ("itemknn", "ease")  # fitted anew at every tick; beside the others, asked for or not
 SLOW = ("two-tower",)  # asked for by name, and only as releases at each cadence
 CADENCES = ("never", "1d", "1h", "15m")
-NAMES = ("arms", "asked", "lists", "releasing", "tracks", "tune", "walk", "worth")
+NAMES = ("arms", "asked", "lists", "releasing", "tracks", "tune", "two_tower", "walk", "worth")
 SOURCES = (  # below recbench: whose change makes results other ones
     *(f"jobs/freshness/{name}.py" for name in NAMES),
     "models/streaming",
@@ -104,6 +105,32 @@ class FreshnessPlan:
         if model not in SLOW:
             return self.arms
         return [together(NEVER), *(release_arm(cadence) for cadence in self.curve)]
+
+    def check_span(self, log: EventLog, *, start: int, end: int) -> None:
+        """Whether a test from ``start`` to ``end``, microseconds, can tell the cadences apart.
+
+        Raises:
+            InputError: it cannot.
+        """
+        ts = log.events[c.TS]
+        if ts[0] == ts[-1]:
+            raise InputError(
+                f"All {len(ts)} events happened at one instant, {ts[0]}: nothing is fresher than "
+                "anything else"
+            )
+        if start == round(ts[0].timestamp() * 1e6):
+            raise InputError(
+                f"Nothing happened before the test: the event at {self.from_share:.0%} of the log "
+                "is as old as the first one; begin later"
+            )
+        span_s = (end - start) / 1e6
+        for cadence in self.timed:
+            if (cadence.every_us or 0) >= end - start:
+                raise InputError(
+                    f"The test spans {span_s / 3600:.1f} hours, from {self.from_share:.0%} of the "
+                    f"log on, which is no more than the cadence {cadence.name}: it would be the "
+                    "same as never. Leave it out, or begin earlier"
+                )
 
     def key(self, log: EventLog) -> str:
         """Of what decides every result: log, plan, code."""
