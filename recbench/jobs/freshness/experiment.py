@@ -56,6 +56,7 @@ class Freshness:
     stopwatch: Any = field(
         default_factory=lambda: measured()
     )  # of each release; tests give a fixed one
+    making: Any = Releasing  # of a release; tests give what writes nothing
     dials: BlendDials | None = None  # of ours; None: chosen on what is before the test
     towers: Experiment = field(default_factory=Experiment)  # of the two-tower's first release
 
@@ -148,6 +149,7 @@ class Freshness:
     def run(self) -> Self:
         """Walk every model through every cadence of its weights; finished parts are kept."""
         self.store.keep_asked(self.asked)
+        scene = self.scene  # made before there is a bar, whose time left it would confuse
         parts = [
             (name, cadence)
             for name in reversed(self.models)  # the slowest first, so that the time left shrinks
@@ -160,7 +162,7 @@ class Freshness:
                 done.set_description(f"{name} {cadence}", refresh=False)
                 before = done.n
                 arms = [arm for arm in self.plan.arms_of(name) if arm.weights == cadence]
-                self.keep_walk(name, cadence, arms, self.scene, on_release=done.update)
+                self.keep_walk(name, cadence, arms, scene, on_release=done.update)
                 done.update(before + n - done.n)  # what queued is not made after the end
         return self
 
@@ -200,12 +202,10 @@ class Freshness:
     @contextmanager
     def releasing(self, learn: Any, parts: Any, passes: Any = None) -> Iterator[Any]:
         """What makes releases into a registry of their own, which is gone afterwards."""
-        gated = {} if passes is None else {"passes": passes}
         self.folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.folder, prefix=".registry-") as place:
-            yield Releasing(
-                Registry(Path(place)), self.log.name, self.log.protocol, learn, parts, **gated
-            ).make
+            registry, log = Registry(Path(place)), self.log
+            yield self.making(registry, log.name, log.protocol, learn, parts, passes).make
 
     def weights(self, model: str, cadence: Cadence) -> Track:
         """The releases of a model's weights."""

@@ -57,7 +57,7 @@ class Releasing(Generic[State]):
     protocol: str
     learn: Callable[[State, int], State | None]  # None: held back by a gate of its own
     parts: Callable[[State], Arrays]
-    passes: Callable[[State, State, int], bool] = lambda parent, candidate, to: True
+    passes: Callable[[State, State, int], bool] | None = None  # of parent, candidate, instant
 
     def make(self, state: State, to: int) -> State | None:
         """The next state, published; None where the gate holds it back.
@@ -70,7 +70,8 @@ class Releasing(Generic[State]):
         if candidate is None:
             return None
         parent = self.registry.current()
-        if parent is not None and not self.passes(state, candidate, to):
+        judged = parent is not None and self.passes is not None
+        if judged and not self.passes(state, candidate, to):
             return None
         with self.registry.draft() as draft:
             arrays = {name: np.ascontiguousarray(a) for name, a in self.parts(candidate).items()}

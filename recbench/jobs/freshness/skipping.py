@@ -69,6 +69,7 @@ class Skipping:
             done.folder / "rehearsal",
             dials=done.chosen,
             stopwatch=done.stopwatch,
+            making=done.making,
         )
 
     @cached_property

@@ -1,5 +1,6 @@
 """The whole experiment on small logs: nothing leaks, and outsiders find the same figures."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ from recbench.errors import InputError
 from recbench.jobs.freshness import FreshnessPlan
 from recbench.jobs.freshness.arms import release_arm
 from recbench.jobs.freshness.plan import MODELS, SLOW
+from recbench.jobs.freshness.releasing import Releasing
 from recbench.jobs.freshness.results import Results
 from recbench.refresh.cadence import EVENT, NEVER, Cadence, Cost
 
@@ -98,6 +100,26 @@ def test_a_release_serves_from_its_watermark_plus_the_time_it_took(run, toy_log)
     assert (late == HOUR_US // 2).all()
     lag = done.asked.ts - track.known_before(done.asked.ts)
     assert lag[done.asked.ts >= track.served_from[1]].min() >= HOUR_US // 2
+
+
+def test_the_time_of_a_release_has_its_files_and_publishing_in_it(run, toy_log, tmp_path):
+    seen = []
+
+    def watched(make):
+        before = {*tmp_path.glob("real/.registry-*/2*")}
+        made = make()
+        for release in {*tmp_path.glob("real/.registry-*/2*")} - before:
+            pointer = json.loads((release.parent / "current").read_text())
+            seen.append((pointer["release"] == release.name, {p.name for p in release.iterdir()}))
+        return made, Cost(wall_s=1.0)
+
+    done = run(
+        toy_log, models=("ours",), folder=tmp_path / "real", stopwatch=watched, making=Releasing
+    )
+
+    assert len(seen) > len(done.weights("ours", Cadence.of("1h")).releases)
+    assert all(each == (True, {"manifest.json", "state.safetensors"}) for each in seen)
+    assert not [*tmp_path.glob("real/.registry-*")]
 
 
 def test_what_takes_longer_than_its_cadence_queues_and_is_called_unsustainable(run, toy_log):

@@ -80,14 +80,12 @@ def test_it_makes_fewer_releases_and_its_forecast_meets_what_it_has_not_seen(ski
     assert skipping.rehearsed[0].n_events < len(skipping.done.stream)
 
 
-def test_the_rule_is_found_before_the_test_and_then_frozen(skipping, run, session_log):
+def test_the_rule_is_found_before_the_test_and_then_frozen(skipping):
     done = skipping.done
-    before = session_log(done.log.until(done.start).events)
 
     assert skipping.rehearsal.end <= done.start
     assert [one["budget"] for one in skipping.rule["rehearsed"]] == [0.2, 0.3, 0.4, 0.5]
     assert skipping.rule["budget"] in {0.2, 0.3, 0.4, 0.5}
-    assert len(skipping.rehearsal.log.events) == len(before.events)
     again = Skipping(done)  # from its file
     assert again.rule == skipping.rule
 
