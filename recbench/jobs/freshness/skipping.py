@@ -184,6 +184,7 @@ class Skipping:
 
 def _tried(rehearsal: Freshness, fine: Cadence) -> list[dict[str, Any]]:
     """Each budget's share of refreshes and of the gain over ``never``, before the test."""
+    rehearsal.store.keep_asked(rehearsal.asked)
     for cadence in (NEVER, fine):
         rehearsal.keep_walk(OURS, cadence, [release_arm(cadence)], rehearsal.scene)
     policies = [Cadence(f"{fine.name}-budget-{budget:g}", fine.every_us) for budget in BUDGETS]
