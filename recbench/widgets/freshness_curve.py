@@ -147,7 +147,7 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
             measured=(pl.col("measured gain") * weight).sum() / weight.sum(),
             error=1 / weight.sum().sqrt(),
         )
-        .select(100 * pl.col("expected", "measured", "error"))
+        .select(pl.col("expected", "measured", "error") * 100)
     )
     off = (groups["measured"] - groups["expected"]).abs()
     near = int((off <= 1.96 * groups["error"]).sum())
