@@ -132,26 +132,25 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
     """What refreshes were expected to gain against what they gained, in groups by expectation.
 
     Args:
-        history: ``expected gain, measured gain, standard error``, a row a refresh; those that
-            nobody could judge are null.
+        history: ``expected gain, measured gain``, a row a refresh; null where nobody judged it.
         n_groups: of about equally many refreshes.
     """
-    told = history.drop_nulls(["measured gain", "standard error"]).sort("expected gain")
+    told = history.drop_nulls("measured gain").sort("expected gain")
     group = pl.int_range(pl.len()) * n_groups // pl.len()
-    spread = pl.col("standard error").clip(1e-9)  # few requests say little
-    weight = 1 / spread**2
+    # each refresh counts alike: one that changed no list has no error, and would outweigh all
+    measured = pl.col("measured gain")
     groups = (
         told.group_by(group.alias("group"), maintain_order=True)
         .agg(
-            expected=(pl.col("expected gain") * weight).sum() / weight.sum(),
-            measured=(pl.col("measured gain") * weight).sum() / weight.sum(),
-            error=1 / weight.sum().sqrt(),
+            expected=pl.col("expected gain").mean(),
+            measured=measured.mean(),
+            error=(measured.std() / measured.len().sqrt()).fill_null(0.0),
         )
         .select(pl.col("expected", "measured", "error") * 100)
     )
     off = (groups["measured"] - groups["expected"]).abs()
     near = int((off <= 1.96 * groups["error"]).sum())
-    title = f"In {near} of {len(groups)} groups the gain is what was expected, beyond chance"
+    title = f"In {near} of {len(groups)} groups the gain is what was expected, within chance"
     figure, axes = new_figure(title)
     axes.errorbar(
         groups["expected"],

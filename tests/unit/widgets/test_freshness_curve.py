@@ -87,17 +87,16 @@ def test_over_time_counts_the_parts_that_are_surely_ahead(drawn):
 
 
 def test_the_calibration_sets_measured_gains_against_expected_ones(drawn):
-    expected = [0.00, 0.01, 0.02, 0.03]
+    expected = [0.00, 0.00, 0.01, 0.01, 0.02, 0.02, 0.04]
     history = pl.DataFrame(
         {
-            "expected gain": [*expected, 0.04],
-            "measured gain": [0.00, 0.01, 0.02, 0.09, None],
-            "standard error": [0.01, 0.01, 0.01, 0.01, None],
+            "expected gain": expected,
+            "measured gain": [-0.01, 0.01, 0.00, 0.02, 0.08, 0.10, None],
         }
     )
 
-    axes = drawn(calibration_figure(history, n_groups=4))
+    axes = drawn(calibration_figure(history, n_groups=3))
 
-    # only the last is further off than 1.96 of its standard errors
-    assert axes.get_title(loc="left").startswith("In 3 of 4 groups")
-    assert axes.get_lines()[0].get_ydata()[-1] == 9.0
+    # errors of 1 % each; only the last group, 9 % for 2 %, is further off than 1.96 of them
+    assert axes.get_title(loc="left").startswith("In 2 of 3 groups")
+    assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [0.0, 1.0, 9.0]
