@@ -79,7 +79,9 @@ class WorldSettings:
     requests_per_user_day: float = 38.1  # KuaiRand's 381 impressions, ten a request
     activity_sd: float = 0.8  # of the log of how often a user comes
     session_requests: float = 6.0  # requests that follow each other, in the mean
+    session_sd: float = 0.0  # of the log of how long sessions are meant to be
     request_gap_s: float = 90.0  # between them, in the mean
+    gap_sd: float | None = None  # of the log of gaps; None: exponential ones
     peak_hour: float = 20.0
     rhythm: float = 0.7  # in [0, 1): amplitude of the day
 
@@ -117,5 +119,6 @@ class WorldSettings:
             raise InputError(f"`rhythm` must be in [0, 1), got {self.rhythm}")
         if self.n_categories < 2:
             raise InputError(f"`n_categories` must be at least 2, got {self.n_categories}")
-        if self.label_delay_s < 0:
-            raise InputError(f"`label_delay_s` must not be negative, got {self.label_delay_s}")
+        for name in ("label_delay_s", "session_sd", "gap_sd"):
+            if (getattr(self, name) or 0.0) < 0:
+                raise InputError(f"`{name}` must not be negative, got {getattr(self, name)}")
