@@ -14,6 +14,7 @@ from recbench.datasets.world.noise import keyed_uniforms
 from recbench.datasets.world.protocol import Asked, Feedback, Slates
 from recbench.datasets.world.settings import WorldSettings
 from recbench.datasets.world.truth import World
+from recbench.errors import InputError
 
 __all__ = ["LIKE_A_SHOP", "Habits", "VisitorPolicy", "sessions", "shop_clicks"]
 
@@ -93,7 +94,13 @@ class VisitorPolicy:
             visit.clicked_h = float(hour)
 
     def slates(self, asked: Asked) -> Slates:
-        """One choice a request."""
+        """One choice a request.
+
+        Raises:
+            InputError: more than one item is asked for.
+        """
+        if asked.slate != 1:
+            raise InputError(f"A visitor chooses one item a request, got a slate of {asked.slate}")
         appeal, likings = self._odds(asked)
         luck = keyed_uniforms(self.seed, CHOICES, asked.request_ids)
         chosen = Slates.empty(asked)

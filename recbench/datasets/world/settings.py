@@ -90,6 +90,7 @@ class WorldSettings:
     taste_gain: float = 1.0  # logits a standard deviation of taste
     taste_half_life_h: float = 24.0  # after it a taste agrees with what it was by half
     mood_gain: float = 0.8  # logits of the one category a user is in the mood for
+    mood_sd: float = 0.0  # of the log of how often categories are what users are in the mood for
     mood_h: float = 2.0  # how long a mood lasts, then it jumps to another category
 
     item_half_life_h: float = 24.0  # an item's odds halve in it
@@ -119,6 +120,6 @@ class WorldSettings:
             raise InputError(f"`rhythm` must be in [0, 1), got {self.rhythm}")
         if self.n_categories < 2:
             raise InputError(f"`n_categories` must be at least 2, got {self.n_categories}")
-        for name in ("label_delay_s", "session_sd", "gap_sd"):
+        for name in ("label_delay_s", "session_sd", "gap_sd", "mood_sd"):
             if (getattr(self, name) or 0.0) < 0:
                 raise InputError(f"`{name}` must not be negative, got {getattr(self, name)}")
