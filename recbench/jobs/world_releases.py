@@ -11,7 +11,6 @@ from recbench.datasets.world.truth import World
 from recbench.evaluation.recommender import Recommender
 from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.publish import make_release
-from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
 from recbench.serving import ReleasedRecommender
 from recbench.settings import Experiment
@@ -28,7 +27,7 @@ class WorldReleases:
     """What `RecommendedPolicy` makes at each of its refreshes: a two-tower, sealed and published.
 
     What is served then was read from the release's files, by the same code as a service reads it.
-    Before there are ``least_clicks`` it is the items clicked of late, and there is no release.
+    Before there are ``least_clicks`` there is no release, and the policy shows anything.
     """
 
     world: World
@@ -39,15 +38,15 @@ class WorldReleases:
     half_life_h: float = 6.0  # of the recency prior
     least_clicks: int = 100
 
-    def __call__(self, log: InteractionLog, at: int) -> Recommender:
+    def __call__(self, log: InteractionLog, at: int) -> Recommender | None:
         """Fit on the clicks of ``log`` and items published before ``at``, in microseconds."""
-        half_life_s = 3_600 * self.half_life_h
         if len(log) < self.least_clicks:
-            return RecencyPopularity.fit(log, at=at, half_life_s=half_life_s)
+            return None
         events, items = _events(log), items_of(self.world)
         published = items.filter(pl.col(c.PUBLISHED_AT).dt.epoch("us") < at)
         data = EventLog("simulated", "masked", events, published, version=0)
-        cut = Cut(at=at, horizon_us=round(self.horizon_h * HOUR_US), half_life_s=half_life_s)
+        horizon_us, half_life_s = round(self.horizon_h * HOUR_US), 3_600 * self.half_life_h
+        cut = Cut(at=at, horizon_us=horizon_us, half_life_s=half_life_s)
         fitted = fit_two_tower(data, events, cut, experiment=self.experiment, steps=self.steps)
         sealed = make_release(
             fitted,

@@ -30,7 +30,7 @@ class RecommendedPolicy:
 
     def __init__(
         self,
-        make: Callable[[InteractionLog, int], Recommender],
+        make: Callable[[InteractionLog, int], Recommender | None],
         *,
         every_h: float = np.inf,
         sharpness: float = 3.0,
@@ -41,7 +41,8 @@ class RecommendedPolicy:
         Args:
             make: all clicks known so far, with a catalogue of all items published so far, and now
                 in microseconds since the epoch, to what is served from then on; to serve a
-                release as it is, return it.
+                release as it is, return it. None: too little is known, what was served stays, and
+                before there is anything, anything is shown.
             every_h: hours between two makings.
             sharpness: > 0; how much better ranks are preferred.
             seed: of the slates.
@@ -66,14 +67,14 @@ class RecommendedPolicy:
             self._due_h = feedback.until_h + self.every_h
             catalogue = Vocabulary(np.concatenate([new.item_ids for new in self._published]))
             at = int(instants(np.array([feedback.until_h])).dt.epoch("us")[0])
-            self._served = self.make(self._clicked(catalogue), at)
-        assert self._served is not None  # the first feedback is of hour 0
-        self._log = self._clicked(self._served.items)
+            self._served = self.make(self._clicked(catalogue), at) or self._served
+        if self._served is not None:
+            self._log = self._clicked(self._served.items)
 
     def slates(self, asked: Asked) -> Slates:
         """Of items in the recommender's catalogue; of any where those are fewer than a slate."""
-        assert self._served is not None
-        assert self._log is not None
+        if self._served is None or self._log is None:
+            return uniform_slates(asked, seed=self.seed)
         rows = self._served.items.rows(asked.item_ids)
         known = rows >= 0
         if np.count_nonzero(known) < asked.slate:

@@ -42,7 +42,7 @@ class Habits:
     recency: float = 1.1  # the n-th last click is come back to with the weight n ** -recency
 
 
-# Set, as the habits are, by the traits of Yoochoose's clicks before the first test: 40 % of five days
+# Set, as the habits are, by the traits of Yoochoose's clicks before the first test: its first 40 %
 LIKE_A_SHOP = WorldSettings(
     days=5.0,
     n_users=4_000,

@@ -61,9 +61,10 @@ def test_the_release_decides_what_is_seen_and_does_better_than_chance(world, ser
         for one in (shown, chance)
     ]
     of = shown.exposures
-    watermark_h = np.where(of.hours < FIRST_H, 0.0, FIRST_H)
+    by_release = of.hours >= FIRST_H
 
-    assert (world.items.born_h[of.item_ids] < watermark_h).all()
+    assert (world.items.born_h[of.item_ids[by_release]] < FIRST_H).all()
+    assert np.array_equal(of.item_ids[~by_release], chance.exposures.item_ids[~by_release])
     assert rates[0] > 1.05 * rates[1]
 
 
