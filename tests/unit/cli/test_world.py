@@ -44,6 +44,7 @@ def test_a_real_log_stands_beside_simulated_ones(tmp_path, capsys, monkeypatch):
 
     little = replace(shop.LIKE_A_SHOP, days=1.0, n_users=150, n_live=100, n_categories=10)
     monkeypatch.setattr(validate.compared, "__defaults__", (little, None))
+    monkeypatch.setattr(shop, "TICK_S", 120.0)
     shop.shop_clicks(little, shop.Habits(), seed=9).write_parquet(tmp_path / "real.parquet")
     main(["world", "curve", "--data", str(tmp_path / "real.parquet"), "--seeds", "2"])
 

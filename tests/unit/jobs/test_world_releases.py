@@ -24,7 +24,8 @@ class Listening(RecommendedPolicy):
     def slates(self, asked):
         at = instants(asked.hours).dt.epoch("us").to_numpy()
         found = super().slates(asked)
-        self.last = asked, self._log.queries(asked.user_ids, at), found
+        if self._log is not None:
+            self.last = asked, self._log.queries(asked.user_ids, at), found
         return found
 
 

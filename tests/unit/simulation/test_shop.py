@@ -64,12 +64,13 @@ def test_choices_come_as_often_as_their_propensities_say():
 
 def test_visitors_come_back_as_often_as_their_habits_say():
     habits = Habits(returns=0.3, returns_after_break=0.3)
-    clicks = shop_clicks(LITTLE, habits, seed=1)
+    half_a_day = replace(LITTLE, days=0.5, n_users=600)
+    clicks = shop_clicks(half_a_day, habits, seed=1)
     n = len(clicks) - clicks["user_id"].n_unique()
 
     # a click that follows within the tick of the last one cannot come back to it
     assert returns(clicks) == pytest.approx(0.3, abs=0.03 + 4 * (0.21 / n) ** 0.5)
-    assert returns(shop_clicks(LITTLE, NEVER, seed=1)) < 0.02
+    assert returns(shop_clicks(half_a_day, NEVER, seed=1)) < 0.02
     assert clicks.group_by("user_id").len()["len"].min() == 2
 
 

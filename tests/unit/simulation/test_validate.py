@@ -1,14 +1,23 @@
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from recbench.errors import InputError
+from recbench.simulation import shop
 from recbench.simulation.shop import LIKE_A_SHOP, Habits, shop_clicks
 from recbench.simulation.validate import compared
 
-LITTLE = replace(LIKE_A_SHOP, days=2.0, n_users=500, n_live=200, n_categories=20)
+LITTLE = replace(LIKE_A_SHOP, days=1.5, n_users=300, n_live=200, n_categories=20)
 
 
+@pytest.fixture(autouse=True)
+def _long_ticks(monkeypatch):
+    monkeypatch.setattr(shop, "TICK_S", 60.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_world_held_against_its_own_kind_lies_within_the_interval_and_another_does_not():
     real = shop_clicks(LITTLE, Habits(), seed=1)
     curve, traits = compared(real, LITTLE, share=0.4, seeds=[2, 3])
@@ -26,4 +35,4 @@ def test_a_world_held_against_its_own_kind_lies_within_the_interval_and_another_
 
 def test_one_world_is_refused():
     with pytest.raises(InputError, match="at least 2 worlds, got 1"):
-        compared(shop_clicks(LITTLE, Habits(), seed=1), share=0.4, seeds=[1])
+        compared(pl.DataFrame(), share=0.4, seeds=[1])
