@@ -56,7 +56,7 @@ class Traffic:
 
 def _lengths(rng: np.random.Generator, n: int, settings: WorldSettings) -> Ints:
     """(n,) requests of sessions, each of which stops with a chance of its own."""
-    means = settings.session_requests
+    means: float | Floats = settings.session_requests
     if settings.session_sd:
         means = means * rng.lognormal(-(settings.session_sd**2) / 2, settings.session_sd, n)
     return rng.geometric(1 / np.maximum(means, 1.0), n)
