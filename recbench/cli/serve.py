@@ -1,15 +1,12 @@
 """`recbench serve`: the HTTP service."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from recbench.cli.input import Duration
 from recbench.cli.streams import librdkafka_settings
-
-if TYPE_CHECKING:
-    from recbench.policy.exploration import ExplorationBudget
 
 __all__ = ["serve"]
 
@@ -85,6 +82,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     Inference Protocol at /v2. A release that is published meanwhile takes over without a failed
     request. `recbench follow` says where it keeps the online features.
     """
+    from recbench.policy.exploration import ExplorationBudget
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
     from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
@@ -121,7 +119,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         online=online,
         exposures=exposures,
         limits=limits,
-        exploration=None if dials["explore"] is None else _budget(dials["explore"]),
+        exploration=None if dials["explore"] is None else ExplorationBudget.of(dials["explore"]),
         explore_off=dials["explore_off"],
     )
     registry = Registry(options.registry)
@@ -131,31 +129,6 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     supervisor = Supervisor(options)
     click.echo(f"Serving release {release} on http://{host}:{supervisor.port}, {workers} workers")
     supervisor.run()
-
-
-def _budget(dials: str) -> "ExplorationBudget":
-    """Of ``name=number`` and commas."""
-    from recbench.errors import InputError
-    from recbench.policy.exploration import ExplorationBudget
-
-    kinds: dict[str, Any] = {
-        "traffic": float,
-        "slots": int,
-        "first_slot": int,
-        "pool": int,
-        "temperature": float,
-        "even": float,
-    }
-    given: dict[str, Any] = {"traffic": 0.1}
-    for dial in dials.split(","):
-        name, _, number = dial.partition("=")
-        try:
-            given[name.strip()] = kinds[name.strip()](number)
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"--explore is NAME=NUMBER of {', '.join(kinds)}, with commas between; got {dial!r}"
-            ) from error
-    return ExplorationBudget(traffic_frac=given.pop("traffic"), **given)
 
 
 def _token(path: Path | None) -> str | None:
