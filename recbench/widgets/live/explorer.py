@@ -26,6 +26,7 @@ __all__ = ["recommendation_explorer"]
 N_LIKELIEST = 10  # items that are shown of those that chance draws from
 N_OFFERED = 200  # users and items that are offered; others can be typed
 WIDE = {"description_width": "initial"}
+ROOM = {"width": "26em"}  # for what is typed by rule, beside its name
 
 
 def recommendation_explorer(registry: Registry, *, k: int = 10) -> Panel:
@@ -54,12 +55,15 @@ def _dials(model: ReleasedRecommender, names: list[str], *, current: str, k: int
     users, items = _offered_users(model), _offered_items(model)
     typed = {"continuous_update": False, "style": WIDE}
     return {
-        "release": ipywidgets.Dropdown(options=names, value=current, description="release"),
+        "release": ipywidgets.Dropdown(options=names, value=current, description="release", layout=ROOM),
         "user": ipywidgets.Combobox(
             options=users, value=users[0] if users else "", description="user", **typed
         ),
         "history": ipywidgets.Text(
-            description="or after clicks on", placeholder="item ids, oldest first: 10, 20", **typed
+            description="or after clicks on",
+            placeholder="item ids, oldest first: 10, 20",
+            layout=ROOM,
+            **typed,
         ),
         "click": ipywidgets.Combobox(
             options=items, description="and now a click on", placeholder="item", **typed
@@ -70,7 +74,10 @@ def _dials(model: ReleasedRecommender, names: list[str], *, current: str, k: int
             style=WIDE,
         ),
         "chance": ipywidgets.Text(
-            description="left to chance", placeholder="nothing; or: slots=1,pool=100", **typed
+            description="left to chance",
+            placeholder="nothing; or: slots=1,pool=100",
+            layout=ROOM,
+            **typed,
         ),
         "k": ipywidgets.IntSlider(value=k, min=1, max=50, description="list length", **typed),
     }

@@ -33,7 +33,7 @@ def test_the_rule_keeps_its_slots_and_chance_has_the_rest_of_the_list(asked):
     assert highest.to_list() == [None, pytest.approx(high), None]
     assert left.candidates["item_id"].to_list() == [10, 20]
     assert left.candidates["in slot 2"].to_list() == pytest.approx([high, 1 - high])
-    assert left.finding.startswith("In 0.5 % of requests chance fills slot 2 with one of 2 items")
+    assert left.finding.startswith("In 0.5 % of requests chance fills slot 2 from 2 items")
 
 
 def test_the_first_slots_may_be_left_to_chance(asked):

@@ -85,7 +85,7 @@ def test_slots_that_a_service_would_leave_to_chance_are_told(explorer):
     explorer.dials["user"].value = "99"
     explorer.dials["k"].value = 2
     explorer.dials["chance"].value = "slots=1,pool=2,even=1"
-    assert "In 10 % of requests chance fills slot 2 with one of 2 items" in explorer.below.value
+    assert "In 10 % of requests chance fills slot 2 from 2 items" in explorer.below.value
     header, *rows = table_of(explorer, 1)
     assert [row[header.index("filled by")] for row in rows] == ["rule", "chance"]
     explorer.dials["chance"].value = ""
