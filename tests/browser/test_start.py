@@ -49,7 +49,7 @@ def listed(explorer, number=0):
     """The item ids of one of the explorer's tables."""
     rows = explorer.locator(".rb-shown table").nth(number).locator("tbody tr").all()
     column = 1 if number == 0 else 0
-    return [row.locator("td").nth(column).inner_text() for row in rows]
+    return [row.locator("td").nth(column).text_content() for row in rows]
 
 
 def hourly(place):
