@@ -77,6 +77,6 @@ def _finding(left: LeftToChance, budget: ExplorationBudget) -> str:
     slots = "slot" if len(left.slots) == 1 else "slots"
     share = f"{100 * budget.traffic_frac:.3g} %"
     return (
-        f"In {share} of requests chance fills {slots} {numbers} from {len(left.places)} items, and the "
-        "rule the others; else the list is as above."
+        f"In {share} of requests chance fills {slots} {numbers} from {len(left.places)} items, and "
+        "the rule the others; else the list is as above."
     )

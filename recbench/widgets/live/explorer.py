@@ -55,7 +55,9 @@ def _dials(model: ReleasedRecommender, names: list[str], *, current: str, k: int
     users, items = _offered_users(model), _offered_items(model)
     typed = {"continuous_update": False, "style": WIDE}
     return {
-        "release": ipywidgets.Dropdown(options=names, value=current, description="release", layout=ROOM),
+        "release": ipywidgets.Dropdown(
+            options=names, value=current, description="release", layout=ROOM
+        ),
         "user": ipywidgets.Combobox(
             options=users, value=users[0] if users else "", description="user", **typed
         ),
