@@ -16,6 +16,7 @@ START = "00_start.ipynb"  # the page that it opens on, where the folder has it
 SETTINGS = Path(__file__).parent / "jupyter"  # no question about news, no look for updates
 
 OURS = "recbench.jobs.lab_scheduler"  # what JupyterLab's scheduler runs jobs with
+SERVER = "recbench.jobs.lab_server"
 
 
 @click.command()
@@ -52,7 +53,7 @@ def _command(folder: str, scheduling: Path, *, port: int, no_browser: bool) -> l
     command = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        SERVER,
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recbench.cli.input import Duration
-from recbench.cli.serve_dials import budget_of, policy_of
+from recbench.cli.serve_dials import policy_of
 from recbench.cli.streams import librdkafka_settings
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     Inference Protocol at /v2. A release that is published meanwhile takes over without a failed
     request. `recbench follow` says where it keeps the online features.
     """
+    from recbench.policy.exploration import ExplorationBudget
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
     from recbench.serving.options import ExposureLog, Limits, ServiceOptions
@@ -148,7 +149,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         online=_online(dials),
         exposures=exposures,
         limits=limits,
-        exploration=None if dials["explore"] is None else budget_of(dials["explore"]),
+        exploration=None if dials["explore"] is None else ExplorationBudget.of(dials["explore"]),
         policy=policy_of(dials["policy_snapshot"], dials["decide"], dials["floor"]),
         explore_off=dials["explore_off"],
     )

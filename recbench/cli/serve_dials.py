@@ -5,19 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recbench.policy.exploration import ExplorationBudget
     from recbench.serving.options import PolicyOptions
 
-__all__ = ["budget_of", "policy_of"]
+__all__ = ["policy_of"]
 
-EXPLORE = {
-    "traffic": float,
-    "slots": int,
-    "first_slot": int,
-    "pool": int,
-    "temperature": float,
-    "even": float,
-}
 DECIDE = {
     "rule": str,
     "scale": float,
@@ -29,18 +20,6 @@ DECIDE = {
     "at_most": float,
     "least_events": float,
 }
-
-
-def budget_of(dials: str) -> "ExplorationBudget":
-    """Of ``--explore``.
-
-    Raises:
-        InputError: an unknown dial, or a value outside its range.
-    """
-    from recbench.policy.exploration import ExplorationBudget
-
-    given = {"traffic": 0.1} | _parsed("--explore", dials, EXPLORE)
-    return ExplorationBudget(traffic_frac=given.pop("traffic"), **given)
 
 
 def policy_of(

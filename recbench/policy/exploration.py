@@ -1,7 +1,7 @@
 """The share of what is shown that is left to chance, declared beforehand, and the chances of it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,19 @@ import numpy.typing as npt
 from recbench.errors import InputError
 from recbench.policy.race import draw, mixed_weights, slot_chances
 
-__all__ = ["ExplorationBudget", "Explored", "explored"]
+__all__ = ["ExplorationBudget", "Explored", "LeftToChance", "explored", "left_to_chance"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+DIALS: dict[str, Any] = {
+    "traffic": float,
+    "slots": int,
+    "first_slot": int,
+    "pool": int,
+    "temperature": float,
+    "even": float,
+}  # as people write a budget
+USUAL_TRAFFIC = 0.1  # where nothing is said of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,25 @@ class ExplorationBudget:
         if self.slots >= self.pool:
             raise InputError(f"`pool` must be larger than `slots` {self.slots}, got {self.pool}")
         mixed_weights(np.zeros(1), temperature=self.temperature, even=self.even)
+
+    @classmethod
+    def of(cls, words: str) -> Self:
+        """As people write it: ``traffic=0.1,slots=1,first_slot=1,pool=100,temperature=1,even=0.1``.
+
+        Raises:
+            InputError: another name, no number, or a budget that cannot be kept.
+        """
+        given: dict[str, Any] = {"traffic": USUAL_TRAFFIC}
+        for word in words.split(","):
+            name, _, number = (part.strip() for part in word.partition("="))
+            try:
+                given[name] = DIALS[name](number)
+            except (KeyError, ValueError) as error:
+                raise InputError(
+                    f"Exploration is NAME=NUMBER of {', '.join(DIALS)}, with commas between; "
+                    f"got {word!r}"
+                ) from error
+        return cls(traffic_frac=given.pop("traffic"), **given)
 
     @property
     def least_propensity(self) -> float:
@@ -91,6 +119,33 @@ def explored(
     propensities[by_chance] = drawn.chances
     by_slot[by_chance] = drawn.chances if n_drawn == 1 else slot_chances(weights, drawn.places)
     return Explored(places, propensities, by_slot)
+
+
+class LeftToChance(NamedTuple):
+    """What ``explored`` draws from, and by which chances, before it draws."""
+
+    slots: Ints  # (S,) of the list, from 0
+    places: Ints  # (P,) of the items as retrieved, best first
+    chances: Floats  # (P, S) of each item in each slot, whatever stands in the others
+
+
+def left_to_chance(
+    scores: npt.NDArray[np.floating], k: int, budget: ExplorationBudget
+) -> LeftToChance:
+    """The slots of chance of one list, and who may stand there; none where the rule decides all.
+
+    Args:
+        scores: (N,) of retrieved items, best first.
+        k: the length of the list.
+        budget: how much is drawn.
+    """
+    pool = _pool(len(scores), min(k, len(scores)), budget, None)
+    n = pool.n_drawn
+    if not n:
+        return LeftToChance(np.arange(0), np.arange(0), np.zeros((0, 0)))
+    weights = mixed_weights(scores[pool.places], temperature=budget.temperature, even=budget.even)
+    chances = np.stack([slot_chances(weights, np.full(n, item)) for item in range(len(weights))])
+    return LeftToChance(budget.first_slot + np.arange(n), pool.places, chances)
 
 
 class _Pool(NamedTuple):

@@ -1,5 +1,6 @@
 """A headless Chromium that may talk to this machine only, and JupyterLab as `recbench lab` does."""
 
+import io
 import os
 import secrets
 import shutil
@@ -12,7 +13,9 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 
 LOCAL = {"127.0.0.1", "localhost"}
 START_S = 60
@@ -27,6 +30,31 @@ RUN_ALL = """async () => {
     await window.jupyterapp.commands.execute('notebook:run-all-cells');
     await window.jupyterapp.shell.currentWidget.context.save();
 }"""
+THEME = """async name => {
+    await window.jupyterapp.commands.execute('apputils:change-theme', {theme: name});
+}"""
+# [text, its colour, the colour behind it] of all that outputs say, and the colour behind a figure
+COLOURS = """() => {
+    const parts = colour => colour.match(/[0-9.]+/g).map(Number);
+    const behind = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const [r, g, b, alpha = 1] = parts(getComputedStyle(at).backgroundColor);
+            if (alpha === 1) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    const written = element => element.matches('input, select') ? element.value
+        : [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
+            .map(node => node.data).join('').trim();
+    const texts = [...document.querySelectorAll('.jp-OutputArea-output *')]
+        .filter(each => each.checkVisibility() && !each.matches('style, option') && written(each))
+        .map(each => [
+            written(each), parts(getComputedStyle(each).color).slice(0, 3), behind(each)
+        ]);
+    return [texts, behind(document.querySelector('.rb-figure'))];
+}"""
+LEAST_CONTRAST = 4.5  # WCAG 2, level AA
+SAME = 8  # of 255: how far a figure's background may be from the page's
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +177,36 @@ def wait_until_it_answers(address, server):
         else:
             return
     pytest.fail(f"no answer from {address} in {START_S} s")
+
+
+@pytest.fixture
+def require_readable():
+    """In either theme, all that outputs say can be read, and figures are as dark as the page."""
+
+    def check(page):
+        for theme, is_light in (("JupyterLab Dark", False), ("JupyterLab Light", True)):
+            page.evaluate(THEME, theme)
+            page.wait_for_function(
+                f"document.body.dataset.jpThemeLight === '{str(is_light).lower()}'"
+            )
+            texts, page_colour = page.evaluate(COLOURS)
+            assert texts, "nothing is written there"
+            found = {text: round(contrast(one, other), 2) for text, one, other in texts}
+            assert {text: ratio for text, ratio in found.items() if ratio < LEAST_CONTRAST} == {}
+            figure = Image.open(io.BytesIO(page.locator(".rb-figure").first.screenshot()))
+            pixels = np.asarray(figure.convert("RGB")).astype(int)
+            background, written = pixels[3, 3], np.unique(pixels.reshape(-1, 3), axis=0)
+            assert np.abs(background - page_colour).max() <= SAME, "a box of another colour"
+            assert max(contrast(each, background) for each in written) >= LEAST_CONTRAST
+
+    return check
+
+
+def contrast(one, other):
+    """WCAG 2's, from 1 to 21, of two colours of three bytes."""
+    lights = []
+    for colour in (one, other):
+        parts = np.asarray(colour) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        lights.append(float(linear @ [0.2126, 0.7152, 0.0722]))
+    return (max(lights) + 0.05) / (min(lights) + 0.05)

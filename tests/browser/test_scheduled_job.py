@@ -1,11 +1,13 @@
 """Jobs made in JupyterLab's own forms, as `recbench lab` sets them up."""
 
+import contextlib
 import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -79,15 +81,6 @@ class Server:
             self.process.wait()
             pytest.fail(f"the server did not end within {END_S} s")
 
-    def leave(self):
-        """End it in any case; that it ends by itself is a test of its own."""
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:  # seen where a page had just been loaded anew
-            self.process.kill()
-            self.process.wait()
-
     def until(self, what, *, within_s):
         """The first true answer of ``what``."""
         deadline = time.monotonic() + within_s
@@ -132,7 +125,7 @@ def lab(place):
     server.until(lambda: server.ask("/api/status"), within_s=START_S)
     yield server
     if server.process.poll() is None:
-        server.leave()
+        server.end()
 
 
 def open_form(page, lab, *, name, k):
@@ -238,3 +231,22 @@ def test_the_lab_ends_at_once_and_the_job_that_it_started_goes_on(lab, place):
     while Manifest.read(run).state() == "running" and time.monotonic() < deadline:
         time.sleep(0.2)
     assert Manifest.read(run).state() == "succeeded"
+
+
+def test_the_lab_ends_though_it_is_still_answering(lab, place):
+    for number in range(300):  # each one is looked at in a thread
+        (place / "notebooks" / f"{number}.txt").touch()
+
+    def ask():
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            lab.ask("/api/contents")
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.2)
+
+    lab.end()
+
+    for thread in asking:
+        thread.join()

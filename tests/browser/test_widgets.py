@@ -49,7 +49,7 @@ def opened(page, start_lab, run_all, tmp_path, tiny_log, write_notebook):
         page.locator(f".rb-{name}").screenshot(path=shots / f"{name}.png")
 
 
-def test_what_is_moved_changes_what_is_shown(opened):
+def test_what_is_moved_changes_what_is_shown(opened, require_readable):
     from playwright.sync_api import expect
 
     def finding(name, text):
@@ -71,6 +71,7 @@ def test_what_is_moved_changes_what_is_shown(opened):
     opened.keyboard.press("ArrowLeft")
     expect(features.locator(".rb-shown p").first).not_to_have_text(before)
 
+    require_readable(opened)  # before a report is shown, which has colours of its own
     finding("latency", "busy: p99 9.00 ms, beyond 8 ms")
     opened.locator(".rb-latency input[type=number]").fill("10")
     opened.keyboard.press("Enter")

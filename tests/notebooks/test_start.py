@@ -26,6 +26,6 @@ def test_the_report_shows_what_the_widgets_showed(served_toy, tiny_log, tmp_path
     page = (result.folder / "report.html").read_text()
     assert 'alt="Recency popularity alone would list' in page
     assert 'alt="What is served knows events until 2026-01-01 01:00:00 UTC"' in page
-    assert page.count('class="rb-picture"') == 5
+    assert page.count('class="rb-picture"') == 6
     assert "widget-view" not in page
     assert result.metrics["n_releases"] == 1

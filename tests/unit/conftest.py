@@ -1,6 +1,7 @@
 """A tiny study that tests of models, training, export and jobs share."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -115,3 +116,39 @@ def ranks(rank_client):
     from recbench.cluster.ranks import ranks_on
 
     return lambda n: ranks_on(rank_client, minimum=n, maximum=n)
+
+
+@pytest.fixture
+def lab_session(tmp_path):
+    """What JupyterLab's scheduler itself writes with, into the workspace's database."""
+    pytest.importorskip("jupyter_scheduler", reason="needs the extra `lab`")
+    from jupyter_scheduler.orm import create_session, create_tables
+
+    (tmp_path / "workspace" / "lab").mkdir(parents=True)
+    url = f"sqlite:///{tmp_path / 'workspace' / 'lab' / 'jobs.sqlite'}"
+    create_tables(url)
+    return create_session(url)
+
+
+@pytest.fixture
+def defined_in_lab(lab_session):
+    """Keeps a definition, and jobs of it by status, message and seconds after 2026 began."""
+    from jupyter_scheduler.orm import Job, JobDefinition
+
+    begin = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    common = {"runtime_environment_name": "recbench", "input_filename": "tiny.ipynb"}
+
+    def define(*jobs, identity="1-1", name="often", schedule="*/5 * * * *", **fields):
+        fields = common | {"timezone": "UTC", "parameters": {"k": "5"}} | fields
+        with lab_session() as open_one:
+            open_one.add(
+                JobDefinition(job_definition_id=identity, name=name, schedule=schedule, **fields)
+            )
+            for status, message, second in jobs:
+                at = begin + 1000 * second
+                times = {"create_time": at, "start_time": at, "end_time": at + 2500}
+                values = {"status": status, "status_message": message, **common, **times}
+                open_one.add(Job(job_definition_id=identity, **values))
+            open_one.commit()
+
+    return define

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from recbench.widgets.live.freshness import freshness_dashboard
     from recbench.widgets.live.latency import latency_explorer
     from recbench.widgets.live.runs import run_comparison
+    from recbench.widgets.live.schedules import schedule_panel
     from recbench.widgets.live.service import service_form
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "latency_explorer",
     "recommendation_explorer",
     "run_comparison",
+    "schedule_panel",
     "service_form",
 ]
 WHERE = {
@@ -34,6 +36,7 @@ WHERE = {
     "latency_explorer": "latency",
     "recommendation_explorer": "explorer",
     "run_comparison": "runs",
+    "schedule_panel": "schedules",
     "service_form": "service",
 }
 

@@ -10,6 +10,9 @@ from recbench.widgets.shown import Part, as_html
 
 __all__ = ["Panel"]
 
+# a range of times is longer than the room that upstream gives it
+STYLE = "<style>.jupyter-widgets .widget-readout { max-width: none; }</style>"
+
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """Shows ``show(**values of the dials)``, again whenever a dial moves.
@@ -48,7 +51,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             parts.extend(self._show(**values))
         except InputError as error:
             parts.append(str(error))
-        self.below.value = as_html(parts)
+        self.below.value = STYLE + as_html(parts)
 
     def _repr_mimebundle_(self, **more: Any) -> dict[str, Any]:
         """The live widget, and its picture for where there is none."""

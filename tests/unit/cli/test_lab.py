@@ -30,7 +30,7 @@ def test_lab_opens_the_notebooks_on_this_machine_only(executed, tmp_path):
 
     ((path, command),) = executed
     assert path == sys.executable
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert command[:3] == [sys.executable, "-m", "recbench.jobs.lab_server"]
     assert f"--ServerApp.root_dir={tmp_path / 'notebooks'}" in command
     assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9999", "--no-browser"} <= set(command)
     assert {"--LabApp.news_url=None", "--ServerApp.allow_root=True"} <= set(command)

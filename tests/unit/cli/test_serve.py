@@ -88,7 +88,7 @@ def test_a_precision_that_the_release_lacks_is_refused_at_once(workspace, served
     [
         ("traffic=2", "`traffic_frac` must lie in [0, 1], got 2.0"),
         ("slots=many", "got 'slots=many'"),
-        ("luck=1", "--explore is NAME=VALUE of traffic, slots"),
+        ("luck=1", "Exploration is NAME=NUMBER of traffic, slots"),
         ("slots=200", "`pool` must be larger than `slots` 200, got 100"),
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recbench.errors import InputError
-from recbench.policy.exploration import ExplorationBudget, explored
+from recbench.policy.exploration import ExplorationBudget, explored, left_to_chance
 
 SCORES = np.linspace(5, 1, 12)
 BUDGET = ExplorationBudget(traffic_frac=1.0, slots=2, first_slot=1, pool=6, even=0.3)
@@ -78,3 +78,32 @@ def test_budget_that_cannot_be_kept_is_refused(changed, message):
     dials = {"traffic_frac": 0.1, "slots": 2, "pool": 6, **changed}
     with pytest.raises(InputError, match=message):
         ExplorationBudget(**dials)
+
+
+def test_chances_told_beforehand_are_those_that_are_logged():
+    left = left_to_chance(SCORES, 5, BUDGET)
+    assert left.slots.tolist() == [1, 2]
+    assert left.places.tolist() == [3, 4, 5, 6, 7, 8]
+    assert left.chances.sum(axis=0) == pytest.approx([1.0, 1.0])
+    for seed in range(20):
+        found = explored(SCORES, 5, BUDGET, np.random.default_rng(seed))
+        at = np.searchsorted(left.places, found.places[1:3])
+        assert found.slot_propensities[1:3] == pytest.approx(left.chances[at, [0, 1]])
+
+
+def test_nothing_is_told_to_be_drawn_where_the_rule_decides():
+    left = left_to_chance(SCORES[:5], 5, BUDGET)
+    assert len(left.slots) == len(left.places) == 0
+    assert left.chances.shape == (0, 0)
+
+
+def test_a_budget_is_read_as_people_write_it():
+    written = ExplorationBudget.of("slots=2, first_slot=0,even=0.5")
+    assert written == ExplorationBudget(traffic_frac=0.1, slots=2, first_slot=0, even=0.5)
+    assert ExplorationBudget.of("traffic=1").traffic_frac == 1
+
+
+@pytest.mark.parametrize("words", ["slot=2", "slots=two", "slots", "slots=1.5", ""])
+def test_what_is_no_budget_is_refused_by_its_word(words):
+    with pytest.raises(InputError, match=f"NAME=NUMBER of traffic, slots.*got '{words}'"):
+        ExplorationBudget.of(words)

@@ -81,19 +81,31 @@ def test_the_list_is_as_long_as_asked(explorer):
     assert items_of(explorer) == ["40"]
 
 
+def test_slots_that_a_service_would_leave_to_chance_are_told(explorer):
+    explorer.dials["user"].value = "99"
+    explorer.dials["k"].value = 2
+    explorer.dials["chance"].value = "slots=1,pool=2,even=1"
+    assert "In 10 % of requests chance fills slot 2 from 2 items" in explorer.below.value
+    header, *rows = table_of(explorer, 1)
+    assert [row[header.index("filled by")] for row in rows] == ["rule", "chance"]
+    explorer.dials["chance"].value = ""
+    assert "Nothing in the list is left to chance, unless" in explorer.below.value
+
+
 @pytest.mark.parametrize(
     ("dial", "value", "message"),
     [
         ("user", "who?", "A whole number is needed for the user, got &#x27;who?&#x27;"),
         ("user", "", "A whole number is needed for the user"),
         ("click", "77", "Item 77 is not among the release&#x27;s 4 items"),
+        ("chance", "slot=1", "Exploration is NAME=NUMBER of traffic, slots"),
         ("history", "10, ten", "A whole number is needed for the item, got &#x27; ten&#x27;"),
     ],
 )
 def test_what_cannot_be_used_is_said_where_the_list_was(explorer, dial, value, message):
     explorer.dials[dial].value = value
     assert message in explorer.below.value
-    assert "<table>" not in explorer.below.value
+    assert ("<table>" in explorer.below.value) == (dial == "chance")  # the list stays
 
 
 def test_the_picture_changes_with_the_list(explorer):
