@@ -28,7 +28,7 @@ from recbench.serving.load import Answers, Target, load_process, open_loop
 __all__ = ["Swapped", "run", "swap_under_load"]
 
 WARM_S, PROBE_S = 2.0, 3.0
-SWAPS, EVERY_S = 20, 3.0
+SWAPS, EVERY_S = 24, 3.0
 CALM_S = 10.0  # of the same load before: what the machine gives at this hour
 LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
 SETTLE_S = 8.0  # for the last release to be laid out with whatever time is left

@@ -14,7 +14,14 @@ import numpy as np
 from recbench.errors import InputError
 from recbench.files import whole_file
 from recbench.index.checks import check_candidates, check_finite, check_rows, check_search
-from recbench.index.considered import by_query, outside, products
+from recbench.index.considered import (
+    Pairs,
+    best_of_each,
+    by_query,
+    outside,
+    overlaid,
+    products,
+)
 from recbench.index.exact import largest
 from recbench.index.protocol import Bools, Floats, Ints
 from recbench.index.quantised import Codes, Quantised, quantised, saved, written
@@ -23,6 +30,7 @@ from recbench.index.trained import Trained
 __all__ = ["ApproximateIndex", "ApproximateSettings"]
 
 NOTHING: Ints = np.empty(0, dtype=np.int64)
+NO_TABLE: Ints = np.empty((0, 0), dtype=np.int64)
 SCORED_WHOLE = 16_384  # rows that may be shown: up to here a plain product is cheaper
 
 
@@ -191,15 +199,21 @@ class ApproximateIndex:
         if np.isnan(query_embeddings).any():
             raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
         open_rows = self._open(allowed)
-        seen = [np.sort(rows) for rows in by_query(excluded, len(query_embeddings))]
-        proposed = self._proposed(query_embeddings, k, open_rows, seen)
+        proposed = self._proposed(query_embeddings, k, open_rows, excluded)
         rows = np.full((len(query_embeddings), k), -1, dtype=np.int64)
         scores = np.full((len(query_embeddings), k), -np.inf, dtype=np.float32)
-        for at, query in enumerate(query_embeddings):
-            barred = _Barred(open_rows, allowed, seen[at])
-            some = None if proposed is None else proposed[at]
-            best, its_scores = self._best(query, k, some, barred)
-            rows[at, : len(best)], scores[at, : len(best)] = best, its_scores
+        left = np.arange(len(query_embeddings))
+        if proposed is not None and not len(self.recent.rows):
+            best, its_scores = best_of_each(self.held, proposed, query_embeddings, k)
+            rows[:, : best.shape[1]], scores[:, : best.shape[1]] = best, its_scores
+            left = np.flatnonzero(rows[:, -1] < 0)
+        if len(left):
+            seen = by_query(excluded, len(query_embeddings))
+        for at in left.tolist():
+            barred = _Barred(open_rows, allowed, np.sort(seen[at]))
+            some = None if proposed is None else proposed[at][proposed[at] >= 0]
+            one, its_scores = self._best(query_embeddings[at], k, some, barred)
+            rows[at, : len(one)], scores[at, : len(one)] = one, its_scores
         return rows, scores
 
     def _open(self, allowed: Bools | None) -> Bools | None:
@@ -210,30 +224,34 @@ class ApproximateIndex:
         return among if self.shown is None else among & self.shown
 
     def _proposed(
-        self, queries: Floats, k: int, open_rows: Bools | None, seen: list[Ints]
-    ) -> list[Ints] | None:
-        """Rows worth scoring for each query, none of them barred; None: all that are open.
+        self,
+        queries: Floats,
+        k: int,
+        open_rows: Bools | None,
+        excluded: tuple[Ints, Ints] | None,
+    ) -> Ints | None:
+        """(Q, N) rows worth scoring for each query, -1 for what is barred; None: all that are open.
 
-        Most of what was seen is far from the best of a catalogue. So a query asks for a few rows
-        more than it needs, and again for more only where what was seen leaves too few.
+        What a user has seen is among the best, so a few more are asked for, and for some queries
+        again for more: only where what was seen leaves too few.
         """
         n_open = len(self.held) if open_rows is None else int(np.count_nonzero(open_rows))
         if n_open <= SCORED_WHOLE:
             return None
-        effort = k * self.settings.oversample
-        n_seen = max(map(len, seen), default=0)
+        seen = Pairs.of(excluded, n_rows=self.n_rows)
+        effort, n_seen = k * self.settings.oversample, seen.most
         n_more, crowded = min(n_seen, effort // 8), 1.0
-        found, short = [NOTHING] * len(queries), np.arange(len(queries))
+        found, short = NO_TABLE, np.arange(len(queries))
         while True:
             spread = crowded * len(self.held) / n_open
             asked = self._asked(queries[short], effort + n_more, spread, n_open, open_rows)
             if asked is None:
                 return None
-            for at, rows in zip(short.tolist(), asked, strict=True):
-                if open_rows is not None and not self.proposals.filters:
-                    rows = rows[(rows >= 0) & open_rows[rows]]
-                found[at] = outside(rows[rows >= 0], seen[at])
-            short = short[[len(found[at]) < effort for at in short]]
+            if open_rows is not None and not self.proposals.filters:
+                asked[~open_rows[asked]] = -1
+            asked[seen.among(short, asked)] = -1
+            found = overlaid(found, short, asked) if len(short) < len(queries) else asked
+            short = short[np.count_nonzero(asked >= 0, axis=1) < effort]
             if not len(short) or n_more == n_seen:
                 return found
             n_more = min(n_seen, 4 * max(n_more, 1))

@@ -1,12 +1,83 @@
-"""The rows that are considered for one query: which are left, and what each scores."""
+"""The rows that are considered for each query: which are left, what each scores, which are best."""
+
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from recbench.index.protocol import Floats, Ints
+from recbench.errors import InputError
+from recbench.index.protocol import Bools, Floats, Ints
 
-__all__ = ["by_query", "outside", "products"]
+__all__ = ["Pairs", "best_of_each", "by_query", "outside", "overlaid", "products"]
 
 BLOCK = 65_536  # rows that are gathered at once
+BLOCK_OF_TABLE = 8_192  # rows of several queries: what stays in a core's cache
+NOTHING: Ints = np.empty(0, dtype=np.int64)
+
+
+class Pairs(NamedTuple):
+    """Pairs of query and row, looked up for many queries at once."""
+
+    keys: Ints  # (N,) query * n_rows + row, ascending
+    n_rows: int
+    most: int  # rows of one query
+
+    @classmethod
+    def of(cls, pairs: tuple[Ints, Ints] | None, *, n_rows: int) -> Self:
+        """Of parallel (query, row) positions; None: of none."""
+        if pairs is None or not len(pairs[0]):
+            return cls(NOTHING, n_rows, 0)
+        return cls(np.sort(pairs[0] * n_rows + pairs[1]), n_rows, int(np.bincount(pairs[0]).max()))
+
+    def among(self, queries: Ints, rows: Ints) -> Bools:
+        """(Q, N) which of these rows (Q, N), -1 for none, make a pair with their query (Q,)."""
+        keys = queries[:, None] * self.n_rows + rows
+        if not len(self.keys):
+            return np.zeros(keys.shape, dtype=np.bool_)
+        at = self.keys.searchsorted(keys)
+        at[at == len(self.keys)] = 0
+        found: Bools = self.keys[at] == keys
+        return found
+
+
+def best_of_each(held: Floats, rows: Ints, queries: Floats, k: int) -> tuple[Ints, Floats]:
+    """The k best rows of each query, or as many as are proposed; ties go to the lower row.
+
+    Args:
+        held: (C, D).
+        rows: (Q, N) proposed for each query, -1 for none.
+        queries: (Q, D).
+        k: how many.
+
+    Returns:
+        Rows and inner products, (Q, k or N), best first; -1 with -inf where no more are proposed.
+
+    Raises:
+        InputError: a product is NaN.
+    """
+    ascending = np.sort(rows, axis=1)
+    a_block = max(1, BLOCK_OF_TABLE // max(rows.shape[1], 1))
+    if len(rows) > a_block:
+        blocks = [
+            best_of_each(held, rows[start : start + a_block], queries[start : start + a_block], k)
+            for start in range(0, len(rows), a_block)
+        ]
+        best, scores = zip(*blocks, strict=True)
+        return np.concatenate(best), np.concatenate(scores)
+    given = held.take(ascending, axis=0).astype(np.float32, copy=False)  # (Q, N, D)
+    products_ = np.einsum("qnd,qd->qn", given, queries)
+    if products_.size and np.isnan(products_.min()):
+        raise InputError(f"{np.isnan(products_).sum()} of {products_.size} scores are NaN")
+    products_[ascending < 0] = -np.inf
+    order = (-products_).argsort(axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(ascending, order, 1), np.take_along_axis(products_, order, 1)
+
+
+def overlaid(table: Ints, at: Ints, longer: Ints) -> Ints:
+    """The (Q, N) table with other rows ``at`` (S,), which are longer: (S, M); -1 fills up."""
+    widened = np.full((len(table), longer.shape[1]), -1, dtype=np.int64)
+    widened[:, : table.shape[1]] = table
+    widened[at] = longer
+    return widened
 
 
 def outside(rows: Ints, barred: Ints) -> Ints:
@@ -22,7 +93,7 @@ def outside(rows: Ints, barred: Ints) -> Ints:
 def by_query(excluded: tuple[Ints, Ints] | None, n_queries: int) -> list[Ints]:
     """What each query may not be shown."""
     if excluded is None:
-        return [np.empty(0, dtype=np.int64)] * n_queries
+        return [NOTHING] * n_queries
     if n_queries == 1:
         return [excluded[1]]
     order = np.argsort(excluded[0], kind="stable")

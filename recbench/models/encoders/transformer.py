@@ -87,12 +87,30 @@ class _Block(nn.Module):
         return self._moved(states, layout.flat(mixed.transpose(1, 2).flatten(2)))
 
     def after_each(self, states: Tensor, layout: Layout, after: Tensor) -> Tensor:
-        query, key, value = self._qkv(states, layout)
-        place = layout.positions.index_select(0, after)[:, None]  # (B, 1)
-        at = place[:, None, :, None].expand(-1, self.n_heads, -1, query.shape[-1])
-        later = torch.arange(key.shape[2], device=place.device) > place  # (B, L)
-        mixed = _attention(query.gather(2, at), key, value, later[:, None, None])  # (B, H, 1, d)
+        """One query a sequence: keys and values need not be made.
+
+        Their weights move over to the query and to what is mixed, as MLA absorbs them (DeepSeek-AI,
+        "DeepSeek-V2", 2024, 2.1.2): q (W x) = (q W) x, and the mean of W x is W of the mean of x.
+        """
+        seen = self.before_attention(states)
+        to_query, to_key, to_value = self.qkv.weight.chunk(3)  # (H d, D) each
+        query = functional.linear(seen.index_select(0, after), to_query)
+        asked = self._per_head(query, self._of_heads(to_key))  # (B, H, D)
+        cells = layout.rectangle(seen)  # (B, L, D)
+        place = layout.positions.index_select(0, after)[:, None, None]
+        later = torch.arange(cells.shape[1], device=place.device) > place  # (B, 1, L)
+        scores = asked @ cells.transpose(1, 2) / math.sqrt(states.shape[1] // self.n_heads)
+        mean = scores.masked_fill(later, -math.inf).softmax(dim=-1) @ cells  # (B, H, D)
+        mixed = self._per_head(mean, self._of_heads(to_value).transpose(1, 2))
         return self._moved(states.index_select(0, after), mixed.flatten(1))
+
+    def _of_heads(self, weight: Tensor) -> Tensor:
+        """(H d, D) -> (H, d, D)."""
+        return weight.reshape(self.n_heads, -1, weight.shape[1])
+
+    def _per_head(self, given: Tensor, weight: Tensor) -> Tensor:
+        """(B, H n) or (B, H, n) through (H, n, m): (B, H, m)."""
+        return (given.reshape(-1, self.n_heads, 1, weight.shape[1]) @ weight).squeeze(2)
 
     def _qkv(self, states: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """(B, H, L, d) each."""
