@@ -20,12 +20,12 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.torch import load_file, save_file
 
-from recbench.cluster.energy import open_meter
 from recbench.errors import JobError, ReleaseError
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import one_at_a_time, whole_file
 from recbench.jobs.build import towers_for
 from recbench.jobs.candidate import Candidate
+from recbench.jobs.cost import joules_so_far
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
 from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
 from recbench.jobs.seal import seal_release
@@ -42,6 +42,7 @@ from recbench.refresh.judge import Judge
 from recbench.refresh.notes import Notes, judged_since
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import needed_by, read_state
+from recbench.refresh.stored_ranker import has_ranker
 from recbench.settings import Experiment, RefreshSettings
 from recbench.tables.lake_log import LakeLog
 
@@ -77,7 +78,7 @@ def asked(
         limits=Limits(margin=margin),
         until=instant_of(log, until),
         accept=tuple(accept),
-        joules=open_meter(),
+        joules=joules_so_far(),
     )
 
 
@@ -97,7 +98,7 @@ class Refresh:
     folder: Path
     accept: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda _: None)
-    joules: Callable[[], float] | None = None  # used up so far, such as an `EnergyMeter`
+    joules: Callable[[], float] | None = None  # used up so far, such as `cost.joules_so_far` tells
 
     @classmethod
     def of(
@@ -375,6 +376,11 @@ class Refresh:
         if done is not None:  # sealed by a run that died before it could say so
             told = Measured.from_json(done.metrics["refresh"], self.notes.facts)
             return Verdict.from_json(done.gate), done.release, told
+        if has_ranker(self.parent):
+            self.say(
+                f"The ranker of {self.parent.manifest.release} is not carried on: what it knows is "
+                "as of its own instant. `03_train_two_tower -p ranker=true` learns a new one"
+            )
         with self.registry.draft() as draft:
             candidate = self._candidate()
             bound = candidate.write(draft, self._next_notes())
