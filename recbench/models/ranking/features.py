@@ -84,6 +84,7 @@ class RankingFeatures:
             "never clicked",
             *USER_NAMES,
             *PAIR_NAMES,
+            *(f"popularity, {span}, {kind}" for kind in ("of list", "rank") for span in spans),
             *(f"{name}, {kind}" for name in retrievers for kind in ("score", "share", "rank")),
         ]
         return cls(
@@ -95,10 +96,20 @@ class RankingFeatures:
         rows = np.maximum(candidates.rows, 0)
         shape = rows.shape
         of_user = np.broadcast_to(self._of_users(queries)[:, None], (*shape, len(USER_NAMES)))
-        parts = [self.facts[rows], of_user, self._of_pairs(queries, rows), _of_scores(candidates)]
+        facts, held = self.facts[rows], candidates.held
+        parts = [facts, of_user, self._of_pairs(queries, rows)]
+        parts += _within_list(np.exp(facts[..., : self._n_spans]), held)
+        parts.append(_of_scores(candidates))
         features = np.concatenate(parts, axis=-1, dtype=np.float32)
-        features[~candidates.held] = 0.0
+        features[~held] = 0.0
         return features
+
+    @property
+    def _n_spans(self) -> int:
+        """H + 1 half-lives: each has one fact of this kind."""
+        return sum(
+            name.startswith("popularity, ") and name.endswith(", rank") for name in self.names
+        )
 
     def _of_users(self, queries: Queries) -> Floats:
         """(Q, 7)."""
@@ -182,13 +193,19 @@ def _unit_rows(field: TokenField) -> sparse.csr_matrix:
 
 def _of_scores(candidates: Candidates) -> Floats:
     """(Q, C, 3 R): each retriever's score, its share of the query's largest, its log rank."""
-    scores, held = candidates.scores, candidates.held
-    largest = np.where(held[..., None], scores, 0.0).max(axis=1, keepdims=True, initial=0.0)
-    share = scores / np.where(largest > 0, largest, 1.0)
-    below = np.where(held[..., None], -scores, np.inf)
-    rank = np.argsort(np.argsort(below, axis=1, kind="stable"), axis=1, kind="stable")
-    features = np.stack([scores, share, np.log1p(rank)], axis=-1)  # (Q, C, R, 3)
+    scores = candidates.scores
+    share, rank = _within_list(scores, candidates.held)
+    features = np.stack([scores, share, rank], axis=-1)  # (Q, C, R, 3)
     return features.reshape(*scores.shape[:2], 3 * scores.shape[2]).astype(np.float32)
+
+
+def _within_list(values: Floats, held: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """(Q, C, N) each, of (Q, C, N) values: shares of the list's largest, log ranks from 0."""
+    largest = np.where(held[..., None], values, 0.0).max(axis=1, keepdims=True, initial=0.0)
+    share = values / np.where(largest > 0, largest, 1.0)
+    below = np.where(held[..., None], -values, np.inf)
+    rank = np.argsort(np.argsort(below, axis=1, kind="stable"), axis=1, kind="stable")
+    return share.astype(np.float32), np.log1p(rank).astype(np.float32)
 
 
 def _span(half_life_s: float) -> str:

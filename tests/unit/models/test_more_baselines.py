@@ -54,6 +54,16 @@ def test_markov_counts_pairs_farther_apart_less_and_both_ways():
     assert found[1] == pytest.approx([1 / 3, 2 / 3, 0, 0])
 
 
+def test_markov_asks_the_last_events_the_older_ones_less():
+    # 10 -> 30 and 20 -> 40 for certain; asked with 10, then 20: 1 for what follows 20, 1/2 for 10
+    log = log_of((1, 10, 0), (1, 30, 1), (2, 20, 0), (2, 40, 1), (3, 10, 0), (3, 20, 1))
+    past = log_of((1, 10, 0), (1, 30, 1), (2, 20, 0), (2, 40, 1))
+    found = scores(Markov.fit(past, gap=1, two_way=False, depth=2), log, 3, 1, 9)
+    assert found[0] == pytest.approx([0, 0, 1 / 2, 1])
+    assert found[1] == pytest.approx([0, 0, 1 / 2, 0])  # nothing follows 30
+    assert not found[2].any()
+
+
 def test_markov_does_not_join_sequences_of_two_users():
     log = log_of((1, 10, 0), (2, 20, 0))
     assert not scores(Markov.fit(log), log, 1).any()
@@ -130,7 +140,8 @@ def test_bpr_prefers_what_likeminded_users_took():
 @pytest.mark.parametrize(
     ("fit", "value"),
     [
-        (lambda log: Markov.fit(log, gap=0), "got 0"),
+        (lambda log: Markov.fit(log, gap=0), "got 0 and 1"),
+        (lambda log: Markov.fit(log, depth=0), "got 3 and 0"),
         (lambda log: VSKNN.fit(log, k=0), "got 0 and 1000"),
         (lambda log: SLIM.fit(log, l2=0.0), "got 100, 20, 1.0, 0.0"),
         (lambda log: BPR.fit(log, factors=0), "got 0, 100, 0.05"),

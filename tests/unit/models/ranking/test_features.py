@@ -60,6 +60,13 @@ def test_popularity_is_decayed_and_relative_to_the_largest(found):
     assert found["popularity, 1 d, share"] == pytest.approx(expected - expected.max(), abs=1e-6)
 
 
+def test_popularity_is_told_within_the_list_too(found):
+    # as above: 1.0625, .25 and .5, each and the floor, over the largest
+    expected = np.array([1.0725, 0.26, 0.51]) / 1.0725
+    assert found["popularity, 1 d, of list"] == pytest.approx(expected, rel=1e-5)
+    assert found["popularity, 1 d, rank"] == pytest.approx(np.log1p([0, 2, 1]))
+
+
 def test_ages_are_logarithms_of_hours(found):
     assert found["age"] == pytest.approx(np.log1p([96, 48, 24]))
     assert found["since last click"] == pytest.approx(np.log1p([24, 48, 24]))
