@@ -31,7 +31,8 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
+    default=Path("environments/k8s"),
+    show_default=True,
     help="Folder for the files.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if the files there are others.")

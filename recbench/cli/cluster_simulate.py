@@ -59,7 +59,7 @@ def simulate(
     """
     import polars as pl
 
-    from recbench.cluster.compare import arms_table, compare, savings_table
+    from recbench.cluster.compare import arms_table, claims, compare, savings_table
     from recbench.cluster.days import days_of
     from recbench.cluster.scaling import ScalingPolicy
     from recbench.cluster.simulate import Machine
@@ -76,8 +76,13 @@ def simulate(
     print_table(arms)
     click.echo("What ours saves, a share of the other's cost, with 95 % over paired days:")
     print_table(savings)
+    said = claims(savings)
+    click.echo(f"Claims over {days} days:")
+    for line in said:
+        click.echo(line)
     payload = {"arms": arms, "savings": savings, "days": frame}
-    save_json(json_path, {name: table.to_dicts() for name, table in payload.items()})
+    tables = {name: table.to_dicts() for name, table in payload.items()}
+    save_json(json_path, tables | {"claims": said})
 
 
 def _tune(machine: "Machine", json_path: Path | None) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recbench.cli.input import Duration
 from recbench.cli.output import json_option, save_json
 from recbench.cli.progress import Progress
+from recbench.cli.within import checked_wait, within_options
 from recbench.settings import notebooks_path, runs_path, workspace_path
 
 if TYPE_CHECKING:
@@ -46,20 +46,7 @@ __all__ = ["run"]
     help="Have a worker of this cluster carry it out: local, cuda, kubernetes or a scheduler's "
     "address. The notebook finds it through recbench.cluster.current.current_client.",
 )
-@click.option(
-    "--within",
-    type=Duration(),
-    help="It has the time: begin in the cheapest hours of --tariff that suffice to be done in it.",
-)
-@click.option(
-    "--takes", type=Duration(), help="With --within: how long the run takes; else as lately."
-)
-@click.option(
-    "--tariff",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With --within: CSV of price and carbon by the hour; columns from, price, "
-    "carbon_g_per_kwh, power_w.",
-)
+@within_options
 @json_option
 def run(
     notebook: str | None,
@@ -106,23 +93,24 @@ def run(
 def _wait(
     notebook: str | None, within: timedelta | None, takes: timedelta | None, tariff: Path | None
 ) -> None:
-    if within is None or tariff is None or notebook is None:
-        raise click.UsageError(
-            "Give --within and --tariff together, with a NOTEBOOK; --takes goes with them"
-        )
-    from recbench.cluster.tariff import TariffFile, read_tariff
-    from recbench.jobs.cheap_hours import usual_seconds, wait_for_cheap_hours
-
+    if notebook is None:
+        raise click.UsageError("--within, --tariff and --takes go with a NOTEBOOK")
     name = _found(notebook).stem
-    read_tariff(tariff)  # what cannot be read is told now
-    takes_s = takes.total_seconds() if takes else usual_seconds(name, runs_path())
+    may_wait = checked_wait(name, within, takes, tariff)
+    assert may_wait is not None  # one of the three is given
+    from recbench.cluster.tariff import TariffFile
+    from recbench.jobs.cheap_hours import Beginning, wait_for_cheap_hours
 
-    def say(wait_s: float) -> None:
-        begins = datetime.now(UTC) + timedelta(seconds=wait_s)
-        click.echo(f"Begins about {begins:%Y-%m-%d %H:%MZ}: hours are cheaper then", err=True)
+    def say(begins: Beginning) -> None:
+        at = datetime.now(UTC) + timedelta(seconds=begins.wait_s)
+        click.echo(f"Begins about {at:%Y-%m-%d %H:%MZ}: {begins.why}", err=True)
 
-    within_s = within.total_seconds()
-    wait_for_cheap_hours(TariffFile(tariff), within_s=within_s, takes_s=takes_s, say=say)
+    wait_for_cheap_hours(
+        TariffFile(may_wait.tariff),
+        within_s=may_wait.within_s,
+        takes_s=may_wait.measured_s(name),
+        say=say,
+    )
 
 
 def _as_json(result: "RunResult") -> dict[str, Any]:

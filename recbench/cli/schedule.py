@@ -15,7 +15,8 @@ from recbench.settings import workspace_path
 
 if TYPE_CHECKING:
     from recbench.jobs.schedules.in_lab import LabJob, LabSchedule
-    from recbench.jobs.schedules.state import Attempt, Occurrence
+    from recbench.jobs.schedules.schedule import Schedule
+    from recbench.jobs.schedules.state import Attempt, Occurrence, State
     from recbench.jobs.schedules.store import ScheduleStore
 
 __all__ = ["schedule"]
@@ -37,15 +38,13 @@ for command in (add, run, export):
 @json_option
 def list_(*, json_path: Path | None) -> None:
     """Every schedule, those made in JupyterLab, too: when it runs next, and how it went last."""
-    import polars as pl
-
     from recbench.jobs.schedules.in_lab import lab_schedules
 
     store = _store()
     ours = [_row(store, name) for name in store.names()]
     rows = ours + [_lab_row(each) for each in lab_schedules(workspace_path())]
     if rows:
-        print_table(pl.DataFrame(rows, infer_schema_length=None))
+        _print(rows)
     if ours and not store.has_runner():
         click.echo(f"Nobody carries those of {HERE} out now; `recbench schedule run` does")
     if len(rows) > len(ours):
@@ -73,7 +72,7 @@ def show(name: str, *, json_path: Path | None) -> None:
     print_table(pl.DataFrame([{"says": key, "value": str(says[key])} for key in says]))
     click.echo()
     if past:
-        print_table(pl.DataFrame(past, infer_schema_length=None))
+        _print(past)
     else:
         click.echo("It has not run yet")
     save_json(json_path, {"schedule": says, "past": past})
@@ -102,6 +101,14 @@ def resume(name: str) -> None:
     store = _changeable(name)
     store.resume(name, datetime.now(UTC))
     click.echo(f"Resumed {name}; next at {_row(store, name)['next']}")
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """The reasons where there are any: few schedules may wait."""
+    import polars as pl
+
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    print_table(frame if any(row["why"] for row in rows) else frame.drop("why"))
 
 
 def _store() -> "ScheduleStore":
@@ -138,6 +145,7 @@ def _lab_row(lab: "LabSchedule") -> dict[str, Any]:
         "notebook": Path(lab.notebook).stem,
         "when": str(lab.times),
         "next": _time(lab.times.after(datetime.now(UTC))) if lab.active else "paused",
+        "why": None,
         "last": last and _time(last.began),
         "status": last and last.status,
         "run": last and last.folder,
@@ -165,14 +173,13 @@ def _lab_past(job: "LabJob") -> dict[str, Any]:
         "took_s": took,
         "folder": job.folder,
         "error": job.error,
+        "why": None,
     }
 
 
 def _row(store: "ScheduleStore", name: str) -> dict[str, Any]:
-    from recbench.jobs.schedules.plan import plan
-
-    says, state, now = store.read(name), store.state(name), datetime.now(UTC)
-    made = plan(says, state, now)
+    says, state = store.read(name), store.state(name)
+    begins, why = _begins(says, state)
     begun = [each for each in state.occurrences if each.attempts]
     last = begun[-1] if begun else None
     status = (last.outcome or last.attempts[-1].status) if last else None
@@ -181,11 +188,30 @@ def _row(store: "ScheduleStore", name: str) -> dict[str, Any]:
         "made_in": HERE,
         "notebook": Path(says.notebook).stem,
         "when": str(says.times),
-        "next": "paused" if says.paused else "now" if made.starts else _time(made.next_at),
+        "next": begins,
+        "why": why,
         "last": _time(last.due) if last else None,
         "status": status,
         "run": last.run if last else None,
     }
+
+
+def _begins(says: "Schedule", state: "State") -> tuple[str, str | None]:
+    """When the schedule begins next, and why not at its time, if it waits."""
+    from recbench.jobs.schedules.foresight import Foresight
+    from recbench.jobs.schedules.plan import plan
+
+    if says.paused:
+        return "paused", None
+    now, foresight = datetime.now(UTC), Foresight()
+    made = plan(says, state, now, begins=lambda due: foresight(says, due, now).at)
+    if made.starts:
+        return "now", None
+    waits = made.waits or (made.next_at if says.times.after(now) == made.next_at else None)
+    expected = waits and foresight(says, waits, now)
+    if not waits or not expected or not expected.why:
+        return _time(made.next_at), None
+    return _time(expected.at), f"due {_time(waits)}; {expected.why}"
 
 
 def _past(occurrence: "Occurrence") -> list[dict[str, Any]]:
@@ -204,12 +230,13 @@ def _tried(occurrence: "Occurrence", attempt: "Attempt") -> dict[str, Any]:
         began=_time(attempt.started_at),
         took_s=took and round(took, 1),
         folder=attempt.run,
+        why=attempt.why,
         error=attempt.error,
     )
 
 
 def _line(occurrence: "Occurrence", **known: Any) -> dict[str, Any]:
-    columns = ("attempt", "status", "began", "took_s", "folder", "error")
+    columns = ("attempt", "status", "began", "why", "took_s", "folder", "error")
     line = {"due": _time(occurrence.due)} | {name: known.get(name) for name in columns}
     return line | {"notified": occurrence.notice or None}
 

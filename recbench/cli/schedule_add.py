@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recbench.cli.input import Duration
+from recbench.cli.within import checked_wait, within_options
 from recbench.settings import notebooks_path, runs_path, workspace_path
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = ["add"]
     show_default=True,
     help="Whether a run may begin while the one before still runs.",
 )
+@within_options
 @click.option("--timeout", type=Duration(), help="After which an attempt is ended.")
 @click.option("--retries", default=0, show_default=True, help="Further attempts after a failure.")
 @click.option(
@@ -67,7 +69,8 @@ def add(notebook: str, *, assignments: tuple[str, ...], **options: Any) -> None:
     """Run NOTEBOOK (a file, or a name in the notebooks' folder) by the clock.
 
     Parameters are checked now. Relative paths are meant from here, and runs go where they go from
-    here. `recbench schedule run` carries it out.
+    here. With --within a run waits after its time for the cheapest hours in which it can be done.
+    `recbench schedule run` carries it out.
     """
     from recbench.jobs.parameters import parse_assignments
     from recbench.jobs.run import notebook_parameters
@@ -78,11 +81,15 @@ def add(notebook: str, *, assignments: tuple[str, ...], **options: Any) -> None:
     path = find_notebook(notebook, notebooks_path())
     values = parse_assignments(notebook_parameters(path), assignments, source=f"`{path.name}`")
     times = _times(options.pop("every"), options.pop("cron"), options.pop("timezone"))
+    wait = checked_wait(path.stem, *(options.pop(each) for each in ("within", "takes", "tariff")))
     made = Schedule(
         name=options.pop("name") or path.stem,
         notebook=str(path.absolute()),
         parameters=values,
         times=times,
+        within_s=wait and wait.within_s,
+        takes_s=wait and wait.takes_s,
+        tariff=str(wait.tariff) if wait else "",
         overlap=options.pop("overlap") == "yes",
         timeout_s=_seconds(options.pop("timeout")),
         backoff_s=options.pop("backoff").total_seconds(),

@@ -8,6 +8,7 @@ from typing import Any
 from distributed import Client, Future
 from torch.distributed import Store  # type: ignore[attr-defined]  # it is there
 
+from recbench.cluster.load import RANKS_PREFIX
 from recbench.cluster.orders import RankEnd, RankOrders
 from recbench.cluster.supervise import supervise
 from recbench.cluster.warm import Workers
@@ -17,7 +18,6 @@ __all__ = ["Attempt", "RankFailure"]
 LOOK_EVERY_S, BEATS_EVERY_S, WORKERS_EVERY_S = 0.01, 0.2, 1.0
 BLAME_S = 1.0  # from the first failure until it must be clear whose it was
 START_S = 60.0  # until a rank's first sign of life
-KEY_PREFIX = "ddp-"  # by which `cluster.adaptive` knows a worker that must not be taken
 
 
 class RankFailure(Exception):
@@ -48,7 +48,7 @@ class Attempt:
             client.submit(
                 supervise,
                 orders(number),
-                key=f"{KEY_PREFIX}{orders(number).attempt}-{number}",
+                key=f"{RANKS_PREFIX}{orders(number).attempt}-{number}",
                 workers=[address],
                 allow_other_workers=False,
                 pure=False,

@@ -16,7 +16,7 @@ from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.simulate import Machine, Outcome, ScalingRule, simulate
 from recbench.evaluation.intervals import bootstrap_mean
 
-__all__ = ["EVALUATION_SEEDS", "arms_table", "compare", "result", "savings_table"]
+__all__ = ["EVALUATION_SEEDS", "arms_table", "claims", "compare", "result", "savings_table"]
 
 EVALUATION_SEEDS = range(20_000, 20_040)
 HEADROOM, DASK_DURATION_S = 0.4, 360.0  # chosen by tune.py on its own seeds
@@ -103,6 +103,25 @@ def result(savings: pl.DataFrame) -> dict[str, float]:
         "bar_bound": float(over <= MOST_OVER_BOUND),
         "bar_saves": float(min(static["low"], headroom["low"]) > 0),
     }
+
+
+def claims(savings: pl.DataFrame) -> list[str]:
+    """What ours must show, whether it holds on these days, and by which figures; a line each."""
+    held, by_arm = result(savings), {row["against"]: row for row in savings.to_dicts()}
+    static, headroom = by_arm[STATIC], by_arm["reactive with headroom"]
+    return [
+        f"{_holds(held['bar_misses'])}: misses no more deadlines than the best static size "
+        f"({held['missed']:.0f} and {held['missed_by_best_static']:.0f})",
+        f"{_holds(held['bar_bound'])}: at most {MOST_OVER_BOUND:.0%} dearer than the clairvoyant "
+        f"bound ({held['over_bound']:.1%})",
+        f"{_holds(held['bar_saves'])}: saves against the best static size "
+        f"({static['low']:.1%} to {static['high']:.1%}) and against reactive with headroom "
+        f"({headroom['low']:.1%} to {headroom['high']:.1%})",
+    ]
+
+
+def _holds(bar: float) -> str:
+    return "holds" if bar else "DOES NOT HOLD"
 
 
 def _policies(policy: ScalingPolicy, machine: Machine) -> Mapping[str, ScalingRule]:

@@ -16,7 +16,8 @@ def current_client() -> "Client | None":
     """The client of the cluster that ``recbench run --on`` gave this notebook; None without one.
 
     It is connected once and lives as long as the kernel. Functions that take a ``client`` of None
-    work on this process alone, so a notebook hands it on and runs anywhere.
+    work on this process alone, so a notebook hands it on and runs anywhere. What it sends is
+    charged to the run.
     """
     address = os.environ.get(CLUSTER_VARIABLE)
     return _client_of(address) if address else None
@@ -24,6 +25,6 @@ def current_client() -> "Client | None":
 
 @lru_cache
 def _client_of(address: str) -> "Client":
-    from distributed import Client
+    from recbench.cluster.run_client import RunClient
 
-    return Client(address)  # type: ignore[no-untyped-call]  # Dask's
+    return RunClient(address)

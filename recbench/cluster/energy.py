@@ -7,17 +7,26 @@ what a data centre draws beside its machines. Counters see everything that runs 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from recbench.errors import InputError
 
-__all__ = ["BUSY_THREAD_W", "IDLE_THREAD_W", "EnergyMeter", "joules_per_hundredth", "open_meter"]
+__all__ = [
+    "BUSY_THREAD_W",
+    "IDLE_THREAD_W",
+    "EnergyMeter",
+    "WorkerJoules",
+    "joules_per_hundredth",
+    "open_meter",
+]
 
 BUSY_THREAD_W, IDLE_THREAD_W = 3.5, 0.74
+RAPL = "RAPL"
 POWERCAP = Path("/sys/class/powercap")
+WINDOW_S = 0.5  # of busy time over which a machine's watts are taken; its clock ticks in hundredths
 
 
 @dataclass(slots=True)
@@ -41,6 +50,11 @@ class EnergyMeter:
         """What is read, for a report."""
         return " + ".join(self.readers)
 
+    @property
+    def counts_machine(self) -> bool:
+        """Whether it sees whatever runs on this machine, not only the process that asks."""
+        return RAPL in self.readers
+
 
 def open_meter(
     *,
@@ -58,7 +72,7 @@ def open_meter(
     readers: dict[str, Callable[[], float]] = {}
     zones = _rapl_zones(powercap)
     if zones:
-        readers["RAPL"] = _Rapl(zones).joules
+        readers[RAPL] = _Rapl(zones).joules
     else:
         count = cpu_seconds or _cpu_seconds
         readers[f"model, {BUSY_THREAD_W:g} W a busy thread"] = lambda: BUSY_THREAD_W * count()
@@ -77,6 +91,54 @@ def joules_per_hundredth(joules: float, ndcg_gain: float | None) -> float | None
     if ndcg_gain is None or ndcg_gain <= 0:
         return None
     return joules / (100 * ndcg_gain)
+
+
+@dataclass(slots=True)
+class WorkerJoules:
+    """What one process among others on a machine draws, so that all of them can be added up.
+
+    Of what RAPL counts it has its share of the machine's busy CPU seconds; without RAPL the model
+    holds. Of GPUs it has the one that Dask gave it, where that is named by its number.
+    """
+
+    source: str
+    counter: Callable[[], float] | None  # joules of the machine's processors
+    busy_s: Callable[[], float]  # CPU seconds of the whole machine
+    gpu: Callable[[], float]  # joules of this worker's GPU
+    before: tuple[float, float] = (0.0, 0.0)
+    watts: float = BUSY_THREAD_W  # of a busy CPU, as last seen
+
+    @classmethod
+    def here(cls, *, powercap: Path = POWERCAP, nvml: Any = None) -> Self:
+        """By what this machine has; arguments as for ``open_meter``."""
+        zones = _rapl_zones(powercap)
+        counter = _Rapl(zones).joules if zones else None
+        model = f"model, {BUSY_THREAD_W:g} W a busy thread"
+        source = "RAPL, by share of CPU time" if zones else model
+        number = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+        nvml = _installed_nvml() if nvml is None and number.isdigit() else nvml
+        if nvml is None or not number.isdigit():
+            made = cls(source, counter, _machine_busy_s, lambda: 0.0)
+        else:
+            index = int(number)
+            made = cls(
+                f"{source} + NVML",
+                counter,
+                _machine_busy_s,
+                lambda: _nvml_joules(nvml, [index]),
+            )
+        made.before = (counter() if counter else 0.0, made.busy_s())
+        return made
+
+    def cpu(self, cpu_s: float) -> float:
+        """Joules of CPU seconds that were used since the last call or so."""
+        if self.counter is None:
+            return BUSY_THREAD_W * cpu_s
+        joules, busy_s = self.counter(), self.busy_s()
+        if busy_s - self.before[1] >= WINDOW_S:
+            self.watts = (joules - self.before[0]) / (busy_s - self.before[1])
+            self.before = (joules, busy_s)
+        return self.watts * cpu_s
 
 
 class _Rapl:
@@ -114,14 +176,14 @@ def _number(path: Path) -> int:
     return int(path.read_text(encoding="utf-8"))
 
 
-def _nvml_joules(nvml: Any) -> float:
-    """Of every GPU since its driver was loaded.
+def _nvml_joules(nvml: Any, indexes: Sequence[int] | None = None) -> float:
+    """Of these GPUs, or all, since their driver was loaded.
 
     Raises:
         InputError: a GPU that counts no energy: Volta and later do.
     """
     millijoules = 0
-    for index in range(nvml.nvmlDeviceGetCount()):
+    for index in range(nvml.nvmlDeviceGetCount()) if indexes is None else indexes:
         device = nvml.nvmlDeviceGetHandleByIndex(index)
         try:
             millijoules += nvml.nvmlDeviceGetTotalEnergyConsumption(device)
@@ -146,3 +208,11 @@ def _installed_nvml() -> Any:
 def _cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
+
+
+def _machine_busy_s() -> float:
+    import psutil
+
+    times = psutil.cpu_times()
+    busy = ("user", "nice", "system", "irq", "softirq")
+    return float(sum(getattr(times, name, 0.0) for name in busy))

@@ -3,14 +3,18 @@
 Nothing here changes a GPU by itself: ``power_capped`` does, and only if told that it may.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from recbench.cluster.scaling import ClusterState, DueWork, Hour, ScalingPolicy
+from recbench.cluster.scaling import Hour, ScalingPolicy
 from recbench.errors import InputError
 
 __all__ = ["GpuSetting", "break_even_gain", "power_capped", "proposed_setting", "seconds_to_wait"]
+
+ROUNDING = 1e-9
 
 
 class GpuSetting(NamedTuple):
@@ -74,26 +78,44 @@ def power_capped(nvml: Any, index: int, watts: float, *, allowed: bool) -> Itera
 
 
 def seconds_to_wait(
-    work: DueWork, hours: Sequence[Hour], *, policy: ScalingPolicy, startup_s: float
+    hours: Sequence[Hour], *, takes_s: float, left_s: float, policy: ScalingPolicy
 ) -> float:
-    """How long to put a rebuild off: until the first of the cheapest hours that suffice for it.
+    """How long to put off what, once begun, runs to its end: until its cheapest stretch of time.
+
+    Zero where no later stretch is cheaper, or none is known to suffice.
 
     Args:
-        work: with ``may_wait``; other work waits for nothing.
         hours: now and forecast.
-        policy: that will run it.
-        startup_s: of a worker.
+        takes_s: as measured; the policy's ``safety`` comes on top.
+        left_s: until it must be done, by the policy's ``later_margin_s`` earlier.
+        policy: says what a worker-hour costs, too.
     """
-    waited_s, left = 0.0, tuple(hours)
-    while left:
-        state = ClusterState(
-            n_ready=0, n_starting=0, n_busy=0, idle_s=(), work=(), startup_s=startup_s, hours=left
-        )
-        if policy.runs_now(work._replace(due_s=work.due_s - waited_s), state):
-            return waited_s
-        waited_s += left[0].seconds
-        left = left[1:]
-    return waited_s
+    length_s = takes_s * policy.safety
+    latest_s = left_s - policy.later_margin_s - length_s
+    edges = list(accumulate((hour.seconds for hour in hours), initial=0.0))
+    # the cheapest stretch begins now, or begins or ends where the price changes
+    begins = {0.0, *edges, *(edge - length_s for edge in edges)}
+    costs = {
+        begin: _cost(hours, begin, begin + length_s, policy)
+        for begin in sorted(begins)
+        if 0 <= begin <= min(latest_s, edges[-1] - length_s)
+    }
+    least = min(costs.values(), default=math.inf)
+    if least == math.inf:
+        return 0.0
+    return next(begin for begin, cost in costs.items() if cost <= least * (1 + ROUNDING))
+
+
+def _cost(hours: Sequence[Hour], begin_s: float, end_s: float, policy: ScalingPolicy) -> float:
+    """Of a worker from one time to the other; infinite where its power is not to be had."""
+    total, at_s = 0.0, 0.0
+    for hour in hours:
+        held_s = min(end_s, at_s + hour.seconds) - max(begin_s, at_s)
+        at_s += hour.seconds
+        if held_s > ROUNDING:
+            enough = hour.power_w >= policy.worker_w
+            total += held_s / 3600 * policy.worker_hour_cost(hour) if enough else math.inf
+    return total
 
 
 def break_even_gain(cost: float, *, worth_of_one_percent: float) -> float:

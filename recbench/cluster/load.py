@@ -6,12 +6,13 @@ from typing import Any
 
 from recbench.cluster.scaling import ClusterState, DueWork, Hour
 
-__all__ = ["PINNING_PREFIXES", "Hours", "LoadWatch", "Policy"]
+__all__ = ["PINNING_PREFIXES", "RANKS_PREFIX", "Hours", "LoadWatch", "Policy"]
 
 Policy = Callable[[ClusterState], int]  # such as ``ScalingPolicy(...).target``
 Hours = Callable[[], tuple[Hour, ...]]  # from now on, such as ``TariffFile(path)``
 
-PINNING_PREFIXES = ("ddp-", "job-")  # of the keys of ranks and of notebooks
+RANKS_PREFIX = "ddp-"  # of their keys
+PINNING_PREFIXES = (RANKS_PREFIX, "job-")  # of ranks and of notebooks
 UNFINISHED = ("waiting", "queued", "no-worker", "processing")
 FIRST_STARTUP_S = 10.0  # from asking for a worker to its arrival, before any was measured
 LATEST_WEIGHT = 0.3  # of the latest start among all that were measured

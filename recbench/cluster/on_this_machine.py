@@ -39,6 +39,7 @@ def local_cluster(
     from distributed import Client, LocalCluster
 
     from recbench.cluster.adaptive import ScalingPlugin
+    from recbench.cluster.worker_times import keep_gone
 
     if policy is None:
         maximum = max(minimum, min(maximum, os.cpu_count() or 1))
@@ -58,6 +59,7 @@ def local_cluster(
         Client(cluster) as client,  # type: ignore[no-untyped-call]  # Dask's
     ):
         client.register_plugin(ScalingPlugin(policy, hours=hours))
+        keep_gone(client)
         cluster.adapt(minimum=minimum, maximum=maximum)  # a lost worker comes back, too
         yield client
 

@@ -76,10 +76,10 @@ def open_cluster(
 
 @contextmanager
 def _connected(address: str, *, security: "Security | None") -> Iterator["Client"]:
-    from distributed import Client
+    from recbench.cluster.run_client import RunClient
 
     try:
-        client = Client(address, security=security, timeout=CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]  # Dask's
+        client = RunClient(address, security=security, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError, TypeError) as error:  # a TypeError: no certificates for tls://
         raise InputError(f"No scheduler answers at `{address}`: {error}") from error
     with client:

@@ -117,6 +117,11 @@ class ScalingPolicy:
         kept = max(self.needed(state), self._steady(state), self.minimum)
         return state.n_ready + state.n_starting <= kept
 
+    def worker_hour_cost(self, hour: Hour) -> float:
+        """Money for a busy worker in such an hour, its carbon priced in."""
+        carbon_kg = self.worker_w / 1000 * hour.carbon_g_per_kwh / 1000
+        return hour.price + self.carbon_price * carbon_kg
+
     def _steady(self, state: ClusterState) -> int:
         """Workers that what arrives keeps busy on average; they stay, for they are soon needed."""
         return int(self.steady * state.arriving)
@@ -151,8 +156,7 @@ class ScalingPolicy:
             if usable_s <= 0:
                 break
             if hour.power_w >= self.worker_w:
-                carbon_kg = self.worker_w / 1000 * hour.carbon_g_per_kwh / 1000
-                cost = hour.price + self.carbon_price * carbon_kg
+                cost = self.worker_hour_cost(hour)
                 cost *= 1 - self.loyalty if loyal and number == 0 else 1
                 found.append((cost, number, usable_s))
             begins_s += hour.seconds

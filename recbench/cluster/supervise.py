@@ -3,6 +3,8 @@
 import select
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +12,7 @@ import psutil
 from distributed.worker import Worker, get_worker, thread_state  # type: ignore[attr-defined]  # it is there
 
 from recbench.cluster import frames
+from recbench.cluster.charging import charge_rank
 from recbench.cluster.orders import RankEnd, RankOrders
 from recbench.cluster.warm import fork_socket
 
@@ -33,10 +36,18 @@ def supervise(orders: RankOrders) -> RankEnd:
             _, process = frames.receive(link)
         except (OSError, EOFError) as error:
             return RankEnd(kind="died", said=f"its worker's fork server does not answer: {error}")
-        return _watched(link, psutil.Process(process), worker, key)
+        rank = psutil.Process(process)
+        with _charged(rank, worker, key) as charge:
+            return _watched(link, rank, worker, key, charge)
 
 
-def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: Any) -> RankEnd:
+def _watched(
+    link: socket.socket,
+    process: psutil.Process,
+    worker: Worker,
+    key: Any,
+    charge: Callable[[], None],
+) -> RankEnd:
     limit = worker.memory_manager.memory_limit
     weigh_at = 0.0
     end: RankEnd | None = None
@@ -49,15 +60,35 @@ def _watched(link: socket.socket, process: psutil.Process, worker: Worker, key: 
                 return end or RankEnd(kind="died", said="its worker's fork server is gone")
             if message[0] == "exit":
                 return end or _ended(message[1])
+            charge()  # it has done its work, and is there until it ends
             end = message[1]
         elif _is_cancelled(worker, key):
             return RankEnd(kind="cancelled")
-        elif limit and time.monotonic() > weigh_at:
+        elif time.monotonic() > weigh_at:
             weigh_at = time.monotonic() + WEIGH_EVERY_S
+            charge()
             held = _memory_bytes(process)
-            if held > limit:
+            if limit and held > limit:
                 said = f"it held {held / 2**20:.0f} MiB of {limit / 2**20:.0f} MiB"
                 return RankEnd(kind="memory", said=said)
+
+
+@contextmanager
+def _charged(process: psutil.Process, worker: Worker, key: Any) -> Iterator[Callable[[], None]]:
+    """Charges what the rank has used since the last call, and once more before it is let go."""
+    told_s = 0.0
+
+    def charge() -> None:
+        nonlocal told_s
+        with suppress(psutil.NoSuchProcess):
+            used_s = float(sum(process.cpu_times()[:4]))  # its own and of its ended children
+            charge_rank(worker, key, used_s - told_s)
+            told_s = used_s
+
+    try:
+        yield charge
+    finally:
+        charge()
 
 
 def _ended(status: int) -> RankEnd:

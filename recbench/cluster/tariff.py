@@ -88,11 +88,15 @@ class TariffFile:
 
     def __call__(self) -> tuple[Hour, ...]:
         """As the file says at this moment."""
+        return self.hours(datetime.now(UTC))
+
+    def hours(self, at: datetime) -> tuple[Hour, ...]:
+        """From ``at`` on, as the file says now."""
         try:
             self.known = read_tariff(self.path)
         except InputError as error:
             logger.warning("%s", error)
-        return () if self.known is None else self.known.hours(datetime.now(UTC))
+        return () if self.known is None else self.known.hours(at)
 
 
 def read_tariff(path: Path) -> Tariff:

@@ -55,7 +55,7 @@ class Manifest:
     cells: list[dict[str, Any]] = field(default_factory=list)
     stages: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
-    energy: dict[str, Any] = field(default_factory=dict)  # joules, and how they are known
+    energy: dict[str, Any] = field(default_factory=dict)  # as `cost.RunCost.facts` gives
     data: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     code: dict[str, Any] = field(default_factory=dict)

@@ -20,12 +20,12 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.torch import load_file, save_file
 
-from recbench.cluster.energy import open_meter
 from recbench.errors import JobError, ReleaseError
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import one_at_a_time, whole_file
 from recbench.jobs.build import towers_for
 from recbench.jobs.candidate import Candidate
+from recbench.jobs.cost import joules_so_far
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
 from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
 from recbench.jobs.seal import seal_release
@@ -78,7 +78,7 @@ def asked(
         limits=Limits(margin=margin),
         until=instant_of(log, until),
         accept=tuple(accept),
-        joules=open_meter(),
+        joules=joules_so_far(),
     )
 
 
@@ -98,7 +98,7 @@ class Refresh:
     folder: Path
     accept: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda _: None)
-    joules: Callable[[], float] | None = None  # used up so far, such as an `EnergyMeter`
+    joules: Callable[[], float] | None = None  # used up so far, such as `cost.joules_so_far` tells
 
     @classmethod
     def of(

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from recbench.cluster.energy import joules_per_hundredth
 from recbench.files import whole_file
 from recbench.jobs.children_report import children_section
+from recbench.jobs.cost import told_energy
 from recbench.jobs.manifest import Manifest, recorded
 from recbench.jobs.notebook import read_notebook
 from recbench.tracking import flat_metrics
@@ -110,6 +111,8 @@ def _facts(manifest: Manifest, metrics: Mapping[str, Any]) -> list[tuple[str, An
         ("duration", f"{manifest.duration_s} s"),
         ("peak memory", "unknown" if memory is None else f"{memory / 2**20:.0f} MiB"),
         ("energy", _energy(manifest.energy, metrics)),
+        ("CPU time", _measured(manifest.energy, "cpu_s", " s")),
+        ("cost", _measured(manifest.energy, "cost", " by the tariff")),
         ("data", json.dumps(manifest.data)),
         ("releases made", ", ".join(manifest.releases) or "none"),
         ("started by", manifest.parent or "no other run"),
@@ -119,12 +122,17 @@ def _facts(manifest: Manifest, metrics: Mapping[str, Any]) -> list[tuple[str, An
     ]
 
 
+def _measured(energy: Mapping[str, Any], name: str, unit: str) -> str:
+    value = energy.get(name)
+    return "unknown" if value is None else f"{value:.4g}{unit}"
+
+
 def _energy(energy: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Joules of the run, and for each +0.01 NDCG over the reference where a training says it."""
     if not energy:
         return "unknown"
     each = joules_per_hundredth(energy["joules"], metrics.get("gain_known"))
-    said = f"{energy['joules']:.0f} J ({energy['source']})"
+    said = told_energy(energy)
     return said + ("" if each is None else f", {each:.0f} J for each +0.01 NDCG on known users")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
-from recbench.cluster.energy import open_meter
+from recbench.cluster.charges import CHARGES_VARIABLE
 from recbench.errors import JobError
 from recbench.files import one_at_a_time
+from recbench.jobs.cost import RunCost, charges_folder
 from recbench.jobs.execute import Execution, execute
 from recbench.jobs.listener import SILENT, Listener
 from recbench.jobs.manifest import (
@@ -166,12 +167,13 @@ def carry_out(
     manifest.environment = environment_facts()
     manifest.process = process_facts()
     manifest.write(folder)
-    outcome, meter = Execution(), open_meter()
+    charges = charges_folder(folder, n_attempts=len(manifest.attempts))
+    outcome, cost = Execution(), RunCost(charges)
     try:
         execute(
             prepared.notebook,
             folder,
-            environment={**environment, **_places(folder, workspace)},
+            environment={**environment, **_places(folder, workspace, charges)},
             listener=listener,
             outcome=outcome,
             memory_limit_bytes=memory_limit_bytes,
@@ -184,7 +186,7 @@ def carry_out(
         outcome.status, outcome.error = "failed", f"cell {outcome.cell}: {error}"
         raise
     finally:
-        manifest.energy = {"joules": round(meter(), 3), "source": meter.source}
+        manifest.energy = cost.facts()
         _finish(manifest, outcome, folder, seconds=(datetime.now(UTC) - begun).total_seconds())
     write_report(folder)
     if outcome.status != "succeeded":
@@ -192,8 +194,9 @@ def carry_out(
     return RunResult(folder, outcome.status, recorded(folder, "metrics.json"))
 
 
-def _places(folder: Path, workspace: Path) -> dict[str, str]:
+def _places(folder: Path, workspace: Path, charges: Path) -> dict[str, str]:
     return {
+        CHARGES_VARIABLE: str(charges.absolute()),
         "RECBENCH_RUN_DIR": str(folder),
         "RECBENCH_RUNS": str(folder.parent),
         "RECBENCH_WORKSPACE": str(workspace.absolute()),

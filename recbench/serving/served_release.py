@@ -154,6 +154,10 @@ class ServedRelease:
         n_found = np.count_nonzero(found >= 0, axis=1).tolist()
         return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
 
+    def rows_outside(self, categories: tuple[str, ...], rows: Ints) -> Ints:
+        """Those of ``rows`` that are in none of the categories."""
+        return rows[~np.isin(rows, self._rows_of(categories))]
+
     def depth(self, k: int) -> int:
         """How many candidates a list of ``k`` is made of."""
         return k if self.ranker is None else max(k, self.ranker.n_retrieved)

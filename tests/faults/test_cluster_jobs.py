@@ -141,6 +141,25 @@ def test_a_killed_workers_job_is_done_elsewhere_and_once(client, tmp_path, write
     assert "kernel" in (job.folder / "attempts" / "1" / "executed.ipynb").read_text()
 
 
+def test_what_a_run_used_on_other_workers_is_in_its_figure(client, tmp_path, write_notebook):
+    code = (
+        "import time\nfrom recbench.cluster.current import current_client\n"
+        "def burn(seconds):\n    end = time.process_time() + seconds\n"
+        "    while time.process_time() < end:\n        pass\n"
+        "current_client().gather(current_client().map(burn, [0.3] * 3, pure=False))"
+    )
+    job = Job(client, write_notebook(tmp_path / "n.ipynb", code), tmp_path)
+    energy = job.ended().manifest.energy
+
+    own = energy["parts"].pop("own processes")
+    ((whose, tasks),) = energy["parts"].items()
+    assert whose.startswith("tasks on ")
+    assert tasks["cpu_s"] >= 0.9
+    assert energy["joules"] == pytest.approx(own["joules"] + tasks["joules"])
+    assert energy["cpu_s"] == pytest.approx(own["cpu_s"] + tasks["cpu_s"])
+    assert f"J {whose}" in (job.folder / "report.html").read_text()
+
+
 def test_a_stopped_workers_job_ends_before_it_is_done_elsewhere(tmp_path):
     """The lease of an attempt is shorter than what a scheduler waits for a silent worker."""
     from recbench.cluster.on_this_machine import WORKER_TTL

@@ -145,6 +145,32 @@ def test_a_job_outlives_its_scheduler_and_the_next_one_does_not_run_it_again(
 
 
 @pytest.mark.slow
+def test_a_time_that_waits_when_its_scheduler_is_killed_runs_once_when_it_is_cheap(
+    store, scheduled, start, tmp_path
+):
+    tariff, now = tmp_path / "tariff.csv", datetime.now(UTC)
+    begins = [f"{now + timedelta(hours=hours):%Y-%m-%dT%H:%MZ}" for hours in (-1, 2)]
+    dear_then_cheap = f"from,price\n{begins[0]},0.4\n{begins[1]},0.1\n"
+    tariff.write_text(dear_then_cheap)
+    scheduled(APPEND, within_s=28_800.0, takes_s=60.0, tariff=str(tariff))
+    Path("go").touch()
+    first = start(recbench("schedule", "run"))
+    assert "carries out 1 schedules" in first.stdout.readline()
+    said = first.stdout.readline()
+    first.kill()
+    first.wait()
+    tariff.write_text(dear_then_cheap.replace("0.4", "0.05"))
+    for _ in range(2):
+        subprocess.run(recbench("schedule", "run", "--once"), check=True, capture_output=True)
+
+    assert "waits until" in said
+    assert "a worker-hour costs 0.1 then, 0.4 now" in said
+    assert only(store).outcome == "succeeded"
+    assert "a worker-hour costs 0.05, 0.05 when it was due" in only(store).attempts[0].why
+    assert len(Path("ran").read_text().splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_a_killed_job_is_killed_in_the_list_and_in_its_manifest(store, scheduled, start):
     scheduled(APPEND)
     scheduler = start(recbench("schedule", "run", "--once"))

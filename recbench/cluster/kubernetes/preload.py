@@ -10,13 +10,15 @@ from recbench.cluster.kubernetes.worker_groups import OnlyDefaultGroup
 from recbench.cluster.load import Hours, Policy
 from recbench.cluster.scaling import ScalingPolicy
 from recbench.cluster.tariff import TARIFF_VARIABLE, TariffFile
+from recbench.cluster.worker_times import KeepGone
 
 __all__ = ["dask_setup"]
 
 
 async def dask_setup(scheduler: Any) -> None:
     """What ``dask scheduler --preload`` calls."""
-    for plugin in (ScalingPlugin(_policy(), hours=_hours()), OnlyDefaultGroup()):
+    scaling = ScalingPlugin(_policy(), hours=_hours())
+    for plugin in (scaling, OnlyDefaultGroup(), KeepGone()):
         await plugin.start(scheduler)
         scheduler.add_plugin(plugin)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from recbench.errors import InputError, JobError
 from recbench.jobs.listener import Listener
+from recbench.jobs.schedules.foresight import why_begun
 from recbench.jobs.schedules.schedule import Schedule
 from recbench.jobs.schedules.store import ScheduleStore
 
@@ -49,13 +50,14 @@ def carry_out(
 ) -> int:
     """Run the schedule's notebook for ``due`` and record how it ended; 0, or ``NOT_MINE``."""
     schedule = store.read(name)
+    why = why_begun(schedule, due, datetime.now(UTC)) if number == 1 else None
     with store.held(name, due, number) as is_mine:
         if not is_mine:
             return NOT_MINE
         with store.change(name) as state:
             before = state.find(due)
             earlier = before.run if before and schedule.retry == "resume" else None
-            if not state.claim(schedule, due, number, datetime.now(UTC)):
+            if not state.claim(schedule, due, number, datetime.now(UTC), why=why):
                 return NOT_MINE
         status, error = _run(schedule, earlier, _Recorder(store, name, due), workspace=workspace)
         with store.change(name) as state:

@@ -47,6 +47,8 @@ def left_behind(schedule: Schedule) -> list[str]:
     lines = []
     if schedule.notify_command or schedule.notify_url:
         lines.append("Kubernetes notifies nobody; let your monitoring watch failed jobs")
+    if schedule.within_s is not None:
+        lines.append("a CronJob begins at its time: it does not wait for cheap hours")
     if schedule.retries:
         lines.append("a retry is a new pod: it begins a new run, with Kubernetes' own back-off")
     if schedule.timeout_s and schedule.retries:

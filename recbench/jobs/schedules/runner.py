@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from recbench.errors import InputError
 from recbench.jobs.schedules.attempt import NOT_MINE
+from recbench.jobs.schedules.foresight import Foresight
 from recbench.jobs.schedules.notify import notify
 from recbench.jobs.schedules.plan import Plan, plan
 from recbench.jobs.schedules.schedule import Schedule
@@ -66,6 +67,8 @@ class Runner:
         self._notices: dict[tuple[str, datetime], Future[str]] = {}
         self._tellers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="notify")
         self._broken: dict[str, str] = {}
+        self._foresight = Foresight()
+        self._waits: dict[str, str] = {}  # by schedule, what was said of a time that waits
 
     @property
     def is_busy(self) -> bool:
@@ -114,6 +117,7 @@ class Runner:
             return
         self._leave_out(schedule)
         made = self._plan(schedule, self._store.state(schedule.name))
+        self._say_wait(schedule, made.waits)
         for start in made.starts:
             key = _Key(schedule.name, *start)
             if key not in self._started:
@@ -193,7 +197,25 @@ class Runner:
                 state.leave_out(*left_out)
 
     def _plan(self, schedule: Schedule, state: State) -> Plan:
-        return plan(schedule, state, self._now(), until=self._until)
+        now = self._now()
+        return plan(
+            schedule,
+            state,
+            now,
+            until=self._until,
+            begins=lambda due: self._foresight(schedule, due, now).at,
+        )
+
+    def _say_wait(self, schedule: Schedule, due: datetime | None) -> None:
+        """Once, and again where the forecast has changed."""
+        if due is None:
+            self._waits.pop(schedule.name, None)
+            return
+        begins = self._foresight(schedule, due, self._now())
+        line = f"{schedule.name}: {_time(due)} waits until {_time(begins.at)}: {begins.why}"
+        if self._waits.get(schedule.name) != line:
+            self._say(line)
+        self._waits[schedule.name] = line
 
     def _tell(self, schedule: Schedule) -> None:
         """Say each outcome once, and notify until it is recorded that somebody was told."""

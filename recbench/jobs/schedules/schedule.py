@@ -22,11 +22,12 @@ class Schedule:
     """One notebook by the clock.
 
     A time is missed when it cannot start within a minute: nobody carried schedules out, or the run
-    before had not ended.
+    before had not ended. One that may wait (``within_s``) is missed when it can no longer be done
+    in that time.
 
     Raises:
-        InputError: a name that is no file name, a word or number that cannot be, or a URL that is
-            not HTTP.
+        InputError: a name that is no file name, a word or number that cannot be, a URL that is not
+            HTTP, or a run that may wait without a tariff.
     """
 
     name: str
@@ -35,6 +36,9 @@ class Schedule:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # those that are not left alone
     missed: Missed = "once"  # leave out, make up for all with one run, or make up for each
     overlap: bool = False  # whether a run may begin while the one before still runs
+    within_s: float | None = None  # after its time, to be done; it waits for the cheapest hours
+    takes_s: float | None = None  # that a run takes; None: as its latest runs
+    tariff: str = ""  # CSV of what an hour costs, its path in full
     timeout_s: float | None = None  # of an attempt
     retries: int = 0  # further attempts after the first
     backoff_s: float = 60.0  # before the first retry; doubled before each further one
@@ -62,6 +66,13 @@ class Schedule:
             )
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise InputError(f"`timeout` must be positive, got {self.timeout_s} s")
+        if (self.within_s is None) != (not self.tariff):
+            raise InputError(
+                f"`within` and `tariff` belong together, got {self.within_s} and {self.tariff!r}"
+            )
+        for what in ("within_s", "takes_s"):
+            if (seconds := getattr(self, what)) is not None and seconds <= 0:
+                raise InputError(f"`{what}` must be positive, got {seconds}")
         if self.notify_url and urlsplit(self.notify_url).scheme not in {"http", "https"}:
             raise InputError(f"`notify_url` must be http or https, got {self.notify_url!r}")
 

@@ -18,7 +18,8 @@ class Attempt:
     """One try at one due time.
 
     ``status`` is ``running``, or that of the run, or ``timed_out``, or ``refused`` where the input
-    could not be used. ``run`` is the run's folder, as soon as there is one.
+    could not be used. ``run`` is the run's folder, as soon as there is one; ``why`` it began when
+    it did, where it might have waited.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Attempt:
     run: str | None = None
     error: str | None = None
     ended_at: datetime | None = None
+    why: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +74,15 @@ class State:
         """The occurrence of this time."""
         return next((each for each in self.occurrences if each.due == due), None)
 
-    def claim(self, schedule: Schedule, due: datetime, number: int, now: datetime) -> bool:
+    def claim(
+        self,
+        schedule: Schedule,
+        due: datetime,
+        number: int,
+        now: datetime,
+        *,
+        why: str | None = None,
+    ) -> bool:
         """Begin an attempt; False, and nothing changed, if it is not to be begun (any more)."""
         found = self.find(due)
         others = [each for each in self.unfinished if each is not found]
@@ -86,7 +96,7 @@ class State:
             self.handled_until = due
         elif found.outcome or found.is_running or number != len(found.attempts) + 1:
             return False
-        found.attempts.append(Attempt(number=number, started_at=now))
+        found.attempts.append(Attempt(number=number, started_at=now, why=why))
         return True
 
     def end(

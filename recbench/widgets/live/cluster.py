@@ -26,6 +26,7 @@ def cluster_panel(
     """A slider holds the number of workers where it is put; the tables say how things stand.
 
     Only who opened the cluster can scale it: a client that joined by an address has no slider.
+    Workers that have gone count since ``open_cluster`` opened it, or since the panel was made.
 
     Args:
         client: of ``open_cluster``.
@@ -33,6 +34,9 @@ def cluster_panel(
         price_per_h: of one worker, at first.
         joules: a meter, such as ``open_meter()``; None: the model.
     """
+    from recbench.cluster.worker_times import gone_workers, keep_gone
+
+    keep_gone(client)
     cluster: Any = client.cluster
     price = ipywidgets.FloatText(value=price_per_h, description="price/h", continuous_update=False)
     dials: dict[str, Any] = {"price_per_h": price}
@@ -41,7 +45,8 @@ def cluster_panel(
         workers = workers_table(client)
         if n_workers and n_workers != len(workers):
             yield f"{len(workers)} workers are there, {n_workers} are asked for: look again."
-        yield Table(cost_table(workers, price_per_h=price_per_h, joules=joules))
+        gone = gone_workers(client)
+        yield Table(cost_table(workers, price_per_h=price_per_h, gone=gone, joules=joules))
         yield Table(workers)
 
     if cluster is not None:

@@ -97,3 +97,10 @@ def test_what_a_schema_refuses_is_not_written(tmp_path, monkeypatch, capsys):
     assert leaving.value.code == 2
     assert "jobs.yaml: CronJob: is odd" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_folder_the_kept_files_are_meant(monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[3])
+    manifests("--check")
+
+    assert "in environments/k8s are what these options give" in capsys.readouterr().out

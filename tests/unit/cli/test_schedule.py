@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -67,6 +67,68 @@ def test_a_schedule_is_added_with_checked_parameters_and_listed(place, capsys):
 )
 def test_what_cannot_be_scheduled_is_refused(place, capsys, arguments, shown):
     assert shown in refused(capsys, "add", *arguments)
+    assert listed(place) == []
+
+
+@pytest.fixture
+def tariff(place):
+    """Five hours from now on are cheap."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    rows = [f"{now + timedelta(hours=each):%Y-%m-%dT%H:%MZ}" for each in (0, 5, 6)]
+    path = place / "tariff.csv"
+    path.write_text(f"from,price\n{rows[0]},0.4\n{rows[1]},0.1\n{rows[2]},0.4\n")
+    return path
+
+
+def test_what_may_wait_is_listed_with_when_it_begins_and_why(place, tariff, capsys):
+    schedule(
+        *("add", "tiny", "--every", "1h"),
+        *("--within", "8h", "--takes", "10m", "--tariff", tariff.name),
+    )
+    store = ScheduleStore.of(place / "workspace")
+    with store.change("tiny") as state:
+        state.handled_until -= timedelta(hours=1)
+    (row,) = listed(place)
+
+    assert (store.read("tiny").within_s, store.read("tiny").tariff) == (28_800, str(tariff))
+    begins = datetime.fromisoformat(row["next"])
+    assert timedelta(hours=4.9) < begins - datetime.now(UTC) < timedelta(hours=5)
+    assert row["why"].startswith("due ")
+    assert row["why"].endswith("a worker-hour costs 0.1 then, 0.4 now")
+    assert "| why" in capsys.readouterr().out
+
+
+def test_it_is_said_where_no_time_is_left_to_wait(place, tariff, capsys):
+    # half an hour, and 1.3 times ten minutes
+    for within, said in (("42m", "needs more than 0:43:00"), ("44m", "")):
+        options = ("--within", within, "--takes", "10m", "--tariff", tariff.name)
+        schedule("add", "tiny", "--every", "1h", "--name", within, *options)
+        assert said in capsys.readouterr().err
+
+
+def test_past_runs_say_why_they_began(place, capsys):
+    schedule("add", "tiny", "--every", "1h")
+    store = ScheduleStore.of(place / "workspace")
+    says, due = store.read("tiny"), datetime(2100, 1, 1, tzinfo=UTC)
+    with store.change("tiny") as state:
+        state.claim(says, due, 1, due, why="after 5:00:00: it got cheaper")
+    schedule("show", "tiny")
+
+    assert "after 5:00:00: it got cheaper" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--within", "8h"], "--within and --tariff together"),
+        (["--takes", "8h"], "--within and --tariff together"),
+        (["--within", "8h", "--tariff", "nowhere.csv"], "'nowhere.csv' does not exist"),
+        (["--within", "8h", "--tariff", "tariff.csv"], "No run of `tiny`"),
+        (["--within", "8h", "--takes", "1h", "--tariff", "tiny.ipynb"], "must have the columns"),
+    ],
+)
+def test_what_cannot_wait_is_refused(place, tariff, capsys, options, shown):
+    assert shown in refused(capsys, "add", "tiny", "--every", "24h", *options)
     assert listed(place) == []
 
 

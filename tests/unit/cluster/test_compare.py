@@ -4,6 +4,7 @@ import pytest
 from recbench.cluster.compare import (
     EVALUATION_SEEDS,
     arms_table,
+    claims,
     compare,
     result,
     savings_table,
@@ -68,6 +69,19 @@ def test_each_bar_is_held_or_not():
     assert [good[bar] for bar in ("bar_misses", "bar_bound", "bar_saves")] == [1, 1, 1]
     assert late["bar_misses"] == 0
     assert (dear["bar_bound"], dear["bar_saves"]) == (0, 0)
+
+
+def test_claims_are_told_with_their_figures():
+    costs = (40, 20, 9, 16, 12, 10, 9)  # the best static size 20, headroom 16, ours 10, bound 9
+    assert claims(savings_table(frame(costs))) == [
+        "holds: misses no more deadlines than the best static size (0 and 0)",
+        "holds: at most 15% dearer than the clairvoyant bound (11.1%)",
+        "holds: saves against the best static size (50.0% to 50.0%) and against reactive with "
+        "headroom (37.5% to 37.5%)",
+    ]
+    late = claims(savings_table(frame(costs, missed=(0, 0, 0, 0, 0, 1, 0))))
+    assert late[0].startswith("DOES NOT HOLD: misses no more")
+    assert late[0].endswith("(2 and 0)")
 
 
 def test_arms_are_told_in_one_order():

@@ -3,7 +3,12 @@ import types
 import pytest
 
 from recbench.cluster.carbon import CARBON_G_PER_KWH, carbon_kg
-from recbench.cluster.energy import BUSY_THREAD_W, joules_per_hundredth, open_meter
+from recbench.cluster.energy import (
+    BUSY_THREAD_W,
+    WorkerJoules,
+    joules_per_hundredth,
+    open_meter,
+)
 from recbench.errors import InputError
 
 
@@ -85,6 +90,38 @@ def test_without_counters_the_model_says_so(tmp_path):
 
     assert meter() == pytest.approx(4 * BUSY_THREAD_W)
     assert meter.source.startswith("model, 3.5 W a busy thread")
+
+
+def test_only_a_counter_of_the_processors_sees_the_whole_machine(tmp_path):
+    assert not open_meter(powercap=tmp_path, nvml=fake_nvml(1)).counts_machine
+    zone(tmp_path, "0", "package-0", 0)
+    assert open_meter(powercap=tmp_path).counts_machine
+
+
+def test_a_worker_has_its_share_of_what_the_machine_drew(tmp_path):
+    package = zone(tmp_path, "0", "package-0", 0)
+    worker, busy = WorkerJoules.here(powercap=tmp_path), [0.0]
+    worker.busy_s, worker.before = lambda: busy[0], (0.0, 0.0)
+    (package / "energy_uj").write_text("80000000")
+    busy[0] = 8.0
+
+    assert worker.source == "RAPL, by share of CPU time"
+    assert worker.cpu(2.0) == pytest.approx(20.0)  # 80 J for 8 busy seconds, 2 of them ours
+    assert worker.cpu(1.0) == pytest.approx(10.0)  # nothing new was seen
+
+
+def test_a_worker_without_a_counter_has_the_model(tmp_path):
+    worker = WorkerJoules.here(powercap=tmp_path)
+
+    assert worker.cpu(2.0) == 2 * BUSY_THREAD_W
+    assert worker.source == "model, 3.5 W a busy thread"
+
+
+def test_a_worker_has_the_gpu_that_it_was_given(tmp_path, monkeypatch):
+    nvml = fake_nvml(5_000, 1_000, 7_000)
+    for said, joules in (("1,2,0", 1.0), ("GPU-8f1", 0.0), ("", 0.0)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
+        assert WorkerJoules.here(powercap=tmp_path, nvml=nvml).gpu() == joules
 
 
 def test_the_model_counts_this_process(tmp_path):

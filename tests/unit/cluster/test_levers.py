@@ -10,7 +10,7 @@ from recbench.cluster.levers import (
     proposed_setting,
     seconds_to_wait,
 )
-from recbench.cluster.scaling import DueWork, Hour, ScalingPolicy
+from recbench.cluster.scaling import Hour, ScalingPolicy
 from recbench.errors import InputError
 
 
@@ -63,14 +63,49 @@ def test_a_cap_beyond_what_the_gpu_allows_is_refused():
         power_capped(gpu(), 0, 500, allowed=True).__enter__()
 
 
-def test_a_rebuild_is_put_off_to_the_cheapest_hours_before_it_is_due():
-    hours = [Hour(1800, 3.0), Hour(3600, 2.0), Hour(3600, 1.0), Hour(3600, 0.1)]
-    policy = ScalingPolicy(margin_s=0, later_margin_s=0)
-    rebuild = DueWork(3600, 9000, n_tasks=16, may_wait=True)
+def to_wait(*hours, takes_s, left_s):
+    policy = ScalingPolicy(later_margin_s=0, safety=1, carbon_price=100, worker_w=10)
+    return seconds_to_wait(hours, takes_s=takes_s, left_s=left_s, policy=policy)
 
-    # due after 2.5 hours: the fourth hour is too late, the third is cheapest
-    assert seconds_to_wait(rebuild, hours, policy=policy, startup_s=0) == 5400
-    assert seconds_to_wait(rebuild._replace(may_wait=False), hours, policy=policy, startup_s=0) == 0
+
+def test_a_rebuild_is_put_off_to_its_cheapest_stretch_before_it_is_due():
+    hours = [Hour(1800, 3.0), Hour(3600, 2.0), Hour(3600, 1.0), Hour(3600, 0.1)]
+
+    # an hour of work that is due after 2.5 hours: the fourth hour is too late
+    assert to_wait(*hours, takes_s=3600, left_s=9000) == 5400
+    # half an hour of it in the fourth: .5 x 1.0 + .5 x .1
+    assert to_wait(*hours, takes_s=3600, left_s=10_800) == 5400
+    assert to_wait(*hours, takes_s=3600, left_s=12_600) == 9000
+    assert to_wait(*hours, takes_s=3600, left_s=3000) == 0  # late in any case
+
+
+def test_what_runs_to_its_end_does_not_begin_in_a_cheap_hour_between_dear_ones():
+    hours = [Hour(3600, price) for price in (1, 0.1, 9, 9, 0.5, 0.5, 1)]
+
+    # two hours of work: .1 + 9 against .5 + .5; one hour of it takes the cheapest
+    assert to_wait(*hours, takes_s=7200, left_s=25_200) == 4 * 3600
+    assert to_wait(*hours, takes_s=3600, left_s=25_200) == 3600
+
+
+def test_it_may_end_where_it_gets_dear():
+    hours = [Hour(3600, 2), Hour(3600, 1), Hour(3600, 5)]
+
+    # 1.5 hours: begun with half an hour of the first left, .5 x 2 + 1; 1 + .5 x 5 from the second
+    assert to_wait(*hours, takes_s=5400, left_s=10_800) == 1800
+
+
+def test_carbon_has_its_price_and_hours_without_power_are_none():
+    # an hour at 10 W and 1000 g is .01 kg, 1.0 of money here
+    dirty, clean = Hour(3600, 1.0, 1000.0), Hour(3600, 1.5, 0.0)
+
+    assert to_wait(dirty, clean, takes_s=3600, left_s=7200) == 3600
+    assert to_wait(dirty, clean._replace(power_w=9), takes_s=3600, left_s=7200) == 0
+    assert to_wait(dirty._replace(power_w=9), clean._replace(price=9), takes_s=600, left_s=7200) > 0
+
+
+def test_nothing_is_waited_for_that_nobody_knows():
+    assert to_wait(takes_s=60, left_s=9000) == 0
+    assert to_wait(Hour(60, 9.0), Hour(60, 1.0), takes_s=600, left_s=9000) == 0
 
 
 def test_a_percent_that_is_worth_nothing_pays_for_nothing():

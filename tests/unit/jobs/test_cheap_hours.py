@@ -6,7 +6,7 @@ import pytest
 
 from recbench.cluster.scaling import Hour
 from recbench.errors import InputError
-from recbench.jobs.cheap_hours import usual_seconds, wait_for_cheap_hours
+from recbench.jobs.cheap_hours import cheapest, usual_seconds, wait_for_cheap_hours
 
 HOUR_S = 3600.0
 
@@ -63,6 +63,26 @@ def test_a_forecast_that_turns_ends_the_wait():
         hours, within_s=3 * HOUR_S, takes_s=600.0, sleep=clock.slept.append, say=lambda _: None
     )
     assert clock.slept == [600.0]
+
+
+def test_it_says_why_it_waits():
+    hours = (Hour(HOUR_S, 0.4, 500.0), Hour(HOUR_S, 0.1, 100.0), Hour(HOUR_S, 0.5))
+    begins = cheapest(hours, takes_s=1800.0, left_s=3 * HOUR_S)
+
+    assert begins == (
+        HOUR_S,
+        "a worker-hour costs 0.1 then, 0.4 now, 100 g of CO2 a kWh then, 500 now",
+    )
+    assert cheapest(hours[1:], takes_s=1800.0, left_s=3 * HOUR_S) == (0.0, "")
+
+
+def test_an_hour_in_which_nothing_may_be_drawn_is_waited_out():
+    hours = (Hour(HOUR_S, 0.1, power_w=0.0), Hour(HOUR_S, 0.4))
+
+    assert cheapest(hours, takes_s=600.0, left_s=3 * HOUR_S) == (
+        HOUR_S,
+        "a worker may not draw its 3.5 W now",
+    )
 
 
 def test_what_a_run_takes_is_the_median_of_those_that_succeeded(tmp_path):

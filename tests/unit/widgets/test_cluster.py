@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from recbench.cluster.worker_times import GoneWorkers
 from recbench.widgets.cluster import cost_table
 
 WORKERS = pl.DataFrame(
@@ -16,12 +17,22 @@ def test_money_and_energy_follow_from_the_workers_times():
     energy_wh = (3.5 * 5400 + 0.74 * 12600) / 3600
     assert told == {
         "workers": "2",
+        "workers gone": "0",
         "tasks now": "3",
         "worker time": "3 h",
         "CPU time": "1.5 h",
         "cost": "1.5 at 0.5 a worker and hour",
         "energy": f"{energy_wh:.4g} Wh, by a model",
     }
+
+
+def test_workers_that_have_gone_are_paid_for():
+    gone = GoneWorkers(n_workers=3, alive_s=3600.0, thread_s=7200.0, cpu_s=1800.0)
+    told = dict(cost_table(WORKERS, price_per_h=0.5, gone=gone).rows())
+    # four hours; 7,200 CPU s, and 18,000 + 7,200 - 7,200 s of threads idle
+    assert (told["workers"], told["workers gone"], told["worker time"]) == ("2", "3", "4 h")
+    assert told["cost"] == "2 at 0.5 a worker and hour"
+    assert told["energy"] == f"{(3.5 * 7200 + 0.74 * 18000) / 3600:.4g} Wh, by a model"
 
 
 def test_a_meter_goes_before_the_model():

@@ -13,9 +13,9 @@ ALONE = "nobody carried schedules out"
 BUSY = "the run before had not ended"
 
 
-def begin(schedule, state, now):
+def begin(schedule, state, now, **options):
     """Carry out the plan as far as it leaves out and begins; what was begun."""
-    made = plan(schedule, state, now)
+    made = plan(schedule, state, now, **options)
     if made.left_out:
         state.leave_out(*made.left_out)
     return [start for start in made.starts if state.claim(schedule, *start, now)]
@@ -181,14 +181,81 @@ def test_a_schedule_survives_json(quarterly):
     assert Schedule.from_json(schedule.as_json()) == schedule
 
 
+def after(length):
+    """Every time that may wait waits so many minutes."""
+    return lambda due: due + timedelta(minutes=length)
+
+
+@pytest.fixture
+def patient(quarterly):
+    """A schedule whose times have so many minutes."""
+    return lambda minutes, **options: quarterly(
+        within_s=60 * minutes, tariff="/tariff.csv", **options
+    )
+
+
+def test_a_time_that_may_wait_begins_when_its_hour_comes(patient, fresh, minutes):
+    schedule = patient(14)
+    made = plan(schedule, fresh, minutes(16), begins=after(8))
+
+    assert (made.starts, made.left_out, made.waits) == ((), None, minutes(15))
+    assert made.next_at == minutes(23)
+    assert begin(schedule, fresh, minutes(23), begins=after(8)) == [Start(minutes(15), 1)]
+    assert begin(schedule, fresh, minutes(23), begins=after(8)) == []
+
+
+@pytest.mark.parametrize("missed", ["skip", "once", "all"])
+def test_a_time_that_comes_while_one_waits_does_not_take_its_place(patient, fresh, minutes, missed):
+    schedule = patient(60, missed=missed)
+    for now in range(15, 55):
+        assert begin(schedule, fresh, minutes(now), begins=after(40)) == []
+    assert begin(schedule, fresh, minutes(55), begins=after(40)) == [Start(minutes(15), 1)]
+    end(schedule, fresh, minutes(15), minutes(56))
+    assert begin(schedule, fresh, minutes(71), begins=after(40)) == [Start(minutes(30), 1)]
+
+
+def test_a_time_is_missed_when_it_can_no_longer_be_done(patient, fresh, minutes):
+    # due at 15, 30 and 45 with 20 minutes each, of which a run takes 5; at 50 the first two are
+    # over, for they had to begin by 30 and 45
+    schedule = patient(20, takes_s=300)
+    made = plan(schedule, fresh, minutes(50), begins=after(10))
+
+    assert made.left_out == LeftOut(minutes(15), minutes(30), 2, ALONE)
+    assert made.waits == minutes(45)
+    # at 59.5 only that of 45 has time left
+    assert begin(schedule, fresh, minutes(59.5), begins=after(10)) == [Start(minutes(45), 1)]
+
+
+@pytest.mark.parametrize(("missed", "begun"), [("skip", []), ("once", [Start(30, 1)])])
+def test_what_has_no_time_left_is_made_up_for_as_declared(patient, fresh, minutes, missed, begun):
+    schedule = patient(10, missed=missed)
+
+    assert begin(schedule, fresh, minutes(42), begins=lambda due: due) == [
+        Start(minutes(due), number) for due, number in begun
+    ]
+
+
+def test_a_time_that_waits_is_not_begun_beside_one_that_runs(patient, fresh, minutes):
+    schedule = patient(60)
+    begin(schedule, fresh, minutes(15))
+    made = plan(schedule, fresh, minutes(31), begins=after(5))
+
+    assert (made.starts, made.waits) == ((), None)
+
+
 STEPS = st.lists(
     st.tuples(st.floats(0, 3000), st.sampled_from(["", "succeeded", "failed", "killed"])),
     max_size=30,
 )
 
 
-@given(STEPS, st.sampled_from(["skip", "once", "all"]), st.integers(0, 2))
-def test_no_history_begins_a_time_twice_or_overlaps_or_loses_one(steps, missed, retries):
+@given(
+    STEPS,
+    st.sampled_from(["skip", "once", "all"]),
+    st.integers(0, 2),
+    st.sampled_from([None, (600, 5), (5000, 5), (5000, 70)]),
+)
+def test_no_history_begins_a_time_twice_or_overlaps_or_loses_one(steps, missed, retries, waits):
     now = datetime(2026, 11, 28, 12, tzinfo=UTC)
     schedule = Schedule(
         name="s",
@@ -199,13 +266,16 @@ def test_no_history_begins_a_time_twice_or_overlaps_or_loses_one(steps, missed, 
         created_at=now,
         missed=missed,
         retries=retries,
+        within_s=waits and waits[0],
+        tariff="t.csv" if waits else "",
     )
+    begins = after(waits[1] if waits else 0)
     state, begun = State(handled_until=now), []
     for seconds, status in steps:
         now += timedelta(seconds=seconds)
         for each in [each for each in state.occurrences if each.is_running and status]:
             end(schedule, state, each.due, now, status)
-        begun += begin(schedule, state, now)
+        begun += begin(schedule, state, now, begins=begins)
         assert len(state.unfinished) <= 1
 
     assert len(begun) == len(set(begun))

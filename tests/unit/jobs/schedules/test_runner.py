@@ -9,6 +9,7 @@ import pytest
 from recbench.jobs.schedules import runner as runner_module
 from recbench.jobs.schedules.runner import Runner
 from recbench.jobs.schedules.store import ScheduleStore
+from recbench.jobs.schedules.times import Every
 
 WAIT_S = 60
 
@@ -200,6 +201,33 @@ def test_an_attempt_that_does_not_end_in_time_by_itself_is_killed(
     until_idle(runner, begins=False)
 
     assert store.state("refresh").occurrences[0].outcome == "killed"
+
+
+def test_a_time_waits_for_the_cheap_hour_over_a_restart_and_runs_once(
+    runner, store, clock, quarterly, minutes, lines, tmp_path
+):
+    tariff = tmp_path / "tariff.csv"
+    tariff.write_text("from,price\n00:00,0.4\n12:45,0.1\n13:45,0.4\n")
+    store.add(quarterly(times=Every(3600), within_s=7200, takes_s=60, tariff=str(tariff)))
+    with store.change("refresh") as state:
+        state.handled_until = minutes(-1)
+    for number in (1, 1, 20):
+        clock.now = minutes(number)
+        until_idle(runner)
+    assert store.state("refresh").occurrences == []
+    assert lines == [
+        "refresh: 2026-11-28 12:00:00Z waits until 2026-11-28 12:45:00Z: "
+        "a worker-hour costs 0.1 then, 0.4 now"
+    ]
+
+    second = Runner(store, workspace=tmp_path / "workspace", now=clock, say=lines.append)
+    for number in (44, 45, 46):
+        clock.now = minutes(number)
+        until_idle(second)
+    until_idle(runner)
+    (occurrence,) = store.state("refresh").occurrences
+    assert (occurrence.due, occurrence.outcome) == (minutes(0), "succeeded")
+    assert [line for line in lines if "begins" in line] == ["refresh: 2026-11-28 12:00:00Z begins"]
 
 
 def test_one_schedule_that_cannot_be_read_does_not_stop_the_others(

@@ -14,6 +14,9 @@ from recbench.jobs.schedules.schedule import Schedule
         ({"retries": -1}, "-1 and 60"),
         ({"backoff_s": -2.0}, "0 and -2"),
         ({"timeout_s": 0}, "got 0 s"),
+        ({"within_s": 60.0}, "60.0 and ''"),
+        ({"tariff": "t.csv"}, "None and 't.csv'"),
+        ({"takes_s": 0.0}, "`takes_s` must be positive, got 0"),
         ({"notify_url": "file:///etc/passwd"}, "file:///etc/passwd"),
     ],
 )

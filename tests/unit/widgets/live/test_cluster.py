@@ -1,6 +1,8 @@
 """The cluster panel on a real cluster of this machine."""
 
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -52,6 +54,21 @@ def test_the_slider_holds_the_number_of_workers(client):
     assert facts(panel)["workers"] == "2"
     panel.dials["n_workers"].value = 1
     until(lambda: len(client.scheduler_info()["workers"]) == 1)
+
+
+def test_workers_that_have_gone_stay_in_the_figures(client):
+    panel = cluster_panel(client, price_per_h=3600.0)
+    before, cost = int(facts(panel)["workers gone"]), float(facts(panel)["cost"].split()[0])
+    panel.dials["n_workers"].value = 2
+    until(lambda: len(client.scheduler_info()["workers"]) == 2)
+    time.sleep(1.5)  # it tells its times
+    (pid, *_) = client.run(os.getpid).values()
+    os.kill(pid, signal.SIGKILL)
+    panel.dials["n_workers"].value = 1
+    until(lambda: panel.look_again() or int(facts(panel)["workers gone"]) > before)
+    until(lambda: panel.look_again() or facts(panel)["workers"] == "1")
+
+    assert float(facts(panel)["cost"].split()[0]) > cost + 1.0
 
 
 def test_the_price_changes_the_cost(client):
