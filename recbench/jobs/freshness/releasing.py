@@ -70,8 +70,7 @@ class Releasing(Generic[State]):
         if candidate is None:
             return None
         parent = self.registry.current()
-        judged = parent is not None and self.passes is not None
-        if judged and not self.passes(state, candidate, to):
+        if parent is not None and self.passes is not None and not self.passes(state, candidate, to):
             return None
         with self.registry.draft() as draft:
             arrays = {name: np.ascontiguousarray(a) for name, a in self.parts(candidate).items()}

@@ -32,6 +32,8 @@ __all__ = ["RefreshedTwoTower", "TwoTowerStart"]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+# as many steps on a busy machine as on an idle one
+SETTINGS = RefreshSettings(seconds=3_600.0)
 FILLS_UP = 1e-9  # its candidates carry their own popularity, as of their release
 
 
@@ -117,7 +119,7 @@ class RefreshedTwoTower:
         registry = Registry(self.workspace / "registry")
         before = registry.current()
         if self.model is not None:
-            job = Refresh.of(self.lake, workspace=self.workspace, until=to)
+            job = Refresh.of(self.lake, workspace=self.workspace, settings=SETTINGS, until=to)
             if job.run().decision == "full rebuild":
                 rebuild(job)
             if registry.current() == before:
@@ -173,7 +175,7 @@ class RefreshedTwoTower:
     def _opened(self, release: Release) -> TwoTowerRecommender:
         dials = Experiment.from_json(release.manifest.settings)
         state, _ = read_state(release.folder, lambda content: towers_for(content, dials))
-        idle_us = RefreshSettings().idle_days * 86_400e6
+        idle_us = SETTINGS.idle_days * 86_400e6
         return recommender_of(
             state.towers,
             state.items,
