@@ -16,7 +16,11 @@ BIN := .venv/bin
 SOAK_S ?= 1800
 # Two processes of tests: one computes while the other waits for a broker, a kernel or a service.
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# What is slow waits more than it computes.
+SLOW_WORKERS ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --dist worksteal
+# The files that hold a marker: to import all others takes each process twenty seconds.
+marked = $$(grep -rlE --include='test_*.py' 'mark\.($(1))\b' tests)
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
 .PHONY: help demo test check check-all lab soak env env-obp env-peers env-flink lock clean
@@ -31,7 +35,7 @@ demo: env ## fetch MovieLens-100K, run the main job, print its table and the rep
 	echo "Report: $$folder/report.html"
 
 test: env ## the test suite, without what is slow
-	$(PYTEST)
+	$(PYTEST) -n $(WORKERS)
 
 check: env ## every linter
 	$(BIN)/ruff check
@@ -44,8 +48,9 @@ check: env ## every linter
 
 check-all: env ## the linters and what `make test` leaves out; artifacts/ keeps how pages looked
 	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
-	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -m "(slow or browser) and not alone"
-	$(BIN)/pytest -m alone
+	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -n $(SLOW_WORKERS) \
+	  -m "(slow or browser) and not alone" $(call marked,slow|browser)
+	$(BIN)/pytest -m alone $(call marked,alone)
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

@@ -14,6 +14,7 @@ POSITION = "position"
 PROPENSITY = "propensity"  # chance of this item here, given those above; null: placed by rule
 REQUEST_ID = "request_id"  # rows shown together carry the same one
 SLOT_PROPENSITY = "slot_propensity"  # as propensity, whatever stands above
+CONTEXT = "context"  # features that a bandit decided by, float32 in base64
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"

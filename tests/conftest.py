@@ -4,7 +4,6 @@ import importlib.util
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +17,7 @@ N_USERS, N_ITEMS, N_EVENTS = 60, 40, 2400
 @pytest.fixture(scope="session")
 def write_notebook():
     """Writes a notebook: a title, a parameters cell, then one prose cell before each code cell."""
+    import nbformat
 
     def write(path, *codes, parameters="k = 3  # list length"):
         v4 = nbformat.v4

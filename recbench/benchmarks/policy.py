@@ -10,6 +10,7 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.benchmarks.result import BenchResult, medians
+from recbench.benchmarks.served_policy import deciders, release_of, served_answers
 from recbench.errors import InputError
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.policy.bandits import epsilon_list, scores_of
@@ -18,6 +19,7 @@ from recbench.policy.exploration import ExplorationBudget, explored
 from recbench.policy.learner import Learner
 from recbench.policy.neural import learn_network, statistics_of
 from recbench.policy.statistics import Posterior
+from recbench.serving.decider import Decider
 
 __all__ = ["run"]
 
@@ -53,8 +55,10 @@ def run(*, events: int = 200_000, runs: int = 3, seed: int = 0) -> BenchResult:
     features of both towers (64 dimensions), the join by request within ten minutes, the sums, and
     a posterior after each frame. ``vs_sums`` is that over the sums alone, without stream and join.
     ``decision_p99_ms`` is the slowest of the four policies, each with its features, scores, and a
-    list with propensities; ``explored_...`` has one slot drawn among the candidates. On a machine
-    that does other things look at ``cpu_p99_ms``.
+    list with propensities; ``explored_...`` has one slot drawn among the candidates.
+    ``served_...`` is all that a service does for a decided list, with contexts as they are logged,
+    ``served_floor_...`` with a floor under the long tail, too. On a machine that does other things
+    look at ``cpu_p99_ms``.
 
     Args:
         events: rows of the stream.
@@ -135,8 +139,23 @@ def _decisions(
         scores = -np.sort(-scores_of(posterior, context(at), "greedy"))
         return explored(scores, K, BUDGET, rng)
 
+    found |= _served()
     worst = {f"decision_{kind}": max(found[f"{n}_{kind}"] for n in policies) for kind in KINDS}
     return worst | found | {f"explored_{kind}": t for kind, t in _times(explore).items()}
+
+
+def _served() -> dict[str, float]:
+    """A service's part, without and with a floor."""
+    release = release_of(N_ITEMS, DIM)
+    wide, answers = served_answers(release, DECISIONS + WARM, k=K, candidates=CANDIDATES)
+    found: dict[str, float] = {}
+    for name, decider in deciders(release, candidates=CANDIDATES).items():
+
+        def decided(at: int, decider: Decider = decider) -> object:
+            return decider.list_of(release, wide, answers[at])
+
+        found |= {f"{name}_{kind}": value for kind, value in _times(decided).items()}
+    return found
 
 
 def _times(decide: Decide) -> dict[str, float]:

@@ -20,6 +20,7 @@ BENCHES = {
     "policy": "Bandits: events learnt from a second, and the time of a decision.",
     "recovery": "Ranks and workers killed or stopped in a training: seconds to the next step.",
     "refresh": "A refresh, beside full fits of the same log.",
+    "reinforce": "Policy gradient as a refresh, beside the plain one; simulated.",
     "scale": "Training on one rank and two; launching and growing to many.",
     "serve": "The HTTP service under load, beside its tower and index called in process.",
     "sizes": "The HTTP service at 10 k, 100 k and 1 M items, by number of clients.",

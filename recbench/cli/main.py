@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Judge any Parquet file of recommendations."),
     "freshness": ("freshness", "freshness", "How fresh is fresh enough for a log, at which cost."),
     "ope": ("ope", "ope", "What policies would have earned, from a log of another one."),
+    "policy": ("policy", "policy", "Bandits that learn from a stream what a service shows."),
     "releases": ("releases", "releases", "List, show, publish and roll back releases."),
     "cluster": ("cluster", "cluster", "Manifests, capacity plan and simulation of a cluster."),
     "world": ("world", "world", "Experiments in a simulated short-video world."),

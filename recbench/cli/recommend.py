@@ -24,6 +24,14 @@ out_option = click.option(
 )
 
 
+ranker_option = click.option(
+    "--ranker/--no-ranker",
+    default=True,
+    show_default=True,
+    help="Whether the release's ranker decides, where it has one.",
+)
+
+
 @click.command()
 @release_option
 @click.option(
@@ -38,8 +46,11 @@ out_option = click.option(
     type=click.Choice(["allow", "mask"]),
     help="Whether items of the history may be shown; default: by the data's protocol.",
 )
+@ranker_option
 @out_option
-def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) -> None:
+def recommend(
+    *, release: str, users: str, k: int, repeats: str | None, ranker: bool, out: Path
+) -> None:
     """Write lists for users: user_id, item_id, rank, score.
 
     Users without a history get the release's recency-popularity list.
@@ -51,7 +62,7 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
     from recbench.settings import registry_path
 
     opened = Registry(registry_path()).open(release)
-    model = ReleasedRecommender.load(opened)
+    model = ReleasedRecommender.load(opened, ranked=ranker)
     ids = (
         model.users.ids
         if users == "all"
@@ -72,11 +83,13 @@ def recommend(release: str, users: str, k: int, repeats: str | None, out: Path) 
 @click.command()
 @release_option
 @click.option("--pairs", required=True, type=READABLE, help="A Parquet file: user_id, item_id, ts.")
+@ranker_option
 @out_option
-def score(release: str, pairs: Path, out: Path) -> None:
+def score(*, release: str, pairs: Path, ranker: bool, out: Path) -> None:
     """Write the score of each pair, from what the user had clicked strictly before its ts.
 
-    An item that the release does not know has a null score.
+    An item that the release does not know has a null score. A ranker scores all items of one user
+    and instant together, as candidates of one request.
     """
     from recbench import columns as c
     from recbench.errors import InputError
@@ -96,7 +109,7 @@ def score(release: str, pairs: Path, out: Path) -> None:
             f"{pairs}: {len(checked.rejected)} rows cannot be used: {checked.reasons()}"
         )
     in_order = checked.accepted.sort(c.SOURCE_ROW).select(keys)
-    scored = ReleasedRecommender.load(opened).score(in_order)
+    scored = ReleasedRecommender.load(opened, ranked=ranker).score(in_order)
     result = asked.with_columns(scored[c.SCORE])
     with whole_file(out) as draft:
         result.write_parquet(draft)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recbench.cli.input import Duration
+from recbench.cli.serve_dials import budget_of, policy_of
 from recbench.cli.streams import librdkafka_settings
 
 if TYPE_CHECKING:
-    from recbench.policy.exploration import ExplorationBudget
+    from recbench.serving.options import OnlinePlace
 
 __all__ = ["serve"]
 
@@ -30,6 +31,12 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     type=click.Choice(["fp32", "fp16", "int8"]),
     help="Of the query tower; a release that lacks it is refused.",
+)
+@click.option(
+    "--ranker/--no-ranker",
+    default=True,
+    show_default=True,
+    help="Whether the ranker of a release that has one orders its lists and scores.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535))
@@ -57,7 +64,30 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     "even=0.1; what is left out is as here.",
 )
 @click.option(
-    "--explore-off", type=click.Path(path_type=Path), help="A file there ends exploration at once."
+    "--policy",
+    "policy_snapshot",
+    type=READABLE,
+    help="Decide by this snapshot of `recbench policy learn`, as it is renewed; until there is "
+    "one, the tower decides.",
+)
+@click.option(
+    "--decide",
+    metavar="DIALS",
+    help="How the policy decides, such as rule=thompson,scale=0.3,epsilon=0.05,slots=20,"
+    "first_slot=0,traffic=1,candidates=100,at_most=1,least_events=500.",
+)
+@click.option(
+    "--floor",
+    metavar="KIND=SHARE",
+    help="Keep a least share of slots for the long tail (tail=0.3) or for new items (new=0.1); "
+    "with --policy or without.",
+)
+@click.option(
+    "--explore-off",
+    "--policy-off",
+    "explore_off",
+    type=click.Path(path_type=Path),
+    help="A file there ends exploration, or the policy, at once.",
 )
 @click.option("--max-k", default=500, show_default=True, type=click.IntRange(min=1))
 @click.option(
@@ -87,15 +117,11 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     """
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
-    from recbench.serving.options import ExposureLog, Limits, OnlinePlace, ServiceOptions
+    from recbench.serving.options import ExposureLog, Limits, ServiceOptions
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
 
-    online = exposures = None
-    if dials["redis_url"] or dials["snapshot"]:
-        online = OnlinePlace(
-            redis_url=dials["redis_url"], name=dials["store"], snapshot=dials["snapshot"]
-        )
+    exposures = None
     if dials["bootstrap_servers"]:
         exposures = ExposureLog(
             bootstrap_servers=dials["bootstrap_servers"],
@@ -113,15 +139,17 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         registry=registry_path(),
         release=release,
         precision=dials["precision"],
+        ranker=dials["ranker"],
         host=host,
         port=port,
         workers=workers,
         bind_cores=dials["bind_cores"],
         token=_token(dials["token_file"]),
-        online=online,
+        online=_online(dials),
         exposures=exposures,
         limits=limits,
-        exploration=None if dials["explore"] is None else _budget(dials["explore"]),
+        exploration=None if dials["explore"] is None else budget_of(dials["explore"]),
+        policy=policy_of(dials["policy_snapshot"], dials["decide"], dials["floor"]),
         explore_off=dials["explore_off"],
     )
     registry = Registry(options.registry)
@@ -133,29 +161,14 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     supervisor.run()
 
 
-def _budget(dials: str) -> "ExplorationBudget":
-    """Of ``name=number`` and commas."""
-    from recbench.errors import InputError
-    from recbench.policy.exploration import ExplorationBudget
+def _online(dials: dict[str, Any]) -> "OnlinePlace | None":
+    from recbench.serving.options import OnlinePlace
 
-    kinds: dict[str, Any] = {
-        "traffic": float,
-        "slots": int,
-        "first_slot": int,
-        "pool": int,
-        "temperature": float,
-        "even": float,
-    }
-    given: dict[str, Any] = {"traffic": 0.1}
-    for dial in dials.split(","):
-        name, _, number = dial.partition("=")
-        try:
-            given[name.strip()] = kinds[name.strip()](number)
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"--explore is NAME=NUMBER of {', '.join(kinds)}, with commas between; got {dial!r}"
-            ) from error
-    return ExplorationBudget(traffic_frac=given.pop("traffic"), **given)
+    if not (dials["redis_url"] or dials["snapshot"]):
+        return None
+    return OnlinePlace(
+        redis_url=dials["redis_url"], name=dials["store"], snapshot=dials["snapshot"]
+    )
 
 
 def _token(path: Path | None) -> str | None:

@@ -166,18 +166,24 @@ def labels(seeds: int, figure: Path | None, json_path: Path | None, **dials: Any
 @world.command()
 @click.option("--data", required=True, type=FILE, help="A real click log; a user is a session.")
 @click.option("--share", default=0.4, show_default=True, help="Of the log before the first test.")
-@click.option("--seed", default=0, show_default=True)
+@seeds_option
 @figure_option
 @json_option
-def curve(data: Path, share: float, seed: int, figure: Path | None, json_path: Path | None) -> None:
-    """What freshness is worth to next-item counters in a real log and in a simulated one."""
+def curve(
+    data: Path, share: float, seeds: int, figure: Path | None, json_path: Path | None
+) -> None:
+    """What freshness is worth to next-item counters in a real log and in simulated shops.
+
+    The shop was set by Yoochoose's clicks before the first test: their traits come first.
+    """
     from recbench.simulation.validate import compared
     from recbench.widgets.simulated import curves_figure
 
-    found = compared(read_parquet(data), share=share, seed=seed)
+    found, traits = compared(read_parquet(data), share=share, seeds=range(seeds))
+    print_table(traits)
     print_table(found)
     _draw(figure, curves_figure(found))
-    save_json(json_path, {"curve": found.to_dicts()})
+    save_json(json_path, {"curve": found.to_dicts(), "traits": traits.to_dicts()})
 
 
 def _settings(dials: dict[str, Any]) -> "WorldSettings":

@@ -4,12 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from recbench import __version__
 from recbench import columns as c
+from recbench.errors import InputError
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.jobs.build import FittedTwoTower
 from recbench.jobs.exports import Exports
@@ -23,10 +24,14 @@ from recbench.refresh.released_tower import QUERY_TOWERS
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import write_state
 from recbench.refresh.stored_index import write_index
+from recbench.refresh.stored_ranker import write_ranker
 from recbench.runtime.export import save_towers
 from recbench.settings import Experiment, ExportSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import Queries
+
+if TYPE_CHECKING:
+    from recbench.models.ranking.two_stage import TwoStage
 
 __all__ = ["GRAPH", "PARITY_QUERIES", "Released", "bind", "make_release"]
 
@@ -73,6 +78,7 @@ def make_release(
     metrics: dict[str, Any],
     commit: str | None = None,
     gate: dict[str, Any] | None = None,
+    ranker: "TwoStage | None" = None,
     **settings: Any,
 ) -> Release:
     """Export, check against torch on real requests, and seal; publishing is a step of its own.
@@ -86,10 +92,12 @@ def make_release(
         metrics: from the fit before any refit, labelled so.
         commit: of the code.
         gate: a verdict as JSON; default: that there was nothing to compare it with.
+        ranker: as of the watermark, puts what is retrieved into order; default: none does.
         settings: what else the manifest is to say of how it was made.
 
     Raises:
-        ReleaseError: the exported tower differs from torch.
+        InputError: the ranker has another catalogue.
+        ReleaseError: the exported tower or ranker differs from torch.
     """
     state = learned_state(fitted, data, experiment=experiment)
     notes = Notes(
@@ -97,6 +105,11 @@ def make_release(
         n_known=len(events),
         n_items_full=len(state.items),
     )
+    if ranker is not None and ranker.items != state.items:
+        raise InputError(
+            f"The ranker knows {ranker.items}, the release has {state.items}: learn it from the "
+            "same events"
+        )
     users = fitted.log.users.ids
     with registry.draft() as draft:
         bound = bind(
@@ -110,6 +123,8 @@ def make_release(
             asked=fitted.log.queries(users[:: max(1, len(users) // PARITY_QUERIES)], fitted.at),
             export=experiment.export,
         )
+        if ranker is not None:
+            bound["parity"] |= {"ranker_largest_difference": write_ranker(draft, ranker)}
         manifest = Manifest(
             release="",
             created=datetime.now(UTC).isoformat(timespec="seconds"),

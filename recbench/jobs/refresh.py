@@ -42,6 +42,7 @@ from recbench.refresh.judge import Judge
 from recbench.refresh.notes import Notes, judged_since
 from recbench.refresh.state import LearnedState
 from recbench.refresh.stored import needed_by, read_state
+from recbench.refresh.stored_ranker import has_ranker
 from recbench.settings import Experiment, RefreshSettings
 from recbench.tables.lake_log import LakeLog
 
@@ -375,6 +376,11 @@ class Refresh:
         if done is not None:  # sealed by a run that died before it could say so
             told = Measured.from_json(done.metrics["refresh"], self.notes.facts)
             return Verdict.from_json(done.gate), done.release, told
+        if has_ranker(self.parent):
+            self.say(
+                f"The ranker of {self.parent.manifest.release} is not carried on: what it knows is "
+                "as of its own instant. `03_train_two_tower -p ranker=true` learns a new one"
+            )
         with self.registry.draft() as draft:
             candidate = self._candidate()
             bound = candidate.write(draft, self._next_notes())

@@ -24,17 +24,23 @@ from recbench.jobs.compare import baselines, best_half_life, best_priors, result
 from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
-from recbench.settings import Experiment, ExportSettings, TowerSettings, TrainingSettings
+from recbench.settings import (
+    Experiment,
+    ExportSettings,
+    RankingSettings,
+    TowerSettings,
+    TrainingSettings,
+)
 from recbench.tables.describe import describe
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
 
 if TYPE_CHECKING:
-    from recbench.training.fit import Accelerator
-
-if TYPE_CHECKING:
     from distributed import Client
+
+    from recbench.models.ranking.two_stage import TwoStage
+    from recbench.training.fit import Accelerator
 
 __all__ = ["MODEL", "REFERENCE", "Study", "experiment", "log_value", "open_log"]
 
@@ -286,6 +292,26 @@ class Study:
             figures |= {"gain_known_high": gap.high, "n_known": gap.n_users}
         return figures | {"prior_half_life_days": prior.half_life_days, "steps": steps}
 
+    def fit_ranker(
+        self, fitted: FittedTwoTower, settings: RankingSettings | None = None
+    ) -> "TwoStage":
+        """A ranker as of the same instant, learned from earlier cuts of the same events.
+
+        Raises:
+            InputError: the log is too short for an earlier cut.
+        """
+        from recbench.jobs.two_stage import fit_two_stage
+
+        seen = self.data.until(fitted.at)
+        return fit_two_stage(
+            seen,
+            seen.events,
+            at=fitted.at,
+            horizon_us=self.horizon_us,
+            settings=settings or RankingSettings(),
+            seed=self.experiment.seed,
+        )
+
     def release(
         self,
         fitted: FittedTwoTower,
@@ -294,8 +320,9 @@ class Study:
         workspace: Path,
         publish: bool = True,
         commit: str | None = None,
+        ranker: "TwoStage | None" = None,
     ) -> Released:
-        """Export, check, bind and, if asked for, publish."""
+        """Export, check, bind and, if asked for, publish; ``ranker``: that of ``fit_ranker``."""
         registry = Registry(workspace / "registry")
         seen = self.data.until(fitted.at)
         release = make_release(
@@ -306,6 +333,7 @@ class Study:
             experiment=self.experiment,
             metrics={"measured": "before refit", MODEL: results[MODEL].to_json()},
             commit=commit,
+            ranker=ranker,
         )
         if publish:
             registry.publish(release.manifest.release)

@@ -21,7 +21,8 @@ from recbench.models.baselines import (
     RecencyPopularity,
 )
 from recbench.models.content import ItemContent
-from recbench.models.ranking import RankingFeatures, Retrievers, TwoStage
+from recbench.models.ranking import RankingFeatures, Retrievers
+from recbench.models.ranking.two_stage import TwoStage
 from recbench.settings import RankingSettings
 from recbench.tables.log import EventLog, Protocol
 from recbench.tables.queries import InteractionLog

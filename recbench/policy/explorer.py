@@ -1,6 +1,5 @@
 """Exploration of a running service: the requests it takes, and the switch that ends it at once."""
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recbench.policy.exploration import ExplorationBudget, Explored, explored
+from recbench.policy.off_switch import OffSwitch
 
 __all__ = ["Explorer"]
-
-logger = logging.getLogger(__name__)
-
-LOOK_S = 0.5  # between two looks at the switch
 
 
 class Explorer:
@@ -36,19 +32,13 @@ class Explorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
-        self._off_switch, self._clock = off_switch, clock
+        self._switch = OffSwitch(off_switch, what="Exploration", clock=clock)
         self._rng = np.random.default_rng() if rng is None else rng
-        self._is_off, self._look_at = False, clock()
 
     @property
     def is_off(self) -> bool:
         """Whether the switch says so; looked at twice a second."""
-        if self._off_switch is not None and self._clock() >= self._look_at:
-            self._look_at = self._clock() + LOOK_S
-            before, self._is_off = self._is_off, self._off_switch.exists()
-            if before != self._is_off:
-                logger.warning("Exploration is %s", "off" if self._is_off else "on again")
-        return self._is_off
+        return self._switch.is_off
 
     def takes(self) -> bool:
         """Whether the next request is one of those that chance has a part in."""

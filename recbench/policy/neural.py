@@ -9,7 +9,7 @@ import numpy.typing as npt
 from recbench.errors import InputError
 from recbench.policy.statistics import LinearStatistics
 
-__all__ = ["Network", "learn_network", "statistics_of"]
+__all__ = ["FEWEST", "Network", "learn_network", "statistics_of"]
 
 Floats = npt.NDArray[np.float32]
 FEWEST = 32  # events

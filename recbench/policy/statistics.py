@@ -90,8 +90,10 @@ class Posterior:
     root: Floats  # (d, d) upper triangular; root @ root.T is the covariance
 
     @classmethod
-    def of(cls, statistics: LinearStatistics, *, ridge: float = 1.0) -> Self:
-        """With a prior of mean zero and variance ``1 / ridge``.
+    def of(
+        cls, statistics: LinearStatistics, *, ridge: float = 1.0, prior: Floats | None = None
+    ) -> Self:
+        """With a prior of variance ``1 / ridge`` around ``prior`` (d,); default: zero.
 
         Raises:
             InputError: ``ridge`` is not positive.
@@ -101,7 +103,8 @@ class Posterior:
         identity = np.eye(statistics.dim)
         lower = np.linalg.cholesky(statistics.gram + ridge * identity)
         root = solve_triangular(lower, identity, lower=True).T
-        return cls(root @ (root.T @ statistics.moment), root)
+        moment = statistics.moment if prior is None else statistics.moment + ridge * prior
+        return cls(root @ (root.T @ moment), root)
 
     def expected(self, features: npt.NDArray[np.floating]) -> Floats:
         """(C,) mean reward of candidates (C, d)."""

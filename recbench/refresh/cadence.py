@@ -80,6 +80,7 @@ class Release:
     served_from: int  # microseconds; the watermark plus the time it waited and took
     waited_s: float  # for the release before it to be made
     cost: Cost = field(default_factory=Cost)
+    held: bool = False  # by a gate: the release before it serves on, and the cost was in vain
 
 
 def ticks(
@@ -115,30 +116,40 @@ def releases(
     start: int,
     end: int,
     begin: State,
-    make: Callable[[State, int], tuple[State, Cost]],
+    make: Callable[[State, int], tuple[State | None, Cost]],
 ) -> Iterator[Made[State]]:
     """One release after another; who comes while one is made waits, and keeps its watermark.
 
     The first is as of ``start`` and serves from there, for free: all arms begin alike. Releases
-    that could not be begun before ``end`` are not made.
+    that could not be begun before ``end`` are not made. One that a gate holds back takes its time,
+    and leaves state and watermark as they were.
 
     Args:
         instants: ascending watermarks after ``start``, microseconds.
         start: microseconds.
         end: microseconds.
         begin: the state before the first release.
-        make: from the state before and a watermark, the next state and what it took.
+        make: from the state before and a watermark, the next state, or None where a gate holds it
+            back, and what it took.
     """
-    state, _ = make(begin, start)
+    first, _ = make(begin, start)
+    if first is None:
+        raise InputError("Nothing was there before the first release, so it cannot be held back")
+    state, known, free_at = first, start, start
     yield Made(Release(watermark=start, served_from=start, waited_s=0.0), state)
-    free_at = start
     for watermark in instants.tolist():
         begun = max(watermark, free_at)
         if begun >= end:
             return
-        state, cost = make(state, watermark)
+        found, cost = make(state, watermark)
         free_at = begun + round(cost.wall_s * 1e6)
-        waited_s = (begun - watermark) / 1e6
-        yield Made(
-            Release(watermark=watermark, served_from=free_at, waited_s=waited_s, cost=cost), state
+        if found is not None:
+            state, known = found, watermark
+        release = Release(
+            watermark=known,
+            served_from=free_at,
+            waited_s=(begun - watermark) / 1e6,
+            cost=cost,
+            held=found is None,
         )
+        yield Made(release, state)

@@ -16,6 +16,7 @@ from recbench.serving.stored_user import StoredUser
 __all__ = [
     "Answer",
     "Chances",
+    "Retrieval",
     "answer_list",
     "answer_lists",
     "answer_scores",
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Fallback = Literal["popularity"]
+Fallback = Literal["popularity", "retrieval"]
 
 
 class Chances(NamedTuple):
@@ -35,6 +36,15 @@ class Chances(NamedTuple):
     propensities: list[float | None]  # given what stands above
     slot_propensities: list[float | None]  # whatever stands above
     least: float  # what the budget promises
+    contexts: list[str] | None = None  # what a policy saw of each, for whoever learns from it
+
+
+class Retrieval(NamedTuple):
+    """What a list of the tower was made of, for what may re-rank it."""
+
+    rows: Ints  # (K,) of the items
+    query: Floats  # (D,)
+    excluded: Ints  # rows that this request is not shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +57,7 @@ class Answer:
     fallback: Fallback | None = None
     reason: str | None = None
     chances: Chances | None = None  # None: the whole list is by rule
+    made: Retrieval | None = None  # None: a popularity list
 
 
 def answer_list(
@@ -66,11 +77,11 @@ def answer_list(
     known = _known(release, asked, user, now_us)
     excluded = _excluded(release, asked, known.seen)
     try:
-        (retrieved,) = _retrieved(release, [asked], [known], [excluded])
+        ((retrieved, query),) = _retrieved(release, [asked], [known], [excluded])
     except Exception as error:  # whatever a runtime raises, there is a list
         logger.exception("Release %s does not answer; popularity does", release.id)
         return _popularity(release, asked, excluded, reason=f"tower: {type(error).__name__}")
-    return _answer(release, known, retrieved)
+    return _answer(release, asked, known, retrieved, Retrieval(retrieved[0], query, excluded))
 
 
 def answer_lists(
@@ -92,7 +103,10 @@ def answer_lists(
         logger.exception("Release %s does not answer them together; each is asked", release.id)
         each = zip(asked, users, strict=True)
         return [answer_list(release, one, user, now_us=now_us) for one, user in each]
-    return [_answer(release, of, found) for of, found in zip(known, retrieved, strict=True)]
+    return [
+        _answer(release, one, of, found, Retrieval(found[0], query, barred))
+        for one, of, (found, query), barred in zip(asked, known, retrieved, excluded, strict=True)
+    ]
 
 
 def popularity_list(release: ServedRelease, asked: AskedList, *, reason: str) -> Answer:
@@ -118,12 +132,12 @@ def answer_scores(
     """
     known = _known(release, asked, user, now_us)
     rows = release.items.rows(asked.item_ids)
-    (query,) = release.query_embeddings([known])
-    scores = release.candidate_embeddings[np.maximum(rows, 0)] @ query
-    return [
-        score if row >= 0 else None
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-    ]
+    held = np.flatnonzero(rows >= 0)
+    answer: list[float | None] = [None] * len(rows)
+    scores = release.scores(known, rows[held])
+    for at, score in zip(held.tolist(), scores.tolist(), strict=True):
+        answer[at] = score
+    return answer
 
 
 def _retrieved(
@@ -131,8 +145,8 @@ def _retrieved(
     asked: Sequence[AskedList],
     known: Sequence[KnownUser],
     excluded: Sequence[Ints],
-) -> list[Retrieved]:
-    """The best of each; those that ask alike are searched for together."""
+) -> list[tuple[Retrieved, Floats]]:
+    """The best of each, and its query; those that ask alike are searched for together."""
     queries = release.query_embeddings(known)
     alike: dict[tuple[int, tuple[str, ...] | None], list[int]] = {}
     for at, one in enumerate(asked):
@@ -140,15 +154,35 @@ def _retrieved(
     found: dict[int, Retrieved] = {}
     for (k, categories), places in alike.items():
         chosen = [excluded[at] for at in places]
-        best = release.best(queries[places], k=k, excluded=chosen, categories=categories)
+        depth = release.depth(k)
+        best = release.best(queries[places], k=depth, excluded=chosen, categories=categories)
         found.update(zip(places, best, strict=True))
-    return [found[at] for at in range(len(asked))]
+    return [(found[at], queries[at]) for at in range(len(asked))]
 
 
-def _answer(release: ServedRelease, known: KnownUser, retrieved: Retrieved) -> Answer:
+def _answer(
+    release: ServedRelease,
+    asked: AskedList,
+    known: KnownUser,
+    retrieved: Retrieved,
+    made: Retrieval,
+) -> Answer:
+    """Ranked, where the release has a ranker; one that fails leaves the order as retrieved."""
     rows, scores = retrieved
+    fallback: Fallback | None = None
+    reason = None
+    if release.ranker is not None:
+        try:
+            rows, scores = release.ranked(
+                known, retrieved, k=asked.k, excluded=made.excluded, categories=asked.categories
+            )
+        except Exception as error:  # whatever a runtime raises, there is a list
+            logger.exception("The ranker of release %s does not answer", release.id)
+            rows, scores = rows[: asked.k], scores[: asked.k]
+            fallback, reason = "retrieval", f"ranker: {type(error).__name__}"
     served = dict(zip(release.window_names, known.window.tolist(), strict=True))
-    return Answer(release.items.ids[rows].tolist(), scores, served)
+    ids = release.items.ids[rows].tolist()
+    return Answer(ids, scores, served, fallback, reason, made=made._replace(rows=rows))
 
 
 def _popularity(release: ServedRelease, asked: AskedList, excluded: Ints, *, reason: str) -> Answer:

@@ -7,16 +7,29 @@ import numpy as np
 
 from recbench.policy.explorer import Explorer
 from recbench.serving.answer import Answer, Chances
+from recbench.serving.decider import Decider
 from recbench.serving.requests import AskedList
+from recbench.serving.served_release import ServedRelease
 
-__all__ = ["drawn", "widened"]
+__all__ = ["Chooser", "chosen", "drawn", "widened"]
+
+Chooser = Explorer | Decider  # of a list, out of more that was retrieved
 
 
-def widened(asked: AskedList, explorer: Explorer | None) -> AskedList:
-    """The request as it is, or, where chance has a part in it, for more items to draw from."""
+def widened(asked: AskedList, explorer: Chooser | None) -> AskedList:
+    """The request as it is, or, where it is to be chosen from, for more items."""
+    if isinstance(explorer, Decider):
+        return explorer.widened(asked)
     if explorer is None or not explorer.takes():
         return asked
     return replace(asked, k=explorer.budget.n_retrieved(asked.k), drawn_k=asked.k)
+
+
+def chosen(release: ServedRelease, asked: AskedList, answer: Answer, chooser: Chooser) -> Answer:
+    """The list for a widened request, by a policy or by chance."""
+    if isinstance(chooser, Decider):
+        return chooser.list_of(release, asked, answer)
+    return drawn(answer, asked.drawn_k or asked.k, chooser)
 
 
 def drawn(answer: Answer, k: int, explorer: Explorer) -> Answer:

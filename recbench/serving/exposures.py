@@ -157,7 +157,8 @@ def exposure_messages(
     """One message an item, as ``recbench.events.messages`` reads them.
 
     A slot that is filled by rule has a null propensity, and is marked so. ``slot_propensity`` and
-    ``least_propensity`` come with lists of which chance filled a slot.
+    ``least_propensity`` come with lists of which chance filled a slot, ``context`` with those that
+    a policy decided.
     """
     features = {name: _whole(value) for name, value in served.items()}
     common = orjson.dumps(
@@ -183,13 +184,15 @@ def exposure_messages(
 
 def _drawn_item(item_id: int, position: int, chances: Chances) -> bytes:
     """The end of a message, without the opening brace."""
-    fields = {
+    fields: dict[str, Any] = {
         "item_id": item_id,
         "position": position,
         "propensity": chances.propensities[position],
         "slot_propensity": chances.slot_propensities[position],
         "least_propensity": chances.least,
     }
+    if chances.contexts is not None:
+        fields["context"] = chances.contexts[position]
     return orjson.dumps(fields)[1:]
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ import numpy.typing as npt
 
 from recbench.files import write_json
 from recbench.index import ApproximateIndex, ApproximateSettings, ExactIndex, Index
+from recbench.refresh.stored_ranker import StoredRanker
 from recbench.runtime.onnx import OnnxQueryTower, optimised
 from recbench.serving.histories import Clicks, ReleasedHistories, no_clicks
+from recbench.serving.ranker import ReleasedRanker
 from recbench.serving.served_release import ServedRelease
 from recbench.tables.vocabulary import Vocabulary
 
 __all__ = ["lay_out", "open_laid_out"]
 
-FACTS, INDEX, TOWER = "facts.json", "index.faiss", "tower.onnx"
+FACTS, INDEX, TOWER, RANKER = "facts.json", "index.faiss", "tower.onnx", "ranker.onnx"
+OF_RANKER = "ranker-"  # how names of its arrays begin
 NAMED = ("id", "window_names", "history_length", "watermark_us", "repeats")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -52,6 +56,10 @@ def lay_out(served: ServedRelease, folder: Path) -> None:
         "window": histories.window,
         "window_of_nobody": histories.of_nobody,
     }
+    stored = None if served.ranker is None else served.ranker.stored
+    if stored is not None:
+        arrays |= {f"{OF_RANKER}{name}": array for name, array in stored.arrays.items()}
+        copyfile(stored.network, folder / RANKER)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     settings = None
@@ -61,16 +69,18 @@ def lay_out(served: ServedRelease, folder: Path) -> None:
     tower: Any = served.tower
     optimised(tower.path, folder / TOWER)
     facts = {name: getattr(served, name) for name in NAMED}
-    write_json(folder / FACTS, facts | {"categories": names, "index": settings})
+    ranker = None if stored is None else stored.facts
+    write_json(folder / FACTS, facts | {"categories": names, "index": settings, "ranker": ranker})
 
 
 def open_laid_out(folder: Path) -> ServedRelease:
     """What ``lay_out`` wrote, ready to serve; its pages are read when needed."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     arrays = {path.stem: _mapped(path) for path in folder.glob("*.npy")}
+    items = Vocabulary.restored(arrays["item_ids"], arrays["item_order"])
     return ServedRelease(
         id=facts["id"],
-        items=Vocabulary.restored(arrays["item_ids"], arrays["item_order"]),
+        items=items,
         tower=OnnxQueryTower(folder / TOWER, n_items=len(arrays["item_ids"]), is_optimised=True),
         index=_index(folder, arrays, facts["index"]),
         candidate_embeddings=arrays["candidate_embeddings"],
@@ -83,6 +93,7 @@ def open_laid_out(folder: Path) -> ServedRelease:
         history_length=facts["history_length"],
         watermark_us=facts["watermark_us"],
         repeats=facts["repeats"],
+        ranker=_ranker(folder, arrays, facts["ranker"], items),
     )
 
 
@@ -103,6 +114,19 @@ def _histories(arrays: Arrays) -> ReleasedHistories:
         of_nobody=arrays["window_of_nobody"],
         none=no_clicks(),
     )
+
+
+def _ranker(
+    folder: Path, arrays: Arrays, facts: dict[str, Any] | None, items: Vocabulary
+) -> ReleasedRanker | None:
+    if facts is None:
+        return None
+    own = {
+        name.removeprefix(OF_RANKER): array
+        for name, array in arrays.items()
+        if name.startswith(OF_RANKER)
+    }
+    return ReleasedRanker.of(StoredRanker(own, facts, folder / RANKER), items)
 
 
 def _index(folder: Path, arrays: Arrays, settings: dict[str, Any] | None) -> Index:

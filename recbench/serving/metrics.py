@@ -15,17 +15,31 @@ __all__ = ["Metrics", "Shared", "shared_metrics"]
 ROUTES = ("recommend", "score", "infer", "other")
 STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 500, 503)
 OUTCOMES = ("queued", "dropped", "failed", "anonymous")
-REASONS = ("store", "tower")
+REASONS = ("store", "tower", "ranker")
 BOUNDS_MS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 25, 50, 100, 250, 1000)
-GAUGES = ("recbench_connections", "recbench_in_flight", "recbench_ready")
+GAUGES = ("recbench_connections", "recbench_in_flight", "recbench_ready", "recbench_policy_decides")
+DECIDED = (  # counted by a worker's policy
+    "recbench_policy_slots_total",
+    "recbench_policy_strayed_total",
+    "recbench_floor_slots_total",
+    "recbench_floor_given_up_total",
+)
 NAME_BYTES = 40  # of a release
 
 Key = tuple[str, str]  # metric, labels
 HELP = {
     "recbench_requests_total": ("counter", "Requests answered, by route and status."),
     "recbench_shed_total": ("counter", "Requests turned away because too many were waiting."),
-    "recbench_fallback_total": ("counter", "Lists by popularity because a part failed."),
+    "recbench_fallback_total": (
+        "counter",
+        "Lists by popularity or as retrieved because a part failed.",
+    ),
     "recbench_explored_total": ("counter", "Lists of which chance filled a slot."),
+    "recbench_policy_decides": ("gauge", "Workers whose lists a policy's snapshot decides."),
+    "recbench_policy_slots_total": ("counter", "Slots of lists that were decided."),
+    "recbench_policy_strayed_total": ("counter", "Of them, where chance showed another item."),
+    "recbench_floor_slots_total": ("counter", "Of them, those that went to protected items."),
+    "recbench_floor_given_up_total": ("counter", "Scores given up for the floor's sake."),
     "recbench_exposures_total": ("counter", "Exposure events by what became of them."),
     "recbench_swaps_total": ("counter", "Releases taken in while another one served."),
     "recbench_refused_total": ("counter", "Releases refused."),
@@ -50,7 +64,7 @@ def _keys() -> Iterator[Key]:
             ("shed_total", "swaps_total", "refused_total", "explored_total", "seconds")
         ):
             yield name, ""
-    for name in GAUGES:
+    for name in (*GAUGES, *DECIDED):
         yield name, ""
 
 

@@ -157,7 +157,7 @@ def _answers() -> dict[str, Schema]:
         "request_id": TEXT,
         "release": RELEASE,
         "items": {"type": "array", "items": shown},
-        "fallback": {"enum": [None, "popularity"]},
+        "fallback": {"enum": [None, "popularity", "retrieval"]},
         "reason": {"type": ["string", "null"], "description": "What failed, if anything did."},
     }
     scores: Schema = {"type": "array", "items": {"type": ["number", "null"]}}

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from recbench.errors import InputError
 
 if TYPE_CHECKING:
+    from recbench.policy.decision import DecisionDials
     from recbench.policy.exploration import ExplorationBudget
+    from recbench.serving.protected import FloorDial
 
-__all__ = ["ExposureLog", "Limits", "OnlinePlace", "ServiceOptions"]
+__all__ = ["ExposureLog", "Limits", "OnlinePlace", "PolicyOptions", "ServiceOptions"]
 
 USUAL_K = 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -68,12 +70,22 @@ class ExposureLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOptions:
+    """What decides the lists instead of the tower."""
+
+    dials: "DecisionDials"
+    snapshot: Path | None = None  # of `recbench policy learn`; None: scores are the tower's
+    floor: "FloorDial | None" = None  # a least share of slots for some items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """One service. Paths and texts only, so that workers can be told."""
 
     registry: Path
     release: str = "current"  # or the id of one, which then stays
     precision: str = "fp32"  # of the query tower: fp32, fp16 or int8
+    ranker: bool = True  # whether a release's ranker orders lists, where it has one
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any that is free
     workers: int = 1
@@ -82,7 +94,8 @@ class ServiceOptions:
     exposures: ExposureLog | None = None
     limits: Limits = field(default_factory=Limits)
     exploration: "ExplorationBudget | None" = None  # what is left to chance; None: nothing
-    explore_off: Path | None = None  # a file there ends exploration at once
+    policy: PolicyOptions | None = None  # None: the tower decides
+    explore_off: Path | None = None  # a file there ends exploration, or the policy, at once
     look_s: float = 0.5  # between two looks at the registry's pointer
     bind_cores: bool = (
         True  # a core for each worker while niced work goes on, if there are just as many
@@ -93,6 +106,11 @@ class ServiceOptions:
         """Refuse what would be open to everybody, or no service at all."""
         if self.workers < 1:
             raise InputError(f"`workers` must be at least 1, got {self.workers}")
+        if self.policy is not None and self.exploration is not None:
+            raise InputError(
+                "`exploration` is of the tower's lists, and a policy has a budget of its own: "
+                "leave one of them out"
+            )
         if not 0 <= self.port < 1 << 16:
             raise InputError(f"`port` must lie in [0, 65536), got {self.port}")
         if self.host not in LOOPBACK and self.token is None:

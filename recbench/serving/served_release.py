@@ -16,6 +16,7 @@ from recbench.refresh.released_tower import released_tower
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.protocol import QueryTower
 from recbench.serving.histories import KnownUser, ReleasedHistories
+from recbench.serving.ranker import ReleasedRanker, query_of
 from recbench.serving.served_index import served_index
 from recbench.tables.queries import LONGEST_WATCH
 from recbench.tables.vocabulary import Vocabulary
@@ -48,6 +49,7 @@ class ServedRelease:
     history_length: int
     watermark_us: int
     repeats: bool  # whether lists may hold items of the history, by the data's protocol
+    ranker: ReleasedRanker | None = None  # None: lists are as the index has them
 
     @classmethod
     def load(cls, release: Release, *, precision: str = "fp32") -> Self:
@@ -85,6 +87,7 @@ class ServedRelease:
             history_length=contents.history_length,
             watermark_us=contents.watermark_us,
             repeats=release.manifest.protocol != "masked",
+            ranker=ReleasedRanker.load(release, items),
         )
 
     def warm(self) -> None:
@@ -95,6 +98,9 @@ class ServedRelease:
         for together in range(1, len(known) + 1):
             queries = self.query_embeddings(known[:together])
             self.index.search(queries, k=20)
+        if self.ranker is not None and len(known[0].clicks.ts):
+            retrieved = self.best(queries[:1], k=20, excluded=[known[0].seen], categories=None)[0]
+            self.ranked(known[0], retrieved, k=20, excluded=known[0].seen, categories=None)
 
     def release(self) -> None:
         """Free what the index holds outside of Python; nobody may use this release any more."""
@@ -148,6 +154,45 @@ class ServedRelease:
         n_found = np.count_nonzero(found >= 0, axis=1).tolist()
         return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
 
+    def rows_outside(self, categories: tuple[str, ...], rows: Ints) -> Ints:
+        """Those of ``rows`` that are in none of the categories."""
+        return rows[~np.isin(rows, self._rows_of(categories))]
+
+    def depth(self, k: int) -> int:
+        """How many candidates a list of ``k`` is made of."""
+        return k if self.ranker is None else max(k, self.ranker.n_retrieved)
+
+    def ranked(
+        self,
+        known: KnownUser,
+        retrieved: Retrieved,
+        *,
+        k: int,
+        excluded: Ints,
+        categories: tuple[str, ...] | None,
+    ) -> Retrieved:
+        """What ``best`` found for one user, in the ranker's order; else its first ``k``.
+
+        Somebody without a history is not ranked: popularity is what the release has for them.
+        """
+        rows, scores = retrieved
+        if self.ranker is None or not len(known.clicks.ts):
+            return rows[:k], scores[:k]
+        query = query_of(known.clicks, self.items, at_us=known.at_us)
+        return self.ranker.best(query, retrieved, allowed=self._allowed(excluded, categories), k=k)
+
+    def scores(self, known: KnownUser, rows: Ints) -> Floats:
+        """(N,) of items for one user: the ranker's, or without one the inner products."""
+        (query,) = self.query_embeddings([known])
+        if self.ranker is None or not len(known.clicks.ts):
+            found: Floats = self.candidate_embeddings[rows] @ query
+            return found
+        barred = known.seen[:0] if self.repeats else known.seen
+        depth = self.ranker.n_retrieved
+        retrieved = self.best(query[None], k=depth, excluded=[barred], categories=None)[0][0]
+        asked = query_of(known.clicks, self.items, at_us=known.at_us)
+        return self.ranker.scores(asked, retrieved, rows, allowed=self._allowed(barred, None))
+
     def most_popular(
         self, *, k: int, excluded: Ints, categories: tuple[str, ...] | None
     ) -> Retrieved:
@@ -164,6 +209,15 @@ class ServedRelease:
         known = (watch_ms >= 0) & (self.durations_ms[rows] > 0)
         ratio = np.minimum(watch_ms / np.where(known, self.durations_ms[rows], 1.0), LONGEST_WATCH)
         return np.where(known, ratio, -1.0).astype(np.float32)
+
+    def _allowed(self, excluded: Ints, categories: tuple[str, ...] | None) -> npt.NDArray[np.bool_]:
+        allowed = ~self.is_hidden
+        allowed[excluded] = False
+        if categories is not None:
+            chosen = np.zeros_like(allowed)
+            chosen[self._rows_of(categories)] = True
+            allowed &= chosen
+        return allowed
 
     def _rows_of(self, categories: tuple[str, ...]) -> Ints:
         none = np.empty(0, dtype=np.int64)

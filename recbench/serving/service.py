@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from recbench.errors import InputError
-from recbench.policy.explorer import Explorer
 from recbench.serving.answer import (
     Answer,
     answer_list,
@@ -18,7 +17,7 @@ from recbench.serving.answer import (
     answer_scores,
     popularity_list,
 )
-from recbench.serving.drawn import drawn, widened
+from recbench.serving.drawn import Chooser, chosen, widened
 from recbench.serving.exchange import Headers, Refused
 from recbench.serving.exposures import Exposures
 from recbench.serving.inference_protocol import infer_response, parse_infer
@@ -58,7 +57,7 @@ class Service:
         metrics: told of fallbacks.
         limits: of requests.
         now_us: the clock, asked only where there is an online store.
-        explorer: leaves some slots of some lists to chance; None: all are by rule.
+        explorer: leaves some slots to chance, or decides by a policy; None: all are by rule.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Service:
         *,
         limits: Limits,
         now_us: Callable[[], int] = wall_clock_us,
-        explorer: Explorer | None = None,
+        explorer: Chooser | None = None,
     ) -> None:
         self.live, self.limits = live, limits
         self._users, self._exposures, self._metrics = users, exposures, metrics
@@ -217,13 +216,14 @@ class Service:
 
     def _count(self, answer: Answer) -> None:
         if answer.fallback is not None:
-            self._metrics.count("recbench_fallback_total", 'reason="tower"')
+            reason = "tower" if answer.fallback == "popularity" else "ranker"
+            self._metrics.count("recbench_fallback_total", f'reason="{reason}"')
 
     def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
         request_id = _new_id.getrandbits(63)
         if self._explorer is not None and asked.drawn_k is not None:
-            answer = drawn(answer, asked.drawn_k, self._explorer)
-            if answer.chances is not None:
+            answer = chosen(release, asked, answer, self._explorer)
+            if answer.chances is not None and any(answer.chances.propensities):
                 self._metrics.count("recbench_explored_total", "")
 
         def note() -> None:

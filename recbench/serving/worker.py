@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -17,6 +17,8 @@ from recbench.refresh.registry import Registry
 from recbench.serving.app import routes_of
 from recbench.serving.connection import connection_class
 from recbench.serving.cores import Cores
+from recbench.serving.decider import Decider
+from recbench.serving.drawn import Chooser
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
@@ -73,7 +75,7 @@ class _Worker(uvicorn.Server):
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options.scratch, self._standby, precision=options.precision),
+            load=_loader(options, self._standby),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -85,11 +87,9 @@ class _Worker(uvicorn.Server):
             self._exposures = KafkaExposures(options.exposures, metrics.exposures)
         self._pending = Pending()
         bodies = BodyReader(limits, self._pending)
-        explorer = None
-        if options.exploration is not None:
-            explorer = Explorer(options.exploration, off_switch=options.explore_off)
+        self._chooser = _chooser(options)
         service = Service(
-            self._live, self._users, self._exposures, metrics, limits=limits, explorer=explorer
+            self._live, self._users, self._exposures, metrics, limits=limits, explorer=self._chooser
         )
         has_token = options.token is not None
         guard = Guard(
@@ -177,6 +177,9 @@ class _Worker(uvicorn.Server):
             await asyncio.sleep(0)  # the reference has moved now
             lower_helpers()
             self._say_what_is_served()
+        served, chooser = self._live.now, self._chooser
+        if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
+            await in_thread(lambda: chooser.renew(served), name="read-policy")
         if self._live.retired:
             await in_idle_thread(lambda: retire(self._live.retired), name="free-release")
 
@@ -186,6 +189,9 @@ class _Worker(uvicorn.Server):
                 self._cores.look()
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
+            if isinstance(self._chooser, Decider):
+                for name, value in self._chooser.counts().items():
+                    self._metrics.put(name, value)
             in_flight = self._pending.n_begun - self._pending.n_answered
             self._metrics.put("recbench_in_flight", in_flight)
             await asyncio.sleep(TICK_S)
@@ -205,20 +211,35 @@ class _Worker(uvicorn.Server):
         gc.freeze()  # what lives as long as a release is not looked at again and again
 
 
-def _loader(
-    scratch: Path | None, standby: Standby, *, precision: str
-) -> Callable[[Registry, str], ServedRelease]:
+def _chooser(options: ServiceOptions) -> Chooser | None:
+    """What makes lists out of more than they show; None: nothing does."""
+    if options.exploration is not None:
+        return Explorer(options.exploration, off_switch=options.explore_off)
+    if options.policy is None:
+        return None
+    policy = options.policy
+    return Decider(
+        policy.dials,
+        snapshot=policy.snapshot,
+        floor=policy.floor,
+        off_switch=options.explore_off,
+    )
+
+
+def _loader(options: ServiceOptions, standby: Standby) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
-    served = False
+    scratch, precision, served = options.scratch, options.precision, False
+    ranks = options.ranker and options.policy is None  # a policy weighs the tower's own scores
 
     def load(registry: Registry, release: str) -> ServedRelease:
         nonlocal served
         if scratch is None:
-            return ServedRelease.load(registry.open(release), precision=precision)
-        beside = standby if served else None
-        ready = prepared(registry, release, scratch, standby=beside, precision=precision)
+            ready = ServedRelease.load(registry.open(release), precision=precision)
+        else:
+            beside = standby if served else None
+            ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
-        return ready
+        return ready if ranks else replace(ready, ranker=None)
 
     return load
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recbench import columns as c
 from recbench.datasets.simulator import instants
-from recbench.datasets.world.protocol import Asked, Clicks, Feedback, Slates
+from recbench.datasets.world.protocol import Asked, Clicks, Feedback, NewItems, Slates
 from recbench.datasets.world.sampling import scored_slates, uniform_slates
 from recbench.datasets.world.settings import PUBLISHED
 from recbench.datasets.world.together import all_clicks
@@ -21,8 +20,6 @@ __all__ = ["RecommendedPolicy"]
 
 CLOCK = 1e-9  # hours: rounding
 
-Ints = npt.NDArray[np.int64]
-
 
 class RecommendedPolicy:
     """Slates drawn by the ranks that a recommender gives; the history that it sees is live.
@@ -33,7 +30,7 @@ class RecommendedPolicy:
 
     def __init__(
         self,
-        make: Callable[[InteractionLog, int], Recommender],
+        make: Callable[[InteractionLog, int], Recommender | None],
         *,
         every_h: float = np.inf,
         sharpness: float = 3.0,
@@ -44,7 +41,8 @@ class RecommendedPolicy:
         Args:
             make: all clicks known so far, with a catalogue of all items published so far, and now
                 in microseconds since the epoch, to what is served from then on; to serve a
-                release as it is, return it.
+                release as it is, return it. None: too little is known, what was served stays, and
+                before there is anything, anything is shown.
             every_h: hours between two makings.
             sharpness: > 0; how much better ranks are preferred.
             seed: of the slates.
@@ -55,28 +53,28 @@ class RecommendedPolicy:
             )
         self.make, self.every_h, self.sharpness, self.seed = make, every_h, sharpness, seed
         self._clicks: list[Clicks] = []
-        self._published: list[Ints] = []
+        self._published: list[NewItems] = []
         self._due_h = 0.0
         self._served: Recommender | None = None
         self._log: InteractionLog | None = None
 
     def observe(self, feedback: Feedback) -> None:
         """Note clicks and items; make a recommender when one is due."""
-        self._published.append(feedback.new_items.item_ids)
+        self._published.append(feedback.new_items)
         if len(feedback.clicks):
             self._clicks.append(feedback.clicks)
         if feedback.until_h >= self._due_h - CLOCK:
             self._due_h = feedback.until_h + self.every_h
-            catalogue = Vocabulary(np.concatenate(self._published))
+            catalogue = Vocabulary(np.concatenate([new.item_ids for new in self._published]))
             at = int(instants(np.array([feedback.until_h])).dt.epoch("us")[0])
-            self._served = self.make(self._clicked(catalogue), at)
-        assert self._served is not None  # the first feedback is of hour 0
-        self._log = self._clicked(self._served.items)
+            self._served = self.make(self._clicked(catalogue), at) or self._served
+        if self._served is not None:
+            self._log = self._clicked(self._served.items)
 
     def slates(self, asked: Asked) -> Slates:
         """Of items in the recommender's catalogue; of any where those are fewer than a slate."""
-        assert self._served is not None
-        assert self._log is not None
+        if self._served is None or self._log is None:
+            return uniform_slates(asked, seed=self.seed)
         rows = self._served.items.rows(asked.item_ids)
         known = rows >= 0
         if np.count_nonzero(known) < asked.slate:
@@ -98,8 +96,16 @@ class RecommendedPolicy:
         )
 
     def _clicked(self, catalogue: Vocabulary) -> InteractionLog:
-        of = all_clicks(self._clicks).of
+        clicks = all_clicks(self._clicks)
+        of = clicks.of
+        # ids ascend from 0 in order of birth
+        duration_s = np.concatenate([new.duration_s for new in self._published])
         frame = pl.DataFrame(
-            {c.USER_ID: of.user_ids, c.ITEM_ID: of.item_ids, c.TS: instants(of.hours)}
+            {
+                c.USER_ID: of.user_ids,
+                c.ITEM_ID: of.item_ids,
+                c.TS: instants(of.hours),
+                c.WATCH_RATIO: clicks.watch_s / duration_s[of.item_ids],
+            }
         )
         return InteractionLog.from_events(frame, items=catalogue)

@@ -1,95 +1,100 @@
-"""The world held against a real click log, open loop: is freshness worth the same in both?"""
+"""The world held against a real click log, open loop: is freshness worth the same in both?
 
-from datetime import timedelta
+The shop's dials are set by ``traits`` of the clicks before the cut. What is compared, the gain of
+fresher counters, is measured on those after it, which no dial was set by.
+"""
 
+from collections.abc import Sequence
+
+import numpy as np
 import polars as pl
 
 from recbench import columns as c
-from recbench.datasets.simulator import events_of
-from recbench.datasets.world.closed_loop import run
-from recbench.datasets.world.protocol import Asked, Feedback, Slates
-from recbench.datasets.world.sampling import scored_slates
 from recbench.datasets.world.settings import WorldSettings
-from recbench.datasets.world.truth import World
-from recbench.simulation.next_items import freshness_curve
+from recbench.errors import InputError
+from recbench.simulation.effects import mean_over_seeds
+from recbench.simulation.next_items import CADENCES, freshness_curve, hits
+from recbench.simulation.shop import LIKE_A_SHOP, Habits, shop_clicks
+from recbench.simulation.traits import traits
 
-__all__ = ["LIKE_A_SHOP", "SearchPolicy", "compared", "sessions"]
+__all__ = ["AGAINST", "compared"]
 
-PAUSE = timedelta(minutes=30)
-TICK_S = 900.0
-FINDS = 6.0  # logits by which what a visitor is in the mood for comes first
-
-# A shop's visitors find one kind of thing after another among many kinds; things stay for weeks.
-# These dials were set by eye to the clicks of Yoochoose from its second day on.
-LIKE_A_SHOP = WorldSettings(
-    days=5.0,
-    n_users=900,
-    requests_per_user_day=30.0,
-    slate=1,
-    n_live=1_000,
-    n_categories=100,
-    item_half_life_h=500.0,
-    appeal_sd=1.5,
-    mood_gain=2.0,
-    mood_h=1.0,
-    social_gain=0.0,
-)
-
-
-class SearchPolicy:
-    """Shows what users look for: the world's visitors find their way, nothing is learnt.
-
-    It knows the mood of who asks, so it is no recommender; it makes logs of shops, in which a
-    visitor clicks through things of one kind.
-    """
-
-    def __init__(self, world: World, *, seed: int) -> None:
-        """``seed`` of what is found."""
-        self.world, self.seed = world, seed
-
-    def observe(self, feedback: Feedback) -> None:
-        """Nothing to learn."""
-
-    def slates(self, asked: Asked) -> Slates:
-        """Mostly items of the category that each user is in the mood for, evenly."""
-        mood = self.world.tastes.mood(asked.user_ids, asked.hours)
-        fits = self.world.items.category[asked.item_ids][None, :] == mood[:, None]
-        return scored_slates(asked, FINDS * fits, temperature=1.0, seed=self.seed)
-
-
-def sessions(events: pl.DataFrame) -> pl.DataFrame:
-    """The clicks of a log with sessions as users: a pause of 30 minutes begins a new one."""
-    clicks = events.filter(pl.col(c.CLICKED)).sort(c.TS, maintain_order=True)
-    begins = (pl.col(c.TS).diff().over(c.USER_ID) > PAUSE).fill_null(value=True)
-    session = pl.struct(c.USER_ID, begins.cum_sum().over(c.USER_ID).alias("nth"))
-    return clicks.with_columns(session.rank("dense").cast(pl.Int64).alias(c.USER_ID))
+AGAINST = "1 d"
 
 
 def compared(
-    real: pl.DataFrame, settings: WorldSettings = LIKE_A_SHOP, *, share: float, seed: int
-) -> pl.DataFrame:
-    """``cadence, real, low, high, simulated, simulated_low, simulated_high, inside``.
+    real: pl.DataFrame,
+    settings: WorldSettings = LIKE_A_SHOP,
+    habits: Habits | None = None,
+    *,
+    share: float,
+    seeds: Sequence[int],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Two tables: the gains by cadence after the cut, and the traits before it.
 
-    Gains of next-item counters over daily ones, relative, with intervals over sessions; ``inside``
-    says whether the simulated gain lies within the real one's interval; null for the daily ones.
+    ``cadence, real, low, high, simulated, simulated_low, simulated_high, inside``: gains of
+    next-item counters over daily ones, relative. The real one's interval is over sessions, the
+    simulated one's over worlds; ``inside`` says whether the mean of the worlds lies within the real
+    one's interval; null for the daily ones. ``trait, real, simulated``: see ``traits``.
 
     Args:
         real: canonical clicks whose users are sessions, in order of time.
-        settings: of the world.
+        settings: of the worlds.
+        habits: of visitors.
         share: of each log before the first click that is asked for.
-        seed: of the world.
+        seeds: of the worlds, at least two.
+
+    Raises:
+        InputError: fewer than two seeds.
     """
-    there = freshness_curve(real, share=share, seed=seed)
-    world = World.drawn(settings, seed=seed)
-    shown = run(world, SearchPolicy(world, seed=seed), tick_s=TICK_S)
-    here = freshness_curve(sessions(events_of(shown, world)), share=share, seed=seed)
-    names = {"gain": "simulated", "low": "simulated_low", "high": "simulated_high"}
-    simulated = here.rename(names).select("cadence", *names.values())
+    if len(seeds) < 2:
+        raise InputError(f"`seeds` must name at least 2 worlds, got {len(seeds)}")
+    there = freshness_curve(real, share=share, against=AGAINST)
+    gains, found = [], []
+    for seed in seeds:
+        clicks = shop_clicks(settings, habits or Habits(), seed=seed)
+        gains.append(_gains(clicks, share=share))
+        found.append(traits(_before(clicks, share)))
+    return _judged(there, np.stack(gains)), _beside(traits(_before(real, share)), found)
+
+
+def _gains(clicks: pl.DataFrame, *, share: float) -> "np.typing.NDArray[np.float64]":
+    """(cadences,) relative to the daily ones."""
+    rates = {name: hits(clicks, share=share, every=every) for name, every in CADENCES.items()}
+    means = np.array([found["hit"].mean() for found in rates.values()])
+    gains: np.typing.NDArray[np.float64] = means / means[list(CADENCES).index(AGAINST)] - 1
+    return gains
+
+
+def _before(clicks: pl.DataFrame, share: float) -> pl.DataFrame:
+    if c.CLICKED in clicks.columns:
+        clicks = clicks.filter(pl.col(c.CLICKED))
+    return clicks[: int(share * len(clicks))]
+
+
+def _judged(there: pl.DataFrame, gains: "np.typing.NDArray[np.float64]") -> pl.DataFrame:
+    over = [mean_over_seeds(column) for column in gains.T]
+    simulated = pl.DataFrame(
+        {
+            "cadence": list(CADENCES),
+            "simulated": [one.value for one in over],
+            "simulated_low": [one.low for one in over],
+            "simulated_high": [one.high for one in over],
+        }
+    )
     within = pl.col("simulated").is_between(pl.col("low"), pl.col("high"))
-    inside = pl.when(pl.col("low") < pl.col("high")).then(within)  # of the reference: neither
     return (
-        there.rename({"gain": "real"})
-        .select("cadence", "real", "low", "high")
+        there.select("cadence", pl.col("gain").alias("real"), "low", "high")
         .join(simulated, on="cadence", how="left", maintain_order="left")
-        .with_columns(inside=inside)
+        .with_columns(inside=pl.when(pl.col("cadence") != AGAINST).then(within))
+    )
+
+
+def _beside(real: dict[str, float], found: list[dict[str, float]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "trait": list(real),
+            "real": [float(value) for value in real.values()],
+            "simulated": [float(np.mean([one[name] for one in found])) for name in real],
+        }
     )

@@ -23,6 +23,9 @@ class Histories:
 
     user_rows: Ints  # (Q,)
     item_rows: Ints  # (Q, L), -1 where the past is shorter
+    ends: Ints  # (Q,) where in `ClickStream.order` each past ends
+    at: Ints | None = None  # (Q,) microseconds: when each is asked, if that is told
+    known_before: Ints | None = None  # (Q,) microseconds: from when on nothing is known
 
     def __len__(self) -> int:
         """The number of requests."""
@@ -30,7 +33,8 @@ class Histories:
 
     def take(self, which: Ints | slice) -> Self:
         """The chosen requests, in the chosen order."""
-        return type(self)(self.user_rows[which], self.item_rows[which])
+        told = (None if each is None else each[which] for each in (self.at, self.known_before))
+        return type(self)(self.user_rows[which], self.item_rows[which], self.ends[which], *told)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class ClickStream:
         slots = ends[:, None] - 1 - np.arange(length)
         held = (slots >= self.starts[user_rows][:, None]) & (user_rows >= 0)[:, None]
         rows = self.item_rows[self.order[np.maximum(slots, 0)]]
-        return Histories(user_rows, np.where(held, rows, -1))
+        return Histories(user_rows, np.where(held, rows, -1), ends)
 
     def has_past(self, user_rows: Ints, n_known: Ints) -> npt.NDArray[np.bool_]:
         """(Q,) whether the user has a click among the first ``n_known``."""

@@ -1,4 +1,4 @@
-"""Figures of the benchmark: who ranks best, who is shown, what the tail costs."""
+"""Figures of the benchmark: who ranks best, who is shown, what the tail costs, expert routing."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from recbench.widgets.style import COLOURS, legend_below, look, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["exposure_figure", "price_figure", "result_figure"]
+__all__ = ["exposure_figure", "price_figure", "result_figure", "routing_figure"]
 
 OURS = ("two-stage", "two-tower")
 
@@ -91,5 +91,36 @@ def price_figure(price: pl.DataFrame, *, metric: str) -> "Figure":
     axes.axhline(free, color=COLOURS["other"], linewidth=1, linestyle="--", label="nothing kept")
     axes.set_xlabel("least share of the list from the less clicked half, %")
     axes.set_ylabel(metric)
+    legend_below(figure)
+    return figure
+
+
+def routing_figure(routing: pl.DataFrame) -> "Figure":
+    """Which experts events go to by popularity decile, in the layer where it matters most.
+
+    Args:
+        routing: of `recbench.models.expert_routing.routing_by_decile`.
+    """
+    from recbench.models.expert_routing import routing_apart
+
+    layer, apart = routing_apart(routing).sort("apart", "layer").row(-1)
+    own = routing.filter(pl.col("layer") == layer).sort("decile", "expert")
+    figure, axes = new_figure(
+        f"In layer {layer} {apart:.0%} of what the less clicked half chooses is for other experts "
+        "than the rest chooses"
+    )
+    for number, ((expert,), part) in enumerate(own.group_by("expert", maintain_order=True)):
+        colour, dash = look(number)
+        shown: dict[str, Any] = {
+            "marker": "o",
+            "color": colour,
+            "linestyle": dash,
+            "label": f"expert {expert}",
+        }
+        axes.plot(part["decile"], 100 * part["share"], **shown)
+    even = 100 / own["expert"].n_unique()
+    axes.axhline(even, color=COLOURS["other"], linewidth=1, linestyle="--", label="even")
+    axes.set_xlabel("decile of items by clicks, 10 the most clicked")
+    axes.set_ylabel("share of the decile's choices, %")
     legend_below(figure)
     return figure

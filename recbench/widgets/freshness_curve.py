@@ -4,15 +4,28 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from recbench.widgets.style import COLOURS, INK, LINES, legend_below, look, new_figure
+from recbench.widgets.style import COLOURS, INK, legend_below, look, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["cost_figure", "freshness_curve", "over_time_figure", "shares_figure"]
+__all__ = [
+    "calibration_figure",
+    "cost_figure",
+    "freshness_curve",
+    "over_time_figure",
+    "shares_figure",
+]
 
-MODELS = ("ours", "counters", "itemknn", "ease", "popularity")  # each has the line of its place
+MODELS = (
+    "ours",
+    "counters",
+    "itemknn",
+    "ease",
+    "popularity",
+    "two-tower",
+)  # each has the line of its place
 DIAL_COLOURS = {
     "history": COLOURS["model"],
     "statistics": COLOURS["reference"],
@@ -35,10 +48,10 @@ def freshness_curve(
     told = f"{'gain' if gained >= 0 else 'lose'} {abs(gained):.1%} {metric} over never"
     title = f"Releases at their freshest {told}; {recommended} is enough"
     figure, axes = new_figure(title, width=8.4, height=4.4)
-    for model, line in zip(MODELS, LINES, strict=True):
+    for number, model in enumerate(MODELS):
         own = curve.filter(model=model)
         if len(own):
-            _line(axes, own, metric, line=line, label=model)
+            _line(axes, own, metric, line=look(number), label=model)
     ours = curve.filter(model="ours")
     places = {cadence: number for number, cadence in enumerate(ours["cadence"])}
     axes.axvline(places[recommended], color=COLOURS["light"], alpha=0.3, linewidth=8, zorder=0)
@@ -69,8 +82,8 @@ def cost_figure(curve: pl.DataFrame, *, metric: str) -> "Figure":
         f"{best['cadence']}, for {best['cpu_s']:,.3g} CPU seconds"
     )
     figure, axes = new_figure(title, height=3.8)
-    for model, (colour, dash) in zip(MODELS, LINES, strict=True):
-        own = curve.filter(model=model)
+    for number, model in enumerate(MODELS):
+        own, (colour, dash) = curve.filter(model=model), look(number)
         if len(own):
             line: dict[str, Any] = {
                 "color": colour,
@@ -112,6 +125,48 @@ def shares_figure(shares: pl.DataFrame, *, metric: str) -> "Figure":
     axes.set_xticks(range(len(gains)), gains)
     axes.set_ylabel(f"part of the gain in {metric}")
     legend_below(figure, ncols=4)
+    return figure
+
+
+def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
+    """What refreshes were expected to gain against what they gained, in groups by expectation.
+
+    Args:
+        history: ``expected gain, measured gain``, a row a refresh; null where nobody judged it.
+        n_groups: of about equally many refreshes.
+    """
+    told = history.drop_nulls("measured gain").sort("expected gain")
+    group = pl.int_range(pl.len()) * n_groups // pl.len()
+    # each refresh counts alike: one that changed no list has no error, and would outweigh all
+    measured = pl.col("measured gain")
+    groups = (
+        told.group_by(group.alias("group"), maintain_order=True)
+        .agg(
+            expected=pl.col("expected gain").mean(),
+            measured=measured.mean(),
+            error=(measured.std() / measured.len().sqrt()).fill_null(0.0),
+        )
+        .select(pl.col("expected", "measured", "error") * 100)
+    )
+    off = (groups["measured"] - groups["expected"]).abs()
+    near = int((off <= 1.96 * groups["error"]).sum())
+    title = f"In {near} of {len(groups)} groups the gain is what was expected, within chance"
+    figure, axes = new_figure(title)
+    axes.errorbar(
+        groups["expected"],
+        groups["measured"],
+        yerr=1.96 * groups["error"],
+        fmt="o",
+        capsize=3,
+        color=COLOURS["model"],
+        label="refreshes alike, 95 %",
+    )
+    ends = [min(0.0, float(groups["expected"].min() or 0.0)), float(groups["expected"].max() or 0)]  # type: ignore[arg-type]  # floats
+    axes.plot(ends, ends, "--", color=COLOURS["reference"], label="as expected")
+    axes.axhline(0, color=COLOURS["other"], linewidth=0.8)
+    axes.set_xlabel("expected gain over what was served, %")
+    axes.set_ylabel("measured gain, %")
+    legend_below(figure)
     return figure
 
 

@@ -19,13 +19,14 @@ SMALL = {
     "k": 5,
     "n_trials": 1,
     "turns": 1,
+    "steps": 4,
     "costs": [0.3],
     "lasting": [0.3],
     "load_s": 0.3,
     "swaps": 2,
     "every_s": 2.0,
     "offered_per_s": 100.0,  # leaves time to lay out releases, beside other tests
-    "sizes": "200,400",
+    "sizes": "200",
     "n_days": 2,
     "peak_workers": 3.0,
     "seeds": [0],
@@ -53,9 +54,17 @@ ALSO = {
 }
 
 
-# What the pipeline runs as jobs of their own: its test is theirs.
-BY_THE_PIPELINE = ["03_train_two_tower", "05_incremental_refresh"]
-ALONE = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.stem not in BY_THE_PIPELINE]
+# What a notebook runs as jobs of their own: its test is theirs.
+CHILDREN = {
+    "00_pipeline": {"03_train_two_tower", "05_incremental_refresh"},
+    "04_benchmark": {"04_benchmark_cut"},
+    "13_sweep": {"01_explore_events"},
+}
+ALONE = [
+    path
+    for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+    if path.stem not in set().union(*CHILDREN.values())
+]
 
 
 @pytest.mark.notebook
@@ -74,12 +83,20 @@ def test_it_runs_on_tiny_data_and_records_numbers(path, tiny_log, tmp_path, monk
 
     assert result.status == "succeeded"
     require_record(result.folder, tiny_log if "data" in declared else None)
+    if path.stem in CHILDREN:
+        require_children(result.folder, CHILDREN[path.stem], tiny_log)
     if path.stem == "00_pipeline":
-        children = json.loads((result.folder / "children.json").read_text())
-        assert [*children] == BY_THE_PIPELINE
-        for child in children.values():
-            require_record(result.folder.parent / child["run"], tiny_log)
         assert result.metrics["refresh/decision"]
+
+
+def require_children(folder, notebooks, data):
+    """Of all those notebooks, each with its record."""
+    children = json.loads((folder / "children.json").read_text())
+    runs = [folder.parent / child["run"] for child in children.values()]
+    ran = {json.loads((run / "manifest.json").read_text())["notebook"] for run in runs}
+    assert {Path(name).stem for name in ran} == notebooks
+    for run in runs:
+        require_record(run, data)
 
 
 def require_record(folder, data):

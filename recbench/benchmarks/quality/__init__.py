@@ -9,6 +9,7 @@ from recbench.benchmarks.quality.pooled import (
     comparison,
     pooled_table,
     price_table,
+    routing_table,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "pooled_table",
     "price_table",
     "rolling_cuts",
+    "routing_table",
 ]

@@ -18,7 +18,7 @@ from recbench.evaluation.recommender import Recommender
 from recbench.jobs.build import Cut, FittedTwoTower, catalogue, fit_two_tower
 from recbench.jobs.two_stage import first_stage, pseudo_lists
 from recbench.models.baselines import RecencyPopularity
-from recbench.models.ranking import TwoStage
+from recbench.models.ranking.two_stage import TwoStage
 from recbench.settings import Encoder, Experiment, RankingSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog

@@ -21,10 +21,21 @@ from recbench.evaluation.tail import (
     with_tail_share,
 )
 from recbench.files import whole_file
+from recbench.models.expert_routing import has_experts, routing_by_decile
 
 __all__ = ["SHARES", "Outcome"]
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the list that must be of the tail
+ROUTING = {
+    "layer": pl.Int64(),
+    "decile": pl.Int64(),
+    "expert": pl.Int64(),
+    "n_choices": pl.Int64(),
+    "share": pl.Float64(),
+    "model": pl.String(),
+    "cut": pl.Int32(),
+    "seed": pl.Int32(),
+}
 LONGER = 10  # times k: what a list is taken from that must hold some of the tail
 
 
@@ -36,6 +47,7 @@ class Outcome:
     costs: pl.DataFrame  # cpu_s, joules, peak_mb, examples_per_s, p50_ms, p99_ms, dials
     exposure: pl.DataFrame  # decile, exposure_frac, gini
     price: pl.DataFrame  # share, request, user_id, value: NDCG with so much of the tail
+    routing: pl.DataFrame  # layer, decile, expert, n_choices, share; of models with experts
 
     @classmethod
     def of(cls, contest: Contest, entries: Sequence[Entry], *, cut: int) -> Self:
@@ -43,7 +55,7 @@ class Outcome:
         exam = contest.exam()
         past = contest.cut.past(contest.data.events)
         deciles = popularity_deciles(past, exam.queries.items)
-        judged, costs, exposure = [], [], []
+        judged, costs, exposure, routing = [], [], [], [pl.DataFrame(schema=ROUTING)]
         for entry in entries:
             seed = int(entry.dials.get("seed", contest.seed))
             mark = {"model": entry.name, "cut": cut, "seed": seed}
@@ -57,9 +69,13 @@ class Outcome:
             costs.append(row.with_columns(*columns, pl.lit(json.dumps(entry.dials)).alias("dials")))
             gini = pl.lit(exposure_gini(lists, n_items=len(exam.queries.items))).alias("gini")
             exposure.append(exposure_by_decile(lists, deciles).with_columns(*columns, gini))
+            if has_experts(entry.model):
+                ways = routing_by_decile(entry.model, exam.queries, deciles)
+                routing.append(ways.with_columns(columns))
         price = _price(exam, entries[-1], deciles).with_columns(pl.lit(cut).alias("cut"))
-        frames = [pl.concat(part, how="diagonal_relaxed") for part in (judged, costs, exposure)]
-        return cls(frames[0], frames[1], frames[2], price)
+        parts = (judged, costs, exposure, routing)
+        frames = [pl.concat(part, how="diagonal_relaxed") for part in parts]
+        return cls(frames[0], frames[1], frames[2], price, frames[3])
 
     def write(self, folder: Path) -> None:
         """A Parquet file a frame, in a folder that need not be there."""

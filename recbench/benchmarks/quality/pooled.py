@@ -9,7 +9,14 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.evaluation.intervals import LEVEL, RESAMPLES, Interval
 
-__all__ = ["best_baseline", "clustered_difference", "comparison", "pooled_table", "price_table"]
+__all__ = [
+    "best_baseline",
+    "clustered_difference",
+    "comparison",
+    "pooled_table",
+    "price_table",
+    "routing_table",
+]
 
 OURS = ("two-stage", "two-tower")
 
@@ -133,6 +140,16 @@ def price_table(price: pl.DataFrame) -> pl.DataFrame:
         row |= {"tail_recall": found, "loss": -loss.value}
         rows.append(row | {"loss_low": -loss.high, "loss_high": -loss.low})
     return pl.DataFrame(rows)
+
+
+def routing_table(routing: pl.DataFrame) -> pl.DataFrame:
+    """``layer, decile, expert, n_choices, share`` over all cuts and seeds; empty without experts.
+
+    An expert has a number, not a meaning: over seeds only the spread is of interest.
+    """
+    summed = routing.group_by("layer", "decile", "expert").agg(pl.col("n_choices").sum())
+    share = pl.col("n_choices") / pl.col("n_choices").sum().over("layer", "decile").clip(1)
+    return summed.sort("layer", "decile", "expert").with_columns(share.alias("share"))
 
 
 def _by_request(judged: pl.DataFrame, model: str, metric: str) -> pl.DataFrame:

@@ -79,7 +79,9 @@ class WorldSettings:
     requests_per_user_day: float = 38.1  # KuaiRand's 381 impressions, ten a request
     activity_sd: float = 0.8  # of the log of how often a user comes
     session_requests: float = 6.0  # requests that follow each other, in the mean
+    session_sd: float = 0.0  # of the log of how long sessions are meant to be
     request_gap_s: float = 90.0  # between them, in the mean
+    gap_sd: float | None = None  # of the log of gaps; None: exponential ones
     peak_hour: float = 20.0
     rhythm: float = 0.7  # in [0, 1): amplitude of the day
 
@@ -88,6 +90,7 @@ class WorldSettings:
     taste_gain: float = 1.0  # logits a standard deviation of taste
     taste_half_life_h: float = 24.0  # after it a taste agrees with what it was by half
     mood_gain: float = 0.8  # logits of the one category a user is in the mood for
+    mood_sd: float = 0.0  # of the log of how often categories are what users are in the mood for
     mood_h: float = 2.0  # how long a mood lasts, then it jumps to another category
 
     item_half_life_h: float = 24.0  # an item's odds halve in it
@@ -117,5 +120,6 @@ class WorldSettings:
             raise InputError(f"`rhythm` must be in [0, 1), got {self.rhythm}")
         if self.n_categories < 2:
             raise InputError(f"`n_categories` must be at least 2, got {self.n_categories}")
-        if self.label_delay_s < 0:
-            raise InputError(f"`label_delay_s` must not be negative, got {self.label_delay_s}")
+        for name in ("label_delay_s", "session_sd", "gap_sd", "mood_sd"):
+            if (getattr(self, name) or 0.0) < 0:
+                raise InputError(f"`{name}` must not be negative, got {getattr(self, name)}")

@@ -31,8 +31,8 @@ class Tastes:
     frequencies: npt.NDArray[np.float32]  # (U, K, waves) radians an hour
     phases: npt.NDArray[np.float32]  # (U, K, waves)
     mood_phases: Floats  # (U,) in [0, 1)
+    mood_reached: Floats  # (K,) cumulated shares of categories in moods
     mood_h: float
-    n_categories: int
     seed: int
 
     @classmethod
@@ -46,8 +46,8 @@ class Tastes:
             (rate * cauchy).astype(np.float32),
             (2 * np.pi * rng.random(shape)).astype(np.float32),
             rng.random(settings.n_users),
+            _mood_reached(settings, seed=seed),
             settings.mood_h,
-            settings.n_categories,
             seed,
         )
 
@@ -63,4 +63,12 @@ class Tastes:
         """The category each user is in the mood for; it jumps every ``mood_h`` hours."""
         turn = np.floor(hours / self.mood_h + self.mood_phases[users]).astype(np.int64)
         chosen = keyed_uniforms(self.seed, MOODS, users, turn)
-        return (chosen * self.n_categories).astype(np.int64)
+        return np.searchsorted(self.mood_reached, chosen, side="right").astype(np.int64)
+
+
+def _mood_reached(settings: WorldSettings, *, seed: int) -> Floats:
+    rng = np.random.default_rng([seed, 6])
+    often = np.exp(settings.mood_sd * rng.standard_normal(settings.n_categories))
+    reached: Floats = np.cumsum(often) / often.sum()
+    reached[-1] = 1.0  # rounding
+    return reached

@@ -33,8 +33,8 @@ class Traffic:
         activity = np.exp(settings.activity_sd * rng.standard_normal(settings.n_users))
         users = rng.choice(settings.n_users, n_sessions, p=activity / activity.sum())
         starts = 24 * rng.integers(0, n_days, n_sessions) + _times_of_day(rng, n_sessions, settings)
-        lengths = rng.geometric(1 / max(settings.session_requests, 1.0), n_sessions)
-        gaps = rng.exponential(settings.request_gap_s / 3600, lengths.sum())
+        lengths = _lengths(rng, n_sessions, settings)
+        gaps = _gaps(rng, lengths.sum(), settings) / 3600
         first = np.cumsum(lengths) - lengths
         gaps[first] = 0.0
         since = np.cumsum(gaps)
@@ -52,6 +52,26 @@ class Traffic:
         """The requests of ``[start_h, end_h)``."""
         first, last = np.searchsorted(self.hours, [start_h, end_h], side="left")
         return slice(int(first), int(last))
+
+
+def _lengths(rng: np.random.Generator, n: int, settings: WorldSettings) -> Ints:
+    """(n,) requests of sessions, each of which stops with a chance of its own."""
+    means: float | Floats = settings.session_requests
+    if settings.session_sd:
+        means = means * rng.lognormal(-(settings.session_sd**2) / 2, settings.session_sd, n)
+    return rng.geometric(1 / np.maximum(means, 1.0), n)
+
+
+def _gaps(rng: np.random.Generator, n: int, settings: WorldSettings) -> Floats:
+    """(n,) seconds between two requests of a session.
+
+    Log-normal gaps within sessions: Halfaker et al., "User session identification based on strong
+    regularities in inter-activity time", WWW 2015.
+    """
+    if settings.gap_sd is None:
+        return rng.exponential(settings.request_gap_s, n)
+    mean = np.log(settings.request_gap_s) - settings.gap_sd**2 / 2
+    return rng.lognormal(mean, settings.gap_sd, n)
 
 
 def _times_of_day(rng: np.random.Generator, n: int, settings: WorldSettings) -> Floats:

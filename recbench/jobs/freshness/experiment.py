@@ -1,25 +1,28 @@
 """The experiment: every model and arm over the same test, kept in a folder as it goes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from recbench import columns as c
 from recbench.errors import InputError
 from recbench.files import write_json
+from recbench.jobs.freshness.arms import Arm
 from recbench.jobs.freshness.asked import Asked, Stretch, stretches
 from recbench.jobs.freshness.lists import Shelf
-from recbench.jobs.freshness.plan import FreshnessPlan
+from recbench.jobs.freshness.plan import SLOW, FreshnessPlan
+from recbench.jobs.freshness.releasing import Releasing, keeps_quality
 from recbench.jobs.freshness.store import Store
-from recbench.jobs.freshness.tracks import Track, made_over, measured
+from recbench.jobs.freshness.tracks import Track, instants_of, made_over, measured
 from recbench.jobs.freshness.tune import tune_blend
-from recbench.jobs.freshness.walk import Learner, Scene, walk
-from recbench.jobs.progress import rounds_of
+from recbench.jobs.freshness.walk import Learner, Scene, Walked, walk
 from recbench.models.streaming.blend import Blend, BlendDials
 from recbench.models.streaming.popular import FadingPopularity
 from recbench.models.streaming.retrained import (
@@ -28,13 +31,18 @@ from recbench.models.streaming.retrained import (
     RetrainedEASE,
     RetrainedItemKNN,
 )
+from recbench.progress import bar
+from recbench.refresh import Registry
 from recbench.refresh.cadence import Cadence, Made
+from recbench.settings import Experiment
 from recbench.tables.click_stream import ClickStream
 from recbench.tables.log import EventLog
 
-__all__ = ["Freshness"]
+if TYPE_CHECKING:
+    from recbench.jobs.freshness.two_tower import TwoTowerStart
 
-LARGEST_EASE = 5_000  # items; one fit inverts a matrix of so many rows
+__all__ = ["SHARED", "Freshness"]
+
 SHARED = "shared"  # owner of what does not depend on the model
 
 
@@ -48,7 +56,9 @@ class Freshness:
     stopwatch: Any = field(
         default_factory=lambda: measured()
     )  # of each release; tests give a fixed one
+    making: Any = Releasing  # of a release; tests give what writes nothing
     dials: BlendDials | None = None  # of ours; None: chosen on what is before the test
+    towers: Experiment = field(default_factory=Experiment)  # of the two-tower's first release
 
     @classmethod
     def of(cls, log: EventLog, plan: FreshnessPlan, folder: Path, **more: Any) -> Self:
@@ -58,7 +68,7 @@ class Freshness:
             InputError: it cannot, or the folder holds another experiment.
         """
         made = cls(log, plan, folder, **more)
-        _check_span(made.start, made.end, plan, log)
+        plan.check_span(log, start=made.start, end=made.end)
         return made
 
     @cached_property
@@ -123,34 +133,79 @@ class Freshness:
         return BlendDials(**json.loads(place.read_text(encoding="utf-8")))
 
     @cached_property
-    def models(self) -> dict[str, Callable[[], Learner]]:
-        """How each model of the plan begins, before the first click."""
+    def models(self) -> dict[str, Callable[[Path], Learner]]:
+        """How each model of the plan begins, before the first click, with a place for files."""
         stream, n_items = self.stream, len(self.stream.items)
-        known: dict[str, Callable[[], Learner]] = {
-            "ours": lambda: Blend.nothing(stream, self.chosen),
-            "counters": lambda: NextItemCounters.nothing(stream),
-            "popularity": lambda: OnlyPopular(n_items),
-            "itemknn": RetrainedItemKNN,
-            "ease": RetrainedEASE,
+        known: dict[str, Callable[[Path], Learner]] = {
+            "ours": lambda _: Blend.nothing(stream, self.chosen),
+            "counters": lambda _: NextItemCounters.nothing(stream),
+            "popularity": lambda _: OnlyPopular(n_items),
+            "itemknn": lambda _: RetrainedItemKNN(),
+            "ease": lambda _: RetrainedEASE(n_items),
+            "two-tower": lambda place: self._two_tower.begun(place),
         }
-        return {
-            name: known[name]
-            for name in self.plan.models
-            if name != "ease" or n_items <= LARGEST_EASE
-        }
+        return {name: known[name] for name in self.plan.models}
 
     def run(self) -> Self:
         """Walk every model through every cadence of its weights; finished parts are kept."""
         self.store.keep_asked(self.asked)
-        arms = self.plan.arms
-        cadences = [*dict.fromkeys(arm.weights for arm in arms)]
-        parts = [(name, cadence) for name in self.models for cadence in cadences]
-        for name, cadence in rounds_of(parts, label="freshness", unit="part"):
-            if self.store.track(name, "weights", cadence, self.within) is None:
-                sharing = [arm for arm in arms if arm.weights == cadence]
-                walked = walk(self.models[name](), cadence, sharing, self.scene)
-                self.store.keep(name, walked, self.asked, self.stream.items, k=self.plan.k)
+        scene = self.scene  # made before there is a bar, whose time left it would confuse
+        parts = [
+            (name, cadence)
+            for name in reversed(self.models)  # the slowest first, so that the time left shrinks
+            for cadence in dict.fromkeys(arm.weights for arm in self.plan.arms_of(name))
+            if self.store.track(name, "weights", cadence, self.within) is None
+        ]
+        n_made = [1 + len(instants_of(each, self.stream, self.within)[0]) for _, each in parts]
+        with bar(sum(n_made), label="freshness", unit="release") as done:
+            for (name, cadence), n in zip(parts, n_made, strict=True):
+                done.set_description(f"{name} {cadence}", refresh=False)
+                before = done.n
+                arms = [arm for arm in self.plan.arms_of(name) if arm.weights == cadence]
+                self.keep_walk(name, cadence, arms, scene, on_release=done.update)
+                done.update(before + n - done.n)  # what queued is not made after the end
         return self
+
+    def keep_walk(
+        self, name: str, cadence: Cadence, arms: list[Arm], scene: Scene, **more: Any
+    ) -> Walked:
+        """Walk a model through some arms and keep what it showed; see `walk`."""
+        with self.releasing_model(name) as (begin, make):
+            walked = walk(begin, cadence, arms, scene, make=make, **more)
+        self.store.keep(name, walked, self.asked, self.stream.items, k=self.plan.k)
+        return walked
+
+    @contextmanager
+    def releasing_model(
+        self, name: str
+    ) -> Iterator[tuple[Learner, Callable[[Learner, int], Learner | None]]]:
+        """A model before the first click, and what makes releases of it while this is open."""
+        stream = self.stream
+        with (
+            self.releasing(
+                lambda state, to: state.learned(stream, to=to),
+                lambda state: state.parts(),
+                None if name in SLOW else partial(keeps_quality, stream=stream),
+            ) as make,
+            TemporaryDirectory(dir=self.folder, prefix=".model-") as place,
+        ):
+            yield self.models[name](Path(place)), make
+
+    @cached_property
+    def _two_tower(self) -> "TwoTowerStart":
+        from recbench.jobs.freshness.two_tower import TwoTowerStart  # it brings torch
+
+        return TwoTowerStart(
+            self.log, self.stream, self.start, self.folder / "two-tower", self.towers
+        )
+
+    @contextmanager
+    def releasing(self, learn: Any, parts: Any, passes: Any = None) -> Iterator[Any]:
+        """What makes releases into a registry of their own, which is gone afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.folder, prefix=".registry-") as place:
+            registry, log = Registry(Path(place)), self.log
+            yield self.making(registry, log.name, log.protocol, learn, parts, passes).make
 
     def weights(self, model: str, cadence: Cadence) -> Track:
         """The releases of a model's weights."""
@@ -187,52 +242,57 @@ class Freshness:
 
     def _shared(self, dial: str, cadence: Cadence) -> tuple[Track, list[Any]]:
         """The releases of a dial that all models share, with what each holds."""
-        begin, make = self.makers[dial]
+        begin, learn, _ = self.makers[dial]
         held = self.store.track(SHARED, dial, cadence, self.within)
         if held is not None:
             states, state = [], begin
             for release in held.releases:
-                state = make(state, release.watermark)
+                state = learn(state, release.watermark)
                 states.append(state)
             return held, states
-        line, n_empty = made_over(
-            cadence, self.stream, self.within, begin=begin, make=make, stopwatch=self.stopwatch
-        )
-        made: list[Made[Any]] = [*line]
-        track = Track(cadence, tuple(each.release for each in made), n_empty, self.within)
+        track, states = self.made(dial, cadence, self.within)
         self.store.keep_track(SHARED, dial, track)
-        return track, [each.state for each in made]
+        return track, states
+
+    def made(
+        self, dial: str, cadence: Cadence, within: tuple[Stretch, ...], **more: Any
+    ) -> tuple[Track, list[Any]]:
+        """The releases of a dial that all models share, made now; see `made_over`."""
+        begin, learn, parts = self.makers[dial]
+        with self.releasing(learn, parts) as make:
+            line, n_empty = made_over(
+                cadence,
+                self.stream,
+                within,
+                begin=begin,
+                make=make,
+                stopwatch=self.stopwatch,
+                **more,
+            )
+            made: list[Made[Any]] = [*line]
+        released = tuple(each.release for each in made)
+        return Track(cadence, released, n_empty, within), [each.state for each in made]
 
     @cached_property
-    def makers(self) -> Mapping[str, tuple[Any, Callable[[Any, int], Any]]]:
-        """By dial: what there is before the first click, and how a release is made of the last."""
+    def makers(self) -> Mapping[str, tuple[Any, Callable[[Any, int], Any], Callable[[Any], Any]]]:
+        """By dial: what there is before the first click, how it learns, and what is written."""
         stream, n_items = self.stream, len(self.stream.items)
         popularity = FadingPopularity.nothing(n_items, half_life_s=self.chosen.half_life_s)
         return {
             # a user's clicks in order, and where each one's end
-            "history": (None, lambda _, to: np.bincount(stream.user_rows[: stream.n_known(to)])),
-            "statistics": (popularity, lambda state, to: state.learned(stream, to=to)),
-            "index": (None, lambda _, to: np.flatnonzero(stream.first_known < to)),
+            "history": (
+                None,
+                lambda _, to: np.bincount(stream.user_rows[: stream.n_known(to)]),
+                lambda ends: {"ends": ends},
+            ),
+            "statistics": (
+                popularity,
+                lambda state, to: state.learned(stream, to=to),
+                lambda state: {"shares": state.shares},
+            ),
+            "index": (
+                None,
+                lambda _, to: np.flatnonzero(stream.first_known < to),
+                lambda rows: {"item_rows": rows},
+            ),
         }
-
-
-def _check_span(start: int, end: int, plan: FreshnessPlan, log: EventLog) -> None:
-    ts = log.events[c.TS]
-    if ts[0] == ts[-1]:
-        raise InputError(
-            f"All {len(ts)} events happened at one instant, {ts[0]}: nothing is fresher than "
-            "anything else"
-        )
-    if start == round(ts[0].timestamp() * 1e6):
-        raise InputError(
-            f"Nothing happened before the test: the event at {plan.from_share:.0%} of the log is "
-            "as old as the first one; begin later"
-        )
-    span_s = (end - start) / 1e6
-    for cadence in plan.timed:
-        if (cadence.every_us or 0) >= end - start:
-            raise InputError(
-                f"The test spans {span_s / 3600:.1f} hours, from {plan.from_share:.0%} of the log "
-                f"on, which is no more than the cadence {cadence.name}: it would be the same as "
-                "never. Leave it out, or begin earlier"
-            )

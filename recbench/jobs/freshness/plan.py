@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from recbench import columns as c
 from recbench.errors import InputError
 from recbench.files import sha256_of
-from recbench.jobs.freshness.arms import Arm, arms_of
+from recbench.jobs.freshness.arms import Arm, arms_of, release_arm, together
 from recbench.refresh.cadence import NEVER, Cadence
 from recbench.tables.log import EventLog
 
-__all__ = ["MODELS", "FreshnessPlan"]
+__all__ = ["MODELS", "SLOW", "FreshnessPlan"]
 
-MODELS = ("ours", "counters", "popularity", "itemknn", "ease")
+MODELS = ("ours", "counters", "popularity", "itemknn", "ease", "two-tower")
+REFERENCES = ("itemknn", "ease")  # fitted anew at every tick; beside the others, asked for or not
+SLOW = ("two-tower",)  # asked for by name, and only as releases at each cadence
 CADENCES = ("never", "1d", "1h", "15m")
+NAMES = ("arms", "asked", "lists", "releasing", "tracks", "tune", "two_tower", "walk", "worth")
 SOURCES = (  # below recbench: whose change makes results other ones
-    *(f"jobs/freshness/{name}.py" for name in ("arms", "asked", "lists", "tracks", "tune", "walk")),
+    *(f"jobs/freshness/{name}.py" for name in NAMES),
     "models/streaming",
     "models/baselines",
     "refresh/cadence.py",
@@ -33,7 +37,7 @@ class FreshnessPlan:
     from_share: float = 0.6  # of the log's events: where the test begins
     cadences: tuple[Cadence, ...] = tuple(map(Cadence.of, CADENCES))
     factorials: tuple[tuple[Cadence, Cadence], ...] = ()  # of a stale and a fresh cadence
-    models: tuple[str, ...] = MODELS
+    models: tuple[str, ...] = tuple(name for name in MODELS if name not in SLOW)
     k: int = 20  # length of the lists
     most_requests: int = 20_000  # clicks that are asked; of more some are drawn
     most_refreshes: int = 200  # of the weights, in each arm
@@ -58,12 +62,17 @@ class FreshnessPlan:
 
     @classmethod
     def named(
-        cls, *, cadences: Sequence[str], factorials: Sequence[str] = (), **dials: object
+        cls,
+        *,
+        cadences: Sequence[str],
+        factorials: Sequence[str] = (),
+        models: Sequence[str] = (),
+        **dials: object,
     ) -> Self:
         """From texts: cadences as ``15m``, factorials as ``1d-15m``.
 
         Without a factorial there are two, from the stalest length of time to the freshest, and to
-        histories at every event.
+        histories at every event. ``REFERENCES`` always stand beside the models that are named.
 
         Raises:
             InputError: a text is none.
@@ -76,6 +85,8 @@ class FreshnessPlan:
             if not fine:
                 raise InputError(f"A factorial is two cadences such as 1d-15m, got {pair!r}")
             parsed.append((Cadence.of(coarse), Cadence.of(fine)))
+        if models:
+            dials["models"] = tuple(dict.fromkeys([*models, *REFERENCES]))
         return cls(cadences=known, factorials=tuple(parsed), **dials)  # type: ignore[arg-type]  # dials by name
 
     @property
@@ -88,6 +99,38 @@ class FreshnessPlan:
     def arms(self) -> list[Arm]:
         """Every arm once."""
         return arms_of(self.timed, self.factorials)
+
+    def arms_of(self, model: str) -> list[Arm]:
+        """Those that a model goes through: all, or of a slow one those of the curve."""
+        if model not in SLOW:
+            return self.arms
+        return [together(NEVER), *(release_arm(cadence) for cadence in self.curve)]
+
+    def check_span(self, log: EventLog, *, start: int, end: int) -> None:
+        """Whether a test from ``start`` to ``end``, microseconds, can tell the cadences apart.
+
+        Raises:
+            InputError: it cannot.
+        """
+        ts = log.events[c.TS]
+        if ts[0] == ts[-1]:
+            raise InputError(
+                f"All {len(ts)} events happened at one instant, {ts[0]}: nothing is fresher than "
+                "anything else"
+            )
+        if start == round(ts[0].timestamp() * 1e6):
+            raise InputError(
+                f"Nothing happened before the test: the event at {self.from_share:.0%} of the log "
+                "is as old as the first one; begin later"
+            )
+        span_s = (end - start) / 1e6
+        for cadence in self.timed:
+            if (cadence.every_us or 0) >= end - start:
+                raise InputError(
+                    f"The test spans {span_s / 3600:.1f} hours, from {self.from_share:.0%} of the "
+                    f"log on, which is no more than the cadence {cadence.name}: it would be the "
+                    "same as never. Leave it out, or begin earlier"
+                )
 
     def key(self, log: EventLog) -> str:
         """Of what decides every result: log, plan, code."""

@@ -37,7 +37,8 @@ class Results:
     @cached_property
     def judge(self) -> Judge:
         """Of every model and arm."""
-        points = [(model, arm) for model in self.done.models for arm in self.done.plan.arms]
+        plan = self.done.plan
+        points = [(model, arm) for model in self.done.models for arm in plan.arms_of(model)]
         return Judge(self.done.store, tuple(points))
 
     @property
@@ -133,7 +134,7 @@ class Results:
             for (dial, _), track in sorted(self.done.scene.tracks.items())
         ]
         for model in self.done.models:
-            for cadence in dict.fromkeys(arm.weights for arm in self.done.plan.arms):
+            for cadence in dict.fromkeys(arm.weights for arm in self.done.plan.arms_of(model)):
                 rows.append(self._lag_row(model, "weights", self.done.weights(model, cadence)))
         return pl.DataFrame(rows)
 
@@ -176,8 +177,8 @@ class Results:
             ).alias(name)
             for name in bounded
         ]
-        numbers = ["cpu_s", "joules", "lag_p50_s", "lag_p99_s", "not_yet_servable", "never_seen"]
-        facts = ["refreshes", "empty", "sustainable"]
+        numbers = ["cpu_s", "joules", "lag_p50_s", "lag_p99_s", "made_s", "not_yet_servable"]
+        facts = ["never_seen", "refreshes", "held", "empty", "sustainable", "ideal"]
         return curve.select("model", "cadence", *texts, *numbers, *facts)
 
     def _label(self, metric: Metric) -> str:
@@ -193,7 +194,9 @@ class Results:
             "lag_p99_s": float(np.quantile(lag_s, 0.99)),
             "not_yet_servable": float((first >= index).mean()),
             "never_seen": float((first >= self.done.asked.ts).mean()),
+            "made_s": self._made_s(point),
             "refreshes": len(tracks["weights"].counted),
+            "held": sum(release.held for release in tracks["weights"].counted),
             "empty": tracks["weights"].n_empty,
             "sustainable": self._holds(point),
             "ideal": point[1].is_ideal,
@@ -207,7 +210,13 @@ class Results:
         }
 
     def _holds(self, point: Point) -> bool:
-        return all(track.is_sustainable for track in self.tracks(point).values())
+        """Whether one machine makes all four parts faster than they are wanted."""
+        return sum(track.busy_frac for track in self.tracks(point).values()) < 1.0
+
+    def _made_s(self, point: Point) -> float:
+        """Wall seconds of a whole release: every part learned, judged, written and published."""
+        made = [[r.cost.wall_s for r in t.counted] for t in self.tracks(point).values()]
+        return sum(float(np.mean(each)) for each in made if each)
 
     def _lag_row(self, owner: str, dial: str, track: Track) -> dict[str, Any]:
         asked = self.done.asked.ts
@@ -217,6 +226,7 @@ class Results:
         made = track.counted
         return row | {
             "releases": len(made),
+            "held": sum(r.held for r in made),
             "empty": track.n_empty,
             "made_s": float(np.mean([r.cost.wall_s for r in made])) if made else 0.0,
             "waited_s": max((r.waited_s for r in made), default=0.0),

@@ -89,6 +89,7 @@ class Store:
                 served_from=at["served_from"],
                 waited_s=row["waited_s"],
                 cost=Cost(wall_s=row["made_s"], cpu_s=row["cpu_s"], joules=row["joules"]),
+                held=row["held"],
             )
             for at, row in zip(
                 instants.iter_rows(named=True), frame.iter_rows(named=True), strict=True

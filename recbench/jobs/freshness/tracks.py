@@ -15,11 +15,11 @@ from recbench.jobs.freshness.asked import Stretch
 from recbench.refresh.cadence import Cadence, Cost, Made, Release, releases, ticks
 from recbench.tables.click_stream import ClickStream
 
-__all__ = ["Stopwatch", "Track", "made_over", "measured"]
+__all__ = ["Stopwatch", "Track", "instants_of", "made_over", "measured"]
 
 Ints = npt.NDArray[np.int64]
 State = TypeVar("State")
-Stopwatch = Callable[[Callable[[], State]], tuple[State, Cost]]
+Stopwatch = Callable[[Callable[[], State | None]], tuple[State | None, Cost]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Track:
         return [
             release
             for release in self.releases[1:]
-            if any(start <= release.watermark < end for start, end in self.within)
+            if any(start <= _made_for(release) < end for start, end in self.within)
         ]
 
     @property
@@ -91,6 +91,7 @@ class Track:
                 "made_s": release.cost.wall_s,
                 "cpu_s": release.cost.cpu_s,
                 "joules": release.cost.joules,
+                "held": release.held,
             }
             for release in self.releases
         ]
@@ -104,7 +105,7 @@ def made_over(
     within: Sequence[Stretch],
     *,
     begin: State,
-    make: Callable[[State, int], State],
+    make: Callable[[State, int], State | None],
     stopwatch: "Stopwatch[State]",
     choose: Callable[[Ints], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Iterator[Made[State]], int]:
@@ -117,10 +118,25 @@ def made_over(
         stream: the log.
         within: what is asked about.
         begin: the state before the first click.
-        make: from a state and an instant, the next state.
+        make: from a state and an instant, the next state; None: a gate holds it back.
         stopwatch: makes it, and says what that took.
         choose: which of the instants are worth a release; default: all.
     """
+    wanted, n_empty = instants_of(cadence, stream, within)
+
+    def one(state: State, to: int) -> tuple[State | None, Cost]:
+        return stopwatch(lambda: make(state, to))
+
+    if choose is not None:
+        wanted = wanted[choose(wanted)]
+    start, end = within[0][0], within[-1][1]
+    return releases(wanted, start=start, end=end, begin=begin, make=one), n_empty
+
+
+def instants_of(
+    cadence: Cadence, stream: ClickStream, within: Sequence[Stretch]
+) -> tuple[Ints, int]:
+    """The watermarks after the first of what answers anything, and the number of empty windows."""
     start, end = within[0][0], within[-1][1]
     instants, _ = ticks(cadence, start=start, end=end, n_known=stream.n_known)
     needed, n_windows = np.zeros(len(instants), dtype=bool), 0
@@ -130,15 +146,12 @@ def made_over(
         if cadence.every_us:
             n_windows += len(np.arange(first, last, cadence.every_us)) - (first == start)
     inside = sum(int(((instants >= a) & (instants < b)).sum()) for a, b in within)
+    return instants[needed], n_windows - inside
 
-    def one(state: State, to: int) -> tuple[State, Cost]:
-        return stopwatch(lambda: make(state, to))
 
-    wanted = instants[needed]
-    if choose is not None:
-        wanted = wanted[choose(wanted)]
-    line = releases(wanted, start=start, end=end, begin=begin, make=one)
-    return line, n_windows - inside
+def _made_for(release: Release) -> int:
+    """Where its cost belongs; one that was held back keeps the watermark of what serves on."""
+    return release.served_from if release.held else release.watermark
 
 
 def measured() -> "Stopwatch[State]":
@@ -146,7 +159,7 @@ def measured() -> "Stopwatch[State]":
     # finer than the clock ticks that a meter counts by itself
     meter = open_meter(cpu_seconds=time.process_time)
 
-    def watch(make: Callable[[], State]) -> tuple[State, Cost]:
+    def watch(make: Callable[[], State | None]) -> tuple[State | None, Cost]:
         joules, cpu_s, wall_s = meter(), time.process_time(), time.perf_counter()
         state = make()
         cost = Cost(

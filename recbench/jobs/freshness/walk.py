@@ -1,7 +1,7 @@
 """One model through the test at one cadence of its weights, for all arms that share it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy import sparse
 from recbench.jobs.freshness.arms import Arm
 from recbench.jobs.freshness.asked import Asked, Stretch
 from recbench.jobs.freshness.lists import Scores, Shelf, best_items, scores_of
+from recbench.jobs.freshness.releasing import Arrays
 from recbench.jobs.freshness.tracks import Stopwatch, Track, made_over
 from recbench.models.streaming.kernels import history_weights
 from recbench.refresh.cadence import Cadence, Made
@@ -42,12 +43,19 @@ class Learner(Protocol):
         """The weight of popularity's shares beside ``scores``."""
         ...
 
-    def learned(self, stream: ClickStream, *, to: int) -> Self:
-        """The same with the clicks that were known before ``to``, microseconds."""
+    def learned(self, stream: ClickStream, *, to: int) -> Self | None:
+        """The same with the clicks that were known before ``to``, microseconds.
+
+        None where a gate of its own holds it back.
+        """
         ...
 
     def scores(self, histories: Histories) -> Scores:
         """(Q, n_items); sparse and >= 0, or dense."""
+        ...
+
+    def parts(self) -> Arrays:
+        """What a release serves by."""
         ...
 
 
@@ -80,7 +88,9 @@ def walk(
     arms: Sequence[Arm],
     scene: Scene,
     *,
+    make: Callable[[Learner, int], Learner | None],
     choose: Callable[[Ints], npt.NDArray[np.bool_]] | None = None,
+    on_release: Callable[[], object] = lambda: None,
 ) -> Walked:
     """Every release answers what is asked while it serves, before the next one.
 
@@ -89,7 +99,9 @@ def walk(
         cadence: of its weights, and of those of all ``arms``.
         arms: differ in their other dials.
         scene: the test.
+        make: from a model and an instant, the next one, published; None: held back.
         choose: which instants are worth a release; default: all.
+        on_release: called after each has answered.
     """
     asked = scene.asked
     lists = {arm: np.full((len(asked), scene.k), -1, dtype=np.int64) for arm in arms}
@@ -99,7 +111,7 @@ def walk(
         scene.stream,
         scene.within,
         begin=model,
-        make=lambda state, to: state.learned(scene.stream, to=to),
+        make=make,
         stopwatch=scene.stopwatch,
         choose=choose,
     )
@@ -113,6 +125,7 @@ def walk(
             for arm, found, placed in _answers(made.state, batch, arms, scene):
                 lists[arm][batch] = found
                 places[arm][asked.shown_starts[start] : asked.shown_starts[batch[-1] + 1]] = placed
+        on_release()
     return Walked(lists, places, Track(cadence, tuple(kept), n_empty, scene.within))
 
 
@@ -147,7 +160,8 @@ def histories_of(
     asked, stream = scene.asked, scene.stream
     known_before = scene.tracks["history", history].known_before(asked.ts[batch])
     n_known = stream.n_known(known_before)
-    return stream.histories(asked.user_rows[batch], n_known, length=length)
+    found = stream.histories(asked.user_rows[batch], n_known, length=length)
+    return replace(found, at=asked.ts[batch], known_before=known_before)
 
 
 def seen_of(batch: Ints, history: Cadence, scene: Scene) -> sparse.csr_matrix | None:

@@ -1,8 +1,9 @@
-"""The second stage: candidates of several retrievers, put into order by what is known of each."""
+"""The second stage: candidates of several retrievers, put into order by what is known of each.
+
+What serves needs no torch: `network`, `impressions` and `two_stage` are imported by their names.
+"""
 
 from recbench.models.ranking.candidates import Candidates, Retrievers
 from recbench.models.ranking.features import RankingFeatures
-from recbench.models.ranking.network import ListwiseRanker
-from recbench.models.ranking.two_stage import TwoStage
 
-__all__ = ["Candidates", "ListwiseRanker", "RankingFeatures", "Retrievers", "TwoStage"]
+__all__ = ["Candidates", "RankingFeatures", "Retrievers"]

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from recbench.errors import InputError
 from recbench.evaluation.recommender import Recommender
 from recbench.tables.queries import Queries
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["Candidates", "Retrievers"]
+__all__ = ["Candidates", "Retrievers", "best_rows"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +64,8 @@ class Retrievers:
 
         A query's candidates do not depend on the others of the batch, but for the padding.
         """
+        import torch  # what serves finds candidates by itself, one request at a time
+
         scores = [model.score_items(queries) for model in self.models.values()]
         wanted = np.zeros((len(queries), len(self.items)), dtype=bool)
         n_each = min(self.n_each, len(self.items))
@@ -74,11 +75,40 @@ class Retrievers:
             if seen is not None:
                 shown[seen.row, seen.col] = -np.inf
             # ten times as fast as numpy's partition where many scores are equal
-            values, best = torch.from_numpy(shown).topk(n_each, dim=1, sorted=False)
-            query, place = np.nonzero(values.numpy() > 0)
-            wanted[query, best.numpy()[query, place]] = True
+            values, best = (
+                found.numpy() for found in torch.from_numpy(shown).topk(n_each, dim=1, sorted=False)
+            )
+            tied = _tied(shown, values)
+            values[tied] = 0.0
+            query, place = np.nonzero(values > 0)
+            wanted[query, best[query, place]] = True
+            for row in tied:  # which of them topk takes is chance
+                wanted[row, best_rows(shown[row], n_each)] = True
         told = [of for name, of in zip(self.models, scores, strict=True) if name not in self.untold]
         return _gathered(wanted, told)
+
+
+def best_rows(scores: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.int64]:
+    """Rows of the ``n`` largest of (n_items,) scores above 0, in no order; of equal ones the lower.
+
+    Fewer than ``n`` where fewer are above 0.
+    """
+    rows = np.flatnonzero(scores > 0)
+    if len(rows) <= n:
+        return rows
+    found = scores[rows]
+    least = np.partition(found, len(found) - n)[len(found) - n]
+    above = rows[found > least]
+    return np.concatenate([above, rows[found == least][: n - len(above)]])
+
+
+def _tied(
+    scores: npt.NDArray[np.float32], largest: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """Queries whose least score among the largest is also that of an item left out."""
+    least = largest.min(axis=1, keepdims=True)
+    taken, there = (largest == least).sum(axis=1), (scores == least).sum(axis=1)
+    return np.flatnonzero((there > taken) & (least[:, 0] > 0))
 
 
 def _gathered(wanted: npt.NDArray[np.bool_], scores: list[npt.NDArray[np.float32]]) -> Candidates:

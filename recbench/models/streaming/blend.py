@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from recbench.models.streaming.kernels import history_weights
@@ -57,6 +59,10 @@ class Blend:
             transitions=self.transitions.learned(stream, to=to),
             neighbours=self.neighbours.learned(stream, to=to),
         )
+
+    def parts(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What a release serves by."""
+        return self.transitions.parts() | self.neighbours.parts()
 
     def scores(self, histories: Histories) -> sparse.csr_matrix:
         """(Q, n_items), >= 0; empty rows without a history."""

@@ -1,11 +1,12 @@
-"""What a history weighs: its newest click most, as sparse rows."""
+"""What a history weighs: its newest click most, as sparse rows; and their arrays, for files."""
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from recbench.tables.click_stream import Histories
 
-__all__ = ["history_weights"]
+__all__ = ["history_weights", "parts_of"]
 
 
 def history_weights(
@@ -28,3 +29,8 @@ def history_weights(
     matrix = sparse.csr_matrix((cells[held], rows[held], indptr), shape=(len(rows), n_items))
     matrix.sum_duplicates()
     return matrix
+
+
+def parts_of(name: str, matrix: sparse.csr_matrix) -> dict[str, npt.NDArray[np.generic]]:
+    """The three arrays of a sparse matrix under names of their own, as a release writes them."""
+    return {f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}

@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from recbench.models.streaming.kernels import history_weights
+from recbench.models.streaming.kernels import history_weights, parts_of
 from recbench.tables.click_stream import ClickStream, Histories
 
 __all__ = ["Neighbours", "strongest"]
@@ -59,6 +60,10 @@ class Neighbours:
             sparse.diags_array(1 / np.maximum(sums, 1e-300)).dot(found).tocsr()
         )
         return shares
+
+    def parts(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What a release serves by."""
+        return parts_of("alike", self._scaled) | parts_of("by_item", self._by_item)
 
     @cached_property
     def _by_item(self) -> sparse.csr_matrix:

@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from recbench.models.streaming.kernels import history_weights
+from recbench.models.streaming.kernels import history_weights, parts_of
 from recbench.tables.click_stream import ClickStream, Histories
 
 __all__ = ["Transitions"]
@@ -67,6 +68,10 @@ class Transitions:
         scale = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         shares: sparse.csr_matrix = sparse.diags_array(scale).dot(self.counts).tocsr()
         return shares
+
+    def parts(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What a release serves by."""
+        return parts_of("follow", self.shares)
 
     def _fading(self, elapsed_us: int) -> float:
         return float(np.exp2(-elapsed_us / (self.half_life_s * 1e6)))

@@ -49,7 +49,7 @@ def test_it_leaves_lists_tables_and_figures_and_says_what_to_do(freshness, tmp_p
     assert set(summary["curve"]) == {"never", "4h", "1h"}
     folder = tmp_path / "out"
     assert {place.stem for place in folder.glob("*.png")} == {
-        "freshness", "shares", "over_time", "forecast",
+        "freshness", "shares", "over_time", "forecast", "calibration",
     }  # fmt: skip
     recs = pl.read_parquet(folder / "recs" / "ours.h-event_s-1h_w-1h_i-1h.parquet")
     assert recs.columns == ["event_id", "user_id", "ts", "item_id", "rank"]

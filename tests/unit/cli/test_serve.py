@@ -88,7 +88,7 @@ def test_a_precision_that_the_release_lacks_is_refused_at_once(workspace, served
     [
         ("traffic=2", "`traffic_frac` must lie in [0, 1], got 2.0"),
         ("slots=many", "got 'slots=many'"),
-        ("luck=1", "--explore is NAME=NUMBER of traffic, slots"),
+        ("luck=1", "--explore is NAME=VALUE of traffic, slots"),
         ("slots=200", "`pool` must be larger than `slots` 200, got 100"),
     ],
 )
@@ -99,3 +99,24 @@ def test_exploration_that_cannot_be_is_refused_before_anything_listens(
         main(["serve", "--explore", dials])
     assert leaving.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--decide", "epsilon=0.1"], "give --policy SNAPSHOT or --floor"),
+        (["--policy", "p", "--decide", "epsilon=2"], "`epsilon` must lie in [0, 1], got 2.0"),
+        (["--policy", "p", "--decide", "rule=luck"], "greedy, ucb, thompson, got 'luck'"),
+        (["--policy", "p", "--decide", "luck=1"], "--decide is NAME=VALUE of rule, scale"),
+        (["--policy", "p", "--explore", "traffic=0.1"], "a policy has a budget of its own"),
+        (["--floor", "tail"], "A floor is tail=SHARE or new=SHARE, got 'tail'"),
+        (["--floor", "head=0.1"], "A floor is for tail or new, got 'head'"),
+        (["--floor", "new=1.5"], "`least` must lie in [0, 1], got 1.5"),
+    ],
+)
+def test_policy_that_cannot_be_is_refused_before_anything_listens(
+    workspace, capsys, options, message
+):
+    code, error = refused(capsys, *options)
+    assert code == 2
+    assert message in error

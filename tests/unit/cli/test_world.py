@@ -37,26 +37,20 @@ def test_labels_are_compared_at_a_delay_even_if_none_is_given(capsys):
     assert "fake negatives, weighted" in capsys.readouterr().out
 
 
-def test_a_real_log_stands_beside_the_simulated_one(tmp_path, capsys, monkeypatch):
+def test_a_real_log_stands_beside_simulated_ones(tmp_path, capsys, monkeypatch):
     from dataclasses import replace
 
-    from recbench.datasets.simulator import simulated_log
-    from recbench.datasets.world.settings import WorldSettings
-    from recbench.simulation import validate
+    from recbench.simulation import shop, validate
 
-    little = replace(validate.LIKE_A_SHOP, days=1.0, n_users=60, n_live=100)
-    monkeypatch.setattr(validate.compared, "__defaults__", (little,))
-    events, _ = simulated_log(WorldSettings(days=1.0, n_users=40, n_live=60), seed=1)
-    validate.sessions(events).write_parquet(tmp_path / "real.parquet")
-    main(["world", "curve", "--data", str(tmp_path / "real.parquet")])
+    little = replace(shop.LIKE_A_SHOP, days=1.0, n_users=150, n_live=100, n_categories=10)
+    monkeypatch.setattr(validate.compared, "__defaults__", (little, None))
+    monkeypatch.setattr(shop, "TICK_S", 120.0)
+    shop.shop_clicks(little, shop.Habits(), seed=9).write_parquet(tmp_path / "real.parquet")
+    main(["world", "curve", "--data", str(tmp_path / "real.parquet"), "--seeds", "2"])
 
     printed = capsys.readouterr().out
-    assert [name for name in ("never", "1 d", "1 h", "15 min") if name in printed] == [
-        "never",
-        "1 d",
-        "1 h",
-        "15 min",
-    ]
+    for name in ("never", "1 d", "1 h", "15 min", "returns_after_break", "known_steps"):
+        assert name in printed
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A full fit as a job: made where there is no release, and again where small steps fail."""
 
+import shutil
+
 import pytest
 
 from recbench.datasets import in_lake
@@ -13,27 +15,38 @@ from recbench.serving import ReleasedRecommender
 from recbench.settings import RefreshSettings
 
 
-@pytest.fixture
-def log(tiny_events, tiny_items, tmp_path):
-    tiny_events.write_parquet(tmp_path / "tiny.events.parquet")
-    tiny_items.write_parquet(tmp_path / "tiny.items.parquet")
-    return in_lake(tmp_path / "tiny.events.parquet", workspace=tmp_path / "workspace")
+@pytest.fixture(scope="module")
+def log(tiny_events, tiny_items, tmp_path_factory):
+    """In a lake whose folder has no registry."""
+    folder = tmp_path_factory.mktemp("log")
+    tiny_events.write_parquet(folder / "tiny.events.parquet")
+    tiny_items.write_parquet(folder / "tiny.items.parquet")
+    return in_lake(folder / "tiny.events.parquet", workspace=folder / "workspace")
+
+
+@pytest.fixture(scope="module")
+def workspace_of_first(log, tiny_experiment, tmp_path_factory):
+    """A workspace with the first release of the log; not to be changed."""
+    workspace = tmp_path_factory.mktemp("first") / "workspace"
+    first_release(log, workspace=workspace, share=0.9, experiment=tiny_experiment)
+    return workspace
 
 
 @pytest.fixture
-def started(log, tiny_experiment, tmp_path):
-    return first_release(
-        log, workspace=tmp_path / "workspace", share=0.9, experiment=tiny_experiment
-    )
+def started(workspace_of_first):
+    """The first release."""
+    return Registry(workspace_of_first / "registry").open()
 
 
-def test_a_release_that_is_there_is_not_made_again(log, started, tmp_path):
-    again = first_release(log, workspace=tmp_path / "workspace", share=0.5)
+def test_a_release_that_is_there_is_not_made_again(log, started, workspace_of_first):
+    again = first_release(log, workspace=workspace_of_first, share=0.5)
     assert again.manifest.release == started.manifest.release
 
 
-def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(log, started, tmp_path):
-    workspace = tmp_path / "workspace"
+def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(
+    log, started, workspace_of_first, tmp_path
+):
+    workspace = shutil.copytree(workspace_of_first, tmp_path / "workspace")
     refresh = Refresh.of(
         log,
         workspace=workspace,

@@ -5,7 +5,6 @@ import pytest
 
 from recbench.errors import InputError
 from recbench.simulation.next_items import CADENCES, freshness_curve, hits
-from recbench.simulation.validate import sessions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -57,11 +56,3 @@ def test_bad_arguments_are_refused():
         hits(log(*ROWS), share=1, every=timedelta(hours=1))
     with pytest.raises(InputError, match="got '1 week'"):
         freshness_curve(log(*ROWS), share=0.5, against="1 week")
-
-
-def test_a_pause_begins_a_new_session():
-    frame = log((1, 5, 0), (2, 5, 1), (1, 6, 20), (1, 7, 51), (2, 8, 200))
-    found = sessions(frame)["user_id"].to_list()
-
-    assert found[0] == found[2]
-    assert len(set(found)) == 4

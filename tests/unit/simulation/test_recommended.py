@@ -57,3 +57,38 @@ def test_the_history_it_is_asked_with_is_live(world):
 def test_a_cadence_that_cannot_be_is_refused(broken):
     with pytest.raises(InputError, match="`every_h` and `sharpness` must be positive"):
         RecommendedPolicy(recency, **broken)
+
+
+def test_what_it_learns_from_says_how_far_clicks_were_watched(world):
+    ratios = []
+
+    def noting(log, at):
+        ratios.append(log.watch_ratio)
+        return recency(log, at)
+
+    run(world, RecommendedPolicy(noting, every_h=6.0), tick_s=3600)
+    last = ratios[-1]
+
+    assert len(last) > 50
+    # a click is a play of 7 s at least or of the whole, so of more than nothing and at most all
+    assert last.min() > 0
+    assert last.max() <= 1 + 1e-6
+    assert last.std() > 0.05
+
+
+def test_while_nothing_is_made_anything_is_shown_and_what_is_served_stays(world):
+    made = []
+
+    def second(log, at):
+        made.append(recency(log, at) if len(made) == 1 else None)
+        return made[-1]
+
+    policy = RecommendedPolicy(second, every_h=3.0, seed=4)
+    shown = run(world, policy, tick_s=600).exposures
+    chance = run(world, UniformPolicy(seed=4), tick_s=600).exposures
+    early = shown.hours < 3.0
+
+    assert np.array_equal(shown.item_ids[early], chance.item_ids[early])
+    assert not np.array_equal(shown.item_ids[~early], chance.item_ids[~early])
+    assert made[-1] is None
+    assert policy._served is made[1]

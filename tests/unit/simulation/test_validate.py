@@ -1,32 +1,39 @@
 from dataclasses import replace
 
-import numpy as np
+import polars as pl
+import pytest
 
-from recbench.datasets.simulator import events_of
-from recbench.datasets.world.closed_loop import run
-from recbench.datasets.world.truth import World
-from recbench.simulation.validate import LIKE_A_SHOP, SearchPolicy, compared, sessions
+from recbench.errors import InputError
+from recbench.simulation import shop
+from recbench.simulation.shop import LIKE_A_SHOP, Habits, shop_clicks
+from recbench.simulation.validate import compared
 
-LITTLE = replace(LIKE_A_SHOP, days=2.0, n_users=100, n_live=200, n_categories=20)
-
-
-def test_visitors_find_what_they_are_in_the_mood_for():
-    world = World.drawn(LITTLE, seed=1)
-    of = run(world, SearchPolicy(world, seed=1), tick_s=900).exposures
-    mood = world.tastes.mood(of.user_ids, of.hours)
-    fits = (world.items.category[of.item_ids] == mood).mean()
-
-    # a twentieth of the items fit: e ** 6 / (e ** 6 + 19) is .955
-    assert 0.9 < fits < 0.99
+LITTLE = replace(LIKE_A_SHOP, days=1.5, n_users=300, n_live=200, n_categories=20)
 
 
-def test_a_world_held_against_its_own_log_lies_within_the_interval():
-    world = World.drawn(LITTLE, seed=1)
-    log = sessions(events_of(run(world, SearchPolicy(world, seed=1), tick_s=900), world))
-    same = compared(log, LITTLE, share=0.4, seed=1)
+@pytest.fixture(autouse=True)
+def _long_ticks(monkeypatch):
+    monkeypatch.setattr(shop, "TICK_S", 60.0)
 
-    assert same["inside"].all()
-    np.testing.assert_allclose(same["real"], same["simulated"])
-    assert not compared(log, replace(LITTLE, item_half_life_h=2.0), share=0.4, seed=1)[
-        "inside"
-    ].all()
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_world_held_against_its_own_kind_lies_within_the_interval_and_another_does_not():
+    real = shop_clicks(LITTLE, Habits(), seed=1)
+    curve, traits = compared(real, LITTLE, share=0.4, seeds=[2, 3])
+    fading = replace(LITTLE, item_half_life_h=2.0)
+    other, others = compared(real, fading, share=0.4, seeds=[2, 3])
+
+    assert curve["cadence"].to_list() == ["never", "1 d", "1 h", "15 min"]
+    assert curve["inside"].to_list() == [True, None, True, True]
+    assert not other["inside"].all()
+    # of pauses longer than a break there are a handful
+    for trait, there, here in traits.filter(pl.col("trait") != "returns_after_break").iter_rows():
+        assert here == pytest.approx(there, rel=0.25, abs=0.1), trait
+    new = others.filter(trait="on_new_items").row(0, named=True)
+    assert new["simulated"] > 2 * new["real"]
+
+
+def test_one_world_is_refused():
+    with pytest.raises(InputError, match="at least 2 worlds, got 1"):
+        compared(pl.DataFrame(), share=0.4, seeds=[1])

@@ -108,6 +108,17 @@ COMPARED = pl.DataFrame(
 )
 
 
+ROUTED = pl.DataFrame(
+    {
+        "layer": [0] * 4,
+        "decile": [1, 1, 10, 10],
+        "expert": [0, 1, 0, 1],
+        "n_choices": [5, 5, 2, 6],
+        "share": [0.5, 0.5, 0.25, 0.75],
+    }
+)
+
+
 @pytest.fixture
 def drawn(tmp_path):
     """Draws the figure for real and gives its only axes."""
@@ -129,6 +140,7 @@ def compared_figures():
             EXPOSED, EXPOSED["model"].unique(maintain_order=True).to_list()
         ),
         "price_figure": benchmark.price_figure(PRICE, metric="ndcg@20"),
+        "routing_figure": benchmark.routing_figure(ROUTED),
         "freshness_curve": freshness_curve.freshness_curve(
             FRESH, metric="ndcg@20", recommended="1d", gained=0.05
         ),

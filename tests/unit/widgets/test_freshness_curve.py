@@ -4,7 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from recbench.widgets.freshness_curve import freshness_curve, over_time_figure, shares_figure
+from recbench.widgets.freshness_curve import (
+    calibration_figure,
+    freshness_curve,
+    over_time_figure,
+    shares_figure,
+)
 
 METRIC = "ndcg@20"
 
@@ -79,3 +84,19 @@ def test_over_time_counts_the_parts_that_are_surely_ahead(drawn):
 
     title = axes.get_title(loc="left")
     assert title == "The freshest releases are surely ahead of never in 2 of 3 parts"
+
+
+def test_the_calibration_sets_measured_gains_against_expected_ones(drawn):
+    expected = [0.00, 0.00, 0.01, 0.01, 0.02, 0.02, 0.04]
+    history = pl.DataFrame(
+        {
+            "expected gain": expected,
+            "measured gain": [-0.01, 0.01, 0.00, 0.02, 0.08, 0.10, None],
+        }
+    )
+
+    axes = drawn(calibration_figure(history, n_groups=3))
+
+    # errors of 1 % each; only the last group, 9 % for 2 %, is further off than 1.96 of them
+    assert axes.get_title(loc="left").startswith("In 2 of 3 groups")
+    assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [0.0, 1.0, 9.0]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,40 @@ def test_the_evening_is_busiest_and_users_differ():
     assert counts.max() > 5 * np.median(counts)
 
 
+def test_gaps_and_sessions_spread_as_they_are_told_to():
+    size = {"n_users": 2_000, "days": 2.0, "n_live": 50, "activity_sd": 0.0}
+    often = WorldSettings(requests_per_user_day=5.0, **size)
+    even = World.drawn(often, seed=1).traffic
+    uneven = World.drawn(replace(often, gap_sd=1.3, session_sd=1.0), seed=1).traffic
+    gaps = [_gaps_s(traffic) for traffic in (even, uneven)]
+    decile = [np.quantile(own, 0.9) / np.median(own) for own in gaps]
+
+    # of an exponential ln 10 / ln 2 = 3.32, of a log-normal e ** (1.2816 * 1.3) = 5.29; sessions
+    # that happen to meet lengthen both
+    assert decile[0] == pytest.approx(3.4, abs=0.15)
+    assert decile[1] == pytest.approx(5.4, abs=0.3)
+    assert [len(traffic) for traffic in (even, uneven)] == pytest.approx([20_000] * 2, rel=0.05)
+
+
+def _gaps_s(traffic):
+    order = np.lexsort((traffic.hours, traffic.users))
+    gaps = np.diff(traffic.hours[order])[np.diff(traffic.users[order]) == 0] * 3600
+    return gaps[gaps < 1_800]
+
+
+def test_moods_are_as_uneven_as_they_are_told_to_be():
+    users, hours = np.arange(2_000)[:, None], np.arange(0, 40, 2.0)[None, :]
+    shares = []
+    for mood_sd in (0.0, 1.0):
+        settings = WorldSettings(n_users=2_000, n_live=50, mood_sd=mood_sd, n_categories=20)
+        moods = World.drawn(settings, seed=1).tastes.mood(users, hours)
+        shares.append(np.bincount(moods.ravel(), minlength=20) / moods.size)
+
+    # 40,000 moods: a share of .05 has a standard error of .0011
+    assert np.ptp(shares[0]) < 0.01
+    assert np.log(shares[1]).std() == pytest.approx(1.0, abs=0.4)  # of 20 normal numbers
+
+
 def test_the_published_statistics_are_those_of_the_dials():
     settings = WorldSettings()
     shown = settings.requests_per_user_day * settings.slate
@@ -132,6 +168,7 @@ def test_the_published_statistics_are_those_of_the_dials():
         ({"rhythm": 1.0}, "`rhythm` must be in [0, 1), got 1.0"),
         ({"n_categories": 1}, "`n_categories` must be at least 2, got 1"),
         ({"label_delay_s": -1}, "`label_delay_s` must not be negative, got -1"),
+        ({"gap_sd": -0.5}, "`gap_sd` must not be negative, got -0.5"),
     ],
 )
 def test_a_world_that_cannot_be_is_refused(dials, message):

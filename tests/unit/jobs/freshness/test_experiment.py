@@ -1,5 +1,6 @@
 """The whole experiment on small logs: nothing leaks, and outsiders find the same figures."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,11 +11,13 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.jobs.freshness import FreshnessPlan
 from recbench.jobs.freshness.arms import release_arm
-from recbench.jobs.freshness.plan import MODELS
+from recbench.jobs.freshness.plan import MODELS, SLOW
+from recbench.jobs.freshness.releasing import Releasing
 from recbench.jobs.freshness.results import Results
-from recbench.refresh.cadence import EVENT, Cadence, Cost
+from recbench.refresh.cadence import EVENT, NEVER, Cadence, Cost
 
 HOUR_US = 3_600_000_000
+FAST = [name for name in MODELS if name not in SLOW]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,7 +30,7 @@ def test_an_independent_evaluator_finds_every_point_of_the_table(
 
     table = Results(done).arms()
 
-    assert len(table) == len(done.plan.arms) * 2
+    assert len(table) == len(done.plan.arms) * len(done.models)
     start, end = (EPOCH + timedelta(microseconds=at) for at in (done.start, done.end))
     for row in table.iter_rows(named=True):
         recs = done.folder / "recs" / f"{row['model']}.{row['arm']}.parquet"
@@ -60,7 +63,7 @@ def test_who_shuffles_the_future_changes_nothing_that_was_shown_before(
     other = session_log(pl.concat([past, shuffled]), protocol="next_basket")
     assert not log.events.equals(other.events)
 
-    before, after = (lists_before(run(each, models=MODELS), now) for each in (log, other))
+    before, after = (lists_before(run(each, models=FAST), now) for each in (log, other))
 
     assert sum(len(lists) for lists in before.values()) > 1000
     for name, lists in before.items():
@@ -99,9 +102,29 @@ def test_a_release_serves_from_its_watermark_plus_the_time_it_took(run, toy_log)
     assert lag[done.asked.ts >= track.served_from[1]].min() >= HOUR_US // 2
 
 
+def test_the_time_of_a_release_has_its_files_and_publishing_in_it(run, toy_log, tmp_path):
+    seen = []
+
+    def watched(make):
+        before = {*tmp_path.glob("real/.registry-*/2*")}
+        made = make()
+        for release in {*tmp_path.glob("real/.registry-*/2*")} - before:
+            pointer = json.loads((release.parent / "current").read_text())
+            seen.append((pointer["release"] == release.name, {p.name for p in release.iterdir()}))
+        return made, Cost(wall_s=1.0)
+
+    done = run(
+        toy_log, models=("ours",), folder=tmp_path / "real", stopwatch=watched, making=Releasing
+    )
+
+    assert len(seen) > len(done.weights("ours", Cadence.of("1h")).releases)
+    assert all(each == (True, {"manifest.json", "state.safetensors"}) for each in seen)
+    assert not [*tmp_path.glob("real/.registry-*")]
+
+
 def test_what_takes_longer_than_its_cadence_queues_and_is_called_unsustainable(run, toy_log):
     def slow(make):
-        return make(), Cost(wall_s=2 * 3600.0, cpu_s=1.0)
+        return make(), Cost(wall_s=1.5 * 3600.0, cpu_s=1.0)
 
     results = Results(run(toy_log, stopwatch=slow))
     table = results.curve().filter(model="ours")
@@ -244,6 +267,13 @@ def test_a_log_that_cannot_answer_is_told_why(
 def test_a_plan_that_makes_no_sense_is_refused(dials, said):
     with pytest.raises(InputError, match=said):
         FreshnessPlan.named(cadences=("6h", "1h"), **dials)
+
+
+def test_full_retrains_and_doing_nothing_stand_beside_whatever_is_asked_for():
+    plan = FreshnessPlan.named(cadences=("1h",), models=("ours",))
+
+    assert plan.models == ("ours", "itemknn", "ease")
+    assert plan.curve[0] == NEVER
 
 
 def test_a_user_with_a_million_events_is_walked_like_any_other(run, session_log):

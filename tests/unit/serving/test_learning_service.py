@@ -1,0 +1,123 @@
+"""Shown, clicked, learnt, shown: a service and a learner with nothing between them but Kafka."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+
+from recbench.events.broker import embedded_broker
+from recbench.policy.snapshot import read_snapshot
+from recbench.refresh import Registry
+
+LIKED = 10  # what everybody clicks; the tower puts it last
+N = 150
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("learning")
+
+
+@pytest.fixture(scope="module")
+def broker(place):
+    with embedded_broker(place / "broker") as started:
+        started.create_topic("shown", partitions=2)
+        started.create_topic("acts", partitions=1)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def service(place, broker, served_toy):
+    registry = Registry(place / "registry")
+    registry.publish(served_toy.seal(registry).release.manifest.release)
+    running = served_toy.RunningService(
+        place,
+        *("--policy", str(place / "policy.safetensors")),
+        *("--decide", "rule=greedy,epsilon=0.4,candidates=4,least_events=100"),
+        *("--policy-off", str(place / "off")),
+        *("--bootstrap-servers", broker.bootstrap_servers, "--topic", "shown"),
+    )
+    yield running.until_ready()
+    assert running.stop() == 0, running.said
+
+
+def asked(service, n, *, first_user=1_000):
+    return [service.recommend(user_id=first_user + user, k=2) for user in range(n)]
+
+
+def click(broker, lists):
+    """Everybody who was shown the liked item clicks it."""
+    producer = Producer(broker.client_settings())
+    for number, answer in enumerate(lists):
+        if LIKED in [item["item_id"] for item in answer["items"]]:
+            event = {"user_id": 1_000 + number, "item_id": LIKED, "ts": time.time_ns() // 1_000}
+            event["request_id"] = int(answer["request_id"])
+            producer.produce("acts", json.dumps(event).encode())
+    assert producer.flush(30) == 0
+
+
+def learn(place, broker, *options):
+    command = [sys.executable, "-c", "from recbench.cli import main; main()", "policy", "learn"]
+    command += ["--out", str(place / "policy.safetensors"), "--until-end", "--window", "10s"]
+    command += ["--topic", "shown", "--topic", "acts", "--allowed-lateness", "0s"]
+    done = subprocess.run(
+        [*command, "--bootstrap-servers", broker.bootstrap_servers, *options],
+        env=os.environ | {"RECBENCH_WORKSPACE": str(place), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return read_snapshot(place / "policy.safetensors")[0]
+
+
+def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, place):
+    before = asked(service, N)
+    firsts = [answer["items"][0] for answer in before]
+    best = {item["item_id"] for item in firsts if item["propensity"] > 0.5}
+    assert len(best) == 1  # nothing is learnt yet: the tower's order
+    assert LIKED not in best
+    share = np.mean([item["item_id"] in best for item in firsts])
+    chance = 1 - 0.4 + 0.4 / 4
+    assert {round(i["propensity"], 9) for i in firsts} == {round(chance, 9), round(0.1, 9)}
+    assert abs(share - chance) < 4.5 * np.sqrt(chance * (1 - chance) / N)
+    click(broker, before)
+    service.until(lambda: service.metric("recbench_policy_slots_total") >= 2 * N)
+    time.sleep(0.2)  # what was shown goes to Kafka beside the requests
+    producer = Producer(broker.client_settings())
+    later = {"user_id": 0, "item_id": 0, "ts": time.time_ns() // 1_000 + 60_000_000}
+    for topic, partition in (("shown", 0), ("shown", 1), ("acts", 0)):
+        producer.produce(topic, json.dumps(later).encode(), partition=partition)
+    assert producer.flush(30) == 0
+    told = learn(place, broker)
+    n_clicked = sum(LIKED in [i["item_id"] for i in answer["items"]] for answer in before)
+    assert told["n_events"] == 2 * N
+    assert told["reward_sum"] == n_clicked > 0
+    assert (told["n_late"], told["n_unknown"], told["n_without_context"]) == (0, 0, 0)
+    service.until(lambda: service.metric("recbench_policy_decides") == 1)
+    after = [answer["items"][0] for answer in asked(service, 60)]
+    liked = [item for item in after if item["item_id"] == LIKED]
+    assert len(liked) > 30
+    assert all(item["propensity"] == pytest.approx(chance) for item in liked)
+
+
+def test_learner_that_is_started_again_learns_nothing_twice(service, broker, place):
+    told = learn(place, broker)
+    again = learn(place, broker)
+    assert told["n_events"] == 2 * N + 2 * 60  # with what was shown since
+    for name in ("n_events", "reward_sum", "offsets", "n_pending"):
+        assert again[name] == told[name]
+
+
+def test_switch_gives_the_lists_back_to_the_tower(service, place):
+    (place / "off").touch()
+    time.sleep(0.7)  # it is looked at twice a second
+    for answer in asked(service, 30):
+        assert [item["propensity"] for item in answer["items"]] == [None, None]
+        assert answer["items"][0]["item_id"] != LIKED
+    (place / "off").unlink()
