@@ -22,6 +22,7 @@ from distributed import Client
 
 from recbench.cluster.open import open_cluster
 from recbench.cluster.ranks import ranks_on
+from recbench.cluster.warm import WarmWorkers, warm_workers
 from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
@@ -271,6 +272,9 @@ def test_the_survivor_of_a_killed_worker_goes_on(client, train):
         killed.extend(ranks_of(client)[1])
         os.kill(killed[0], signal.SIGKILL)
 
+    client.register_plugin(WarmWorkers())
+    while len(warm_workers(client).usable) < 2:  # else it may begin with one rank
+        time.sleep(0.1)
     cluster = Struck(client, kill, least=1)
     train(cluster)
     assert len(cluster.notes) == 1
