@@ -45,6 +45,7 @@ def test_figures_tell_what_came_near_a_swap_apart():
     assert figures["recall_at_k"] == 0.9
 
 
+@pytest.mark.alone  # what lays releases out has idle time only
 @pytest.mark.slow
 def test_releases_are_swapped_while_a_model_is_trained(monkeypatch, trained):
     monkeypatch.setattr(swap, "trained_release", trained)

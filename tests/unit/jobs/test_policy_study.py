@@ -24,7 +24,7 @@ def log():
 @pytest.fixture(scope="module")
 def arms(log):
     wanted = (TODAY, FREE, KEPT_TAIL, KEPT_NEW, ORACLE)
-    every = arms_of(log, {}, least_tail=0.9, least_new=0.3)
+    every = arms_of(log, {}, least_tail=0.9, least_new=0.9)
     return Arms.run(log, {name: every[name] for name in wanted})
 
 
