@@ -136,6 +136,8 @@ def open_form(page, lab, *, name, k):
     page.locator(".jp-DirListing-item.jp-mod-selected", has_text=NAME).wait_for()
     page.evaluate(FORM)
     page.locator(f"input[name=inputFile][value='{NAME}']").wait_for()
+    # the form forgets what was typed before it knows where a job can run (jupyter-scheduler 2)
+    page.locator("input[name=computeType]").wait_for(state="attached")
     page.fill("input[name=jobName]", name)
     page.click("[title='Add new parameter']")
     for part, text in (("name", "k"), ("value", k)):
