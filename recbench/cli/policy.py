@@ -8,6 +8,7 @@ import click
 
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, print_table, save_json
+from recbench.cli.policy_floors import floors
 from recbench.cli.streams import (
     StatusShown,
     broker_options,
@@ -151,6 +152,9 @@ def show(snapshot: Path, json_path: Path | None) -> None:
     if len(best):
         print_table(pl.DataFrame(items))
     save_json(json_path, told)
+
+
+policy.add_command(floors)
 
 
 def _learner(dials: dict[str, Any]) -> "Learner":

@@ -27,6 +27,9 @@ LONGEST_S = 0.1  # of a step, as far as silence goes: who was asleep has not lis
 FIELDS: dict[str, FieldType] = {  # of an exposure, beside the canonical ones
     c.CONTEXT: "string",
     c.SLOT_PROPENSITY: "float",
+    c.TOWERS: "string",
+    c.WITHOUT_FLOOR: "float",
+    c.PROTECTED: "bool",
     "least_propensity": "float",
     "release": "string",
 }

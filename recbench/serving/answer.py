@@ -16,6 +16,7 @@ from recbench.serving.stored_user import StoredUser
 __all__ = [
     "Answer",
     "Chances",
+    "FloorChances",
     "Retrieval",
     "answer_list",
     "answer_lists",
@@ -37,6 +38,15 @@ class Chances(NamedTuple):
     slot_propensities: list[float | None]  # whatever stands above
     least: float  # what the budget promises
     contexts: list[str] | None = None  # what a policy saw of each, for whoever learns from it
+    towers: str | None = None  # the full fit that these go back to
+    floor: "FloorChances | None" = None  # None: there is no floor
+
+
+class FloorChances(NamedTuple):
+    """What a floor's price can be estimated by."""
+
+    without: list[float | None]  # as propensities, had there been no floor; None: cannot be told
+    is_protected: list[bool]
 
 
 class Retrieval(NamedTuple):

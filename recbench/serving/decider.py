@@ -22,7 +22,7 @@ from recbench.policy.item_counts import N_RATES, ItemCounts
 from recbench.policy.logged_context import encoded_contexts
 from recbench.policy.off_switch import OffSwitch
 from recbench.policy.snapshot import Snapshot
-from recbench.serving.answer import Answer, Chances
+from recbench.serving.answer import Answer, Chances, FloorChances
 from recbench.serving.protected import FloorDial, Protected, protected_items
 from recbench.serving.requests import AskedList
 from recbench.serving.served_release import Retrieved, ServedRelease
@@ -125,15 +125,18 @@ class Decider:
         candidates = release.candidate_embeddings[rows]
         features = tower_context(made.query, candidates, ready.further[rows])
         scores = self._scores(ready.snapshot, features, retrieved)
-        found = self._decided(
-            scores, k, None if ready.protected is None else ready.protected.is_protected[rows]
-        )
+        protected = None if ready.protected is None else ready.protected.is_protected[rows]
+        found = self._decided(scores, k, protected, n_retrieved=len(made.rows))
         chosen = found.places
         chances = Chances(
-            [None if np.isnan(chance) else chance for chance in found.propensities.tolist()],
+            _known(found.propensities),
             [None] * len(chosen),
             self.dials.least_propensity,
             encoded_contexts(features[chosen]),
+            release.fit,
+            None
+            if protected is None
+            else FloorChances(_known(found.otherwise), protected[chosen].tolist()),
         )
         return replace(
             answer,
@@ -154,7 +157,12 @@ class Decider:
         }
 
     def _decided(
-        self, scores: Floats, k: int, protected: npt.NDArray[np.bool_] | None
+        self,
+        scores: Floats,
+        k: int,
+        protected: npt.NDArray[np.bool_] | None,
+        *,
+        n_retrieved: int,
     ) -> DecidedList:
         overdrawn = self.n_strayed >= self.dials.at_most * self.n_slots + BURST
         dials = self._by_rule if overdrawn else self.dials
@@ -163,9 +171,12 @@ class Decider:
         else:
             spread = float(scores.std()) or 1.0  # the price is in units of it
             priced = self.floor.priced(scores / spread, protected)
-            found = decided_list(
-                priced, k, dials, self._rng, allowed=self.floor.may_draw(protected)
-            )
+            may = self.floor.may_draw(protected)
+            unmoved = None
+            if may.all():  # else chance could not show what there would be without a floor
+                unmoved = scores.copy()
+                unmoved[n_retrieved:] = -np.inf  # the floor's own candidates
+            found = decided_list(priced, k, dials, self._rng, allowed=may, unmoved=unmoved)
             best = np.sort(scores)[::-1][: len(found.places)]
             self.given_up += float(best.sum() - scores[found.places].sum())
             self.floor.shown(protected[found.places])
@@ -199,7 +210,7 @@ class Decider:
         if self.path is None or not self.path.exists():
             return None, none
         try:
-            snapshot = Snapshot.read(self.path)
+            snapshot = Snapshot.read(self.path, towers=release.fit)
         except InputError as error:
             self._say(str(error))
             return None, none
@@ -210,6 +221,13 @@ class Decider:
                 f"{release.id} have {dim}: begin a new one (`recbench policy learn --out`)"
             )
             return None, none
+        if snapshot.n_events and snapshot.towers != release.fit:
+            learnt_on = snapshot.towers or "towers that its exposures do not name"
+            self._say(
+                f"{self.path} has learnt on {learnt_on}, and release {release.id} has the towers "
+                f"of the fit {release.fit}: the learner goes on with what is shown from now on"
+            )
+            return None, snapshot.counts
         if snapshot.n_events < max(self.dials.least_events, 1):
             self._say(f"{self.path} has learnt from {snapshot.n_events:.0f} decisions only")
             return None, snapshot.counts
@@ -235,3 +253,7 @@ class Decider:
         except FileNotFoundError:
             return None
         return stat.st_ino, stat.st_mtime_ns
+
+
+def _known(chances: Floats) -> list[float | None]:
+    return [None if np.isnan(chance) else chance for chance in chances.tolist()]

@@ -35,13 +35,13 @@ def a_list(decider, served, asked=USER):
     return decider.list_of(served, wide, answer_list(served, wide, None))
 
 
-def snapshot_that_likes(path, item, *, n=100, dim=DIM, reward=1.0):
+def snapshot_that_likes(path, item, *, served, n=100, dim=DIM, reward=1.0):
     """Of a learner whose every showing of the item was rewarded, and of no other one."""
     learner = Learner(dim, LoggedContexts(), window_us=1, reward=Reward())
     rng = np.random.default_rng(0)
     items = rng.choice([10, 20, 30, 40], n)
     rewards = reward * (items == item)
-    learner.belief.learn(rng.normal(size=(n, dim)) * 1e-3, rewards)
+    learner.beliefs.of(served.fit).learn(rng.normal(size=(n, dim)) * 1e-3, rewards)
     learner.counts.add(items, rewards, np.arange(n))
     learner.save(path)
     return path
@@ -72,7 +72,7 @@ def test_snapshot_decides_as_soon_as_it_is_there_and_goes_on_when_it_changes(ser
     decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
     decider.renew(served)
     for item in (10, 20, 10):
-        snapshot_that_likes(path, item)
+        snapshot_that_likes(path, item, served=served)
         assert decider.is_stale(served)
         decider.renew(served)
         answer = a_list(decider, served)
@@ -82,7 +82,7 @@ def test_snapshot_decides_as_soon_as_it_is_there_and_goes_on_when_it_changes(ser
 
 @pytest.mark.parametrize("rule", ["greedy", "ucb", "thompson"])
 def test_every_rule_decides(served, tmp_path, rule):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, n=2_000)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served, n=2_000)
     dials = dataclasses.replace(DIALS, rule=rule, scale=0.01, epsilon=0.0)
     decider = a_decider(dials, snapshot=path)
     decider.renew(served)
@@ -100,7 +100,7 @@ def test_every_rule_decides(served, tmp_path, rule):
 def test_snapshot_that_cannot_be_trusted_leaves_the_order_to_the_tower(
     served, tmp_path, made, why, caplog
 ):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, **made)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served, **made)
     decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
     decider.renew(served)
     assert why in decider.refused
@@ -111,8 +111,42 @@ def test_snapshot_that_cannot_be_trusted_leaves_the_order_to_the_tower(
     assert "is no snapshot of a learner" in decider.refused
 
 
+def test_snapshot_learnt_on_other_towers_leaves_the_order_to_the_tower(served, tmp_path, caplog):
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
+    decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
+    refreshed = dataclasses.replace(served, id="refreshed")  # goes on from the same fit
+    decider.renew(refreshed)
+    assert decider.refused is None
+    assert a_list(decider, refreshed).item_ids[0] == 10
+
+    rebuilt = dataclasses.replace(served, id="rebuilt", fit="rebuilt")
+    decider.renew(rebuilt)
+    assert f"has learnt on {served.fit}, and release rebuilt has the towers" in decider.refused
+    assert "The tower decides" in caplog.text
+    assert a_list(decider, rebuilt).item_ids == answer_list(rebuilt, USER, None).item_ids
+
+
+def test_snapshot_that_does_not_say_its_towers_decides_nothing(served, tmp_path):
+    nameless = dataclasses.replace(served, fit="")
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=nameless)
+    decider = a_decider(snapshot=path)
+    decider.renew(served)
+    assert "towers that its exposures do not name" in decider.refused
+
+
+def test_exposures_name_the_towers_of_their_contexts_and_what_a_floor_changed(served):
+    decider = a_decider(floor=FloorDial("tail", 0.3))
+    decider.renew(served)
+    chances = a_list(decider, served).chances
+    assert chances.towers == served.fit == served.id
+    assert len(chances.floor.without) == len(chances.floor.is_protected) == 2
+    without = a_decider()
+    without.renew(served)
+    assert a_list(without, served).chances.floor is None
+
+
 def test_what_a_request_is_not_shown_chance_does_not_show_either(served, tmp_path):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
     asked = AskedList(user_id=99, k=2, exclude_items=np.array([10, 40]))
     decider = a_decider(
         dataclasses.replace(DIALS, epsilon=1.0), snapshot=path, floor=FloorDial("tail", 0.5)
@@ -123,7 +157,7 @@ def test_what_a_request_is_not_shown_chance_does_not_show_either(served, tmp_pat
 
 
 def test_switch_traffic_and_another_release_leave_the_list_to_the_tower(served, tmp_path):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
     by_tower = answer_list(served, USER, None).item_ids
     none = a_decider(dataclasses.replace(DIALS, traffic=0.0), snapshot=path)
     assert none.widened(USER) is USER
@@ -167,7 +201,7 @@ def test_budget_ends_exploration_before_it_is_overdrawn(served, tmp_path):
 def test_floor_is_kept_and_its_price_is_measured(served, tmp_path, with_policy):
     tail = protected_items(served, "tail")
     assert served.items.ids[tail.is_protected].tolist() == [10, 20, 40]  # 30 is the most popular
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30, served=served)
     dials = dataclasses.replace(DIALS, epsilon=0.05)
     asked = AskedList(user_id=99, k=1)
     shares, given_up = [], []
