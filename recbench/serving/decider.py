@@ -127,16 +127,16 @@ class Decider:
         scores = self._scores(ready.snapshot, features, retrieved)
         protected = None if ready.protected is None else ready.protected.is_protected[rows]
         found = self._decided(scores, k, protected, n_retrieved=len(made.rows))
-        chosen = found.places
+        chosen, floor = found.places, None
+        if protected is not None:
+            floor = FloorChances(_known(found.otherwise), protected[chosen].tolist())
         chances = Chances(
             _known(found.propensities),
             [None] * len(chosen),
             self.dials.least_propensity,
             encoded_contexts(features[chosen]),
             release.fit,
-            None
-            if protected is None
-            else FloorChances(_known(found.otherwise), protected[chosen].tolist()),
+            floor,
         )
         return replace(
             answer,

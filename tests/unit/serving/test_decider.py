@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 
+from recbench.evaluation.off_policy.floor import floor_price
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.policy.decision import DecisionDials
 from recbench.policy.learner import Learner
@@ -62,8 +64,6 @@ def test_without_a_snapshot_the_tower_decides_and_contexts_are_logged(served, tm
 
 
 def _frame(contexts):
-    import polars as pl
-
     return pl.DataFrame({"context": contexts})
 
 
@@ -220,6 +220,29 @@ def test_floor_is_kept_and_its_price_is_measured(served, tmp_path, with_policy):
     assert given_up[1] > given_up[0] >= 0
     n_protected = sum(item != 30 for item in lists)
     assert decider.counts()["recbench_floor_slots_total"] == n_protected
+
+
+def test_price_of_a_floor_is_found_in_what_was_served(served, tmp_path):
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30, served=served)
+    dials = dataclasses.replace(DIALS, epsilon=0.4)
+    decider = a_decider(dials, snapshot=path, floor=FloorDial("tail", 0.6))
+    decider.renew(served)
+    rng, asked, rows = np.random.default_rng(0), AskedList(user_id=99, k=1), []
+    for request in range(4_000):
+        answer = a_list(decider, served, asked)
+        item, chances = answer.item_ids[0], answer.chances
+        clicked = bool(rng.random() < (0.5 if item == 30 else 0.1))
+        chance, without = chances.propensities[0], chances.floor.without[0]
+        rows.append((request, 0, item, chance, without, chances.floor.is_protected[0], clicked))
+    names = ("request_id", "position", "item_id", "propensity", "without_floor", "protected")
+    found = floor_price(pl.DataFrame(rows, schema=[*names, "clicked"], orient="row"), Reward())
+    assert found.reasons == ()
+    assert 0 < found.n_bound < 4_000  # the share goes up and down around the floor
+    told = {row["policy"]: row for row in found.reward.rows()}["without"]
+    # the rule shows 30, chance each of the four: .6 x .5 + .4 x (.5 + .1 + .1 + .1) / 4
+    assert told["bootstrap_low"] < 0.38 < told["bootstrap_high"]
+    assert found.lost > 0
+    assert found.gained_share > 0
 
 
 def test_protected_items_are_bound_by_filters(served):
