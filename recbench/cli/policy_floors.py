@@ -26,7 +26,6 @@ __all__ = ["floors"]
 @click.option(
     "--full-watch", type=Duration(), default="1m", show_default=True, help="Earns all of a watch."
 )
-@click.option("--least-propensity", type=float, help="What the logging policy promised.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @json_option
 def floors(
@@ -34,21 +33,19 @@ def floors(
     data: Path,
     reward: str,
     full_watch: timedelta,
-    least_propensity: float | None,
     seed: int,
     json_path: Path | None,
 ) -> None:
-    """What the floor of `recbench serve --floor` cost, estimated from what was served.
+    """What the floor of `recbench serve --floor tail=0.3,free=0.05` cost.
 
-    Reward a slot and the share of protected items, with the floor and without, paired, with 95 %
-    intervals. Only slots that chance might have filled count, each below what stands above it;
-    where the log cannot tell, it says why.
+    Reward a slot and the share of protected items in lists with the floor and in those that are
+    free of it, with 95 % intervals; where the log cannot tell, it says why.
     """
     from recbench.evaluation.off_policy.floor import floor_price
     from recbench.evaluation.off_policy.reward import Reward
 
     earned = Reward.parse(reward, full_watch_ms=int(full_watch / timedelta(milliseconds=1)))
-    found = floor_price(read_exposures(data), earned, least_propensity=least_propensity, seed=seed)
+    found = floor_price(read_exposures(data), earned, seed=seed)
     _print(found)
     save_json(json_path, found.to_json())
 
@@ -56,9 +53,6 @@ def floors(
 def _print(found: "FloorPrice") -> None:
     import polars as pl
 
-    click.echo(
-        f"{found.n_slots} slots of chance tell; in {found.n_bound} others the floor bound it"
-    )
     if found.reasons:
         click.echo(f"Cannot tell what the floor cost: {'; '.join(found.reasons)}")
         return
@@ -68,13 +62,10 @@ def _print(found: "FloorPrice") -> None:
     lost, gained = found.lost, found.gained_share
     if lost is None or gained is None:
         return
-    if gained <= 0:
-        click.echo("The floor gave protected items no more slots here: it has no price")
-        return
-    click.echo(
-        f"The floor cost {lost:+.4f} of reward a slot and gave protected items {gained:+.4f} of "
-        f"the slots: {lost / gained:.4f} of reward for each"
-    )
+    click.echo(f"The floor cost, of reward a slot: {lost}")
+    click.echo(f"It gave protected items, of the slots: {gained}")
+    if gained.low > 0:
+        click.echo(f"That is {lost.value / gained.value:.4f} of reward for each slot of theirs")
 
 
 def _row(what: str, row: dict[str, Any]) -> dict[str, str]:
@@ -91,5 +82,5 @@ def _row(what: str, row: dict[str, Any]) -> dict[str, str]:
         "less with the floor": "" if difference is None else f"{difference:+.4f}",
         "paired": bounds("difference_bootstrap"),
         "and Bernstein": bounds("difference_bernstein"),
-        "rows worth": f"{row['effective_rows']:.0f}",
+        "lists worth": f"{row['effective_rows']:.0f}",
     }

@@ -56,7 +56,6 @@ class DecidedList(NamedTuple):
     places: Ints  # (K,)
     propensities: Floats  # (K,) given those above, and the scores
     n_strayed: int  # slots in which chance showed something else than the rule would have
-    otherwise: Floats  # (K,) as propensities, by ``unmoved`` scores
 
 
 def decided_list(
@@ -66,7 +65,6 @@ def decided_list(
     rng: np.random.Generator,
     *,
     allowed: Bools | None = None,
-    unmoved: npt.NDArray[np.floating] | None = None,
 ) -> DecidedList:
     """A list whose slots are, each with chance epsilon, one of the allowed left, else the best.
 
@@ -80,16 +78,12 @@ def decided_list(
         dials: the budget.
         rng: of the draws.
         allowed: (C,) what chance may show, such as what keeps a floor; default: everything.
-        unmoved: (C,) other scores, such as before a floor's price: by ``otherwise`` the list can be
-            weighed as one of theirs, below what stands above. None, and wherever chance could not
-            have shown what they like best: NaN.
     """
     left = np.argsort(-scores, kind="stable").tolist()
-    others = None if unmoved is None else np.argsort(-unmoved, kind="stable").tolist()
     k = min(k, len(left))
     may = set(left if allowed is None else np.flatnonzero(allowed).tolist())
     places: list[int] = []
-    propensities, otherwise, n_strayed = np.full(k, np.nan), np.full(k, np.nan), 0
+    propensities, n_strayed = np.full(k, np.nan), 0
     at_random, luck = (rng.random(k) < dials.epsilon).tolist(), rng.random(k).tolist()
     end = dials.first_slot + dials.slots
     for slot in range(k):
@@ -100,19 +94,15 @@ def decided_list(
             place = best
             if at_random[slot]:
                 place = _nth_of(left, may, int(luck[slot] * n_may))
-            even = dials.epsilon * (place in may) / n_may
-            propensities[slot] = (1 - dials.epsilon) * (place == best) + even
-            if others is not None and (others[0] == best or others[0] in may):
-                otherwise[slot] = (1 - dials.epsilon) * (place == others[0]) + even
+            chance = (1 - dials.epsilon) * (place == best) + dials.epsilon * (place in may) / n_may
+            propensities[slot] = chance
             n_strayed += place != best
         else:
             place = best
         left.remove(place)
-        if others is not None:
-            others.remove(place)
         may.discard(place)
         places.append(place)
-    return DecidedList(np.array(places, dtype=np.int64), propensities, n_strayed, otherwise)
+    return DecidedList(np.array(places, dtype=np.int64), propensities, n_strayed)
 
 
 def _nth_of(left: list[int], may: set[int], number: int) -> int:

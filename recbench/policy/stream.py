@@ -28,8 +28,9 @@ FIELDS: dict[str, FieldType] = {  # of an exposure, beside the canonical ones
     c.CONTEXT: "string",
     c.SLOT_PROPENSITY: "float",
     c.TOWERS: "string",
-    c.WITHOUT_FLOOR: "float",
     c.PROTECTED: "bool",
+    c.FLOOR_KEPT: "bool",
+    c.FLOOR_CHANCE: "float",
     "least_propensity": "float",
     "release": "string",
 }

@@ -16,7 +16,7 @@ from recbench.serving.stored_user import StoredUser
 __all__ = [
     "Answer",
     "Chances",
-    "FloorChances",
+    "Floored",
     "Retrieval",
     "answer_list",
     "answer_lists",
@@ -39,14 +39,15 @@ class Chances(NamedTuple):
     least: float  # what the budget promises
     contexts: list[str] | None = None  # what a policy saw of each, for whoever learns from it
     towers: str | None = None  # the full fit that these go back to
-    floor: "FloorChances | None" = None  # None: there is no floor
+    floor: "Floored | None" = None  # None: there is no floor
 
 
-class FloorChances(NamedTuple):
+class Floored(NamedTuple):
     """What a floor's price can be estimated by."""
 
-    without: list[float | None]  # as propensities, had there been no floor; None: cannot be told
-    is_protected: list[bool]
+    is_kept: bool  # by this list; a share of lists is free of the floor, by chance
+    chance: float  # of its being kept, or free, as it was
+    is_protected: list[bool]  # of the items
 
 
 class Retrieval(NamedTuple):

@@ -22,7 +22,7 @@ from recbench.policy.item_counts import N_RATES, ItemCounts
 from recbench.policy.logged_context import encoded_contexts
 from recbench.policy.off_switch import OffSwitch
 from recbench.policy.snapshot import Snapshot
-from recbench.serving.answer import Answer, Chances, FloorChances
+from recbench.serving.answer import Answer, Chances, Floored
 from recbench.serving.protected import FloorDial, Protected, protected_items
 from recbench.serving.requests import AskedList
 from recbench.serving.served_release import Retrieved, ServedRelease
@@ -120,18 +120,20 @@ class Decider:
         if ready is None or not is_ready or made is None or self._switch.is_off:
             return replace(answer, item_ids=answer.item_ids[:k], scores=answer.scores[:k])
         rows, retrieved = made.rows, answer.scores
-        if ready.protected is not None:
+        is_free = self._is_free()
+        if ready.protected is not None and not is_free:
             rows, retrieved = self._with_protected(release, ready.protected, asked, answer)
         candidates = release.candidate_embeddings[rows]
         features = tower_context(made.query, candidates, ready.further[rows])
         scores = self._scores(ready.snapshot, features, retrieved)
         protected = None if ready.protected is None else ready.protected.is_protected[rows]
-        found = self._decided(scores, k, protected, n_retrieved=len(made.rows))
+        found = self._decided(scores, k, protected, is_free=is_free)
         chosen, floor = found.places, None
-        if protected is not None:
-            floor = FloorChances(_known(found.otherwise), protected[chosen].tolist())
+        if protected is not None and self.floor_dial is not None:
+            free = self.floor_dial.free
+            floor = Floored(not is_free, free if is_free else 1 - free, protected[chosen].tolist())
         chances = Chances(
-            _known(found.propensities),
+            [None if np.isnan(chance) else chance for chance in found.propensities.tolist()],
             [None] * len(chosen),
             self.dials.least_propensity,
             encoded_contexts(features[chosen]),
@@ -156,29 +158,27 @@ class Decider:
             "recbench_floor_given_up_total": self.given_up,
         }
 
+    def _is_free(self) -> bool:
+        """Whether the next list is made as if there were no floor."""
+        free = 0.0 if self.floor_dial is None else self.floor_dial.free
+        return free > 0 and self._rng.random() < free
+
     def _decided(
-        self,
-        scores: Floats,
-        k: int,
-        protected: npt.NDArray[np.bool_] | None,
-        *,
-        n_retrieved: int,
+        self, scores: Floats, k: int, protected: npt.NDArray[np.bool_] | None, *, is_free: bool
     ) -> DecidedList:
         overdrawn = self.n_strayed >= self.dials.at_most * self.n_slots + BURST
         dials = self._by_rule if overdrawn else self.dials
-        if self.floor is None or protected is None:
+        if self.floor is None or protected is None or is_free:
             found = decided_list(scores, k, dials, self._rng)
         else:
             spread = float(scores.std()) or 1.0  # the price is in units of it
             priced = self.floor.priced(scores / spread, protected)
-            may = self.floor.may_draw(protected)
-            unmoved = None
-            if may.all():  # else chance could not show what there would be without a floor
-                unmoved = scores.copy()
-                unmoved[n_retrieved:] = -np.inf  # the floor's own candidates
-            found = decided_list(priced, k, dials, self._rng, allowed=may, unmoved=unmoved)
+            found = decided_list(
+                priced, k, dials, self._rng, allowed=self.floor.may_draw(protected)
+            )
             best = np.sort(scores)[::-1][: len(found.places)]
             self.given_up += float(best.sum() - scores[found.places].sum())
+        if self.floor is not None and protected is not None:  # also what is free of it counts
             self.floor.shown(protected[found.places])
         self.n_slots += len(found.places)
         self.n_strayed += found.n_strayed
@@ -253,7 +253,3 @@ class Decider:
         except FileNotFoundError:
             return None
         return stat.st_ino, stat.st_mtime_ns
-
-
-def _known(chances: Floats) -> list[float | None]:
-    return [None if np.isnan(chance) else chance for chance in chances.tolist()]

@@ -158,7 +158,8 @@ def exposure_messages(
 
     A slot that is filled by rule has a null propensity, and is marked so. ``slot_propensity`` and
     ``least_propensity`` come with lists of which chance filled a slot, ``context`` and ``towers``
-    with those that a policy decided, ``without_floor`` and ``protected`` where a floor is kept.
+    with those that a policy decided, ``floor_kept``, ``floor_chance`` and ``protected`` where there
+    is a floor.
     """
     features = {name: _whole(value) for name, value in served.items()}
     common = orjson.dumps(
@@ -194,7 +195,7 @@ def _drawn_item(item_id: int, position: int, chances: Chances) -> bytes:
     if chances.contexts is not None:
         fields |= {"context": chances.contexts[position], "towers": chances.towers}
     if chances.floor is not None:
-        fields["without_floor"] = chances.floor.without[position]
+        fields |= {"floor_kept": chances.floor.is_kept, "floor_chance": chances.floor.chance}
         fields["protected"] = chances.floor.is_protected[position]
     return orjson.dumps(fields)[1:]
 

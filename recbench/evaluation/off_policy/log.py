@@ -15,12 +15,11 @@ from recbench.evaluation.off_policy.feedback import Feedback, TargetPolicy
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.evaluation.off_policy.reward_model import expected_rewards
 
-__all__ = ["REWARD", "ExposureLog", "logged_policy", "read_exposures", "target_policy"]
+__all__ = ["ExposureLog", "logged_policy", "read_exposures", "target_policy"]
 
 KEY = [c.REQUEST_ID, c.POSITION]
 SUM_ERROR = 1e-6
-REWARD = "reward"  # the column of ``ExposureLog.slots``
-TARGET, TOGETHER, ABOVE = "_target", "_together", "_above"
+REWARD, TARGET, TOGETHER, ABOVE = "reward", "_target", "_together", "_above"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

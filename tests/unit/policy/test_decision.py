@@ -87,32 +87,3 @@ def test_list_is_as_long_as_there_are_candidates():
 def test_budget_that_cannot_be_kept_is_refused(dials, told):
     with pytest.raises(InputError, match=told):
         DecisionDials(**dials)
-
-
-def test_otherwise_is_the_chance_by_the_scores_before_a_price():
-    """With a price on candidate 3 the rule's order is 3, 1, 2, 0; without: 1, 2, 0, 3."""
-    dials, rng, n = DecisionDials(epsilon=0.4), np.random.default_rng(0), 4_000
-    priced, weights = SCORES + np.array([0, 0, 0, 9.0]), []
-    for _ in range(n):
-        found = decided_list(priced, 1, dials, rng, unmoved=SCORES)
-        (place,), (chance,), (otherwise,) = found[0], found[1], found.otherwise
-        assert chance == pytest.approx(0.7 if place == 3 else 0.1)
-        assert otherwise == pytest.approx(0.7 if place == 1 else 0.1)
-        weights.append(otherwise / chance)
-    # weights are 1 / 7 (chance .7), 7 (.1) and 1 (.2): their mean square is 5.11
-    assert abs(np.mean(weights) - 1) < 4.5 * np.sqrt((5.11 - 1) / n)
-
-
-def test_otherwise_is_unknown_where_chance_could_not_have_shown_it():
-    priced, allowed = SCORES + np.array([0, 0, 0, 9.0]), np.array([False, False, False, True])
-    found = decided_list(
-        priced,
-        2,
-        DecisionDials(epsilon=0.5),
-        np.random.default_rng(0),
-        allowed=allowed | np.array([True, False, False, False]),
-        unmoved=SCORES,
-    )
-    assert not np.isnan(found.propensities[0])
-    assert np.isnan(found.otherwise[0])  # candidate 1 would have been shown
-    assert np.isnan(a_list(epsilon=0.5).otherwise).all()  # nothing to compare with

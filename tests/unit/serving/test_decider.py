@@ -139,7 +139,8 @@ def test_exposures_name_the_towers_of_their_contexts_and_what_a_floor_changed(se
     decider.renew(served)
     chances = a_list(decider, served).chances
     assert chances.towers == served.fit == served.id
-    assert len(chances.floor.without) == len(chances.floor.is_protected) == 2
+    assert (chances.floor.is_kept, chances.floor.chance) == (True, 1.0)
+    assert len(chances.floor.is_protected) == 2
     without = a_decider()
     without.renew(served)
     assert a_list(without, served).chances.floor is None
@@ -225,24 +226,25 @@ def test_floor_is_kept_and_its_price_is_measured(served, tmp_path, with_policy):
 def test_price_of_a_floor_is_found_in_what_was_served(served, tmp_path):
     path = snapshot_that_likes(tmp_path / "policy.safetensors", 30, served=served)
     dials = dataclasses.replace(DIALS, epsilon=0.4)
-    decider = a_decider(dials, snapshot=path, floor=FloorDial("tail", 0.6))
+    decider = a_decider(dials, snapshot=path, floor=FloorDial("tail", 0.6, free=0.25))
     decider.renew(served)
     rng, asked, rows = np.random.default_rng(0), AskedList(user_id=99, k=1), []
     for request in range(4_000):
         answer = a_list(decider, served, asked)
-        item, chances = answer.item_ids[0], answer.chances
+        item, floor = answer.item_ids[0], answer.chances.floor
+        assert floor.chance == (0.75 if floor.is_kept else 0.25)
         clicked = bool(rng.random() < (0.5 if item == 30 else 0.1))
-        chance, without = chances.propensities[0], chances.floor.without[0]
-        rows.append((request, 0, item, chance, without, chances.floor.is_protected[0], clicked))
-    names = ("request_id", "position", "item_id", "propensity", "without_floor", "protected")
-    found = floor_price(pl.DataFrame(rows, schema=[*names, "clicked"], orient="row"), Reward())
-    assert found.reasons == ()
-    assert 0 < found.n_bound < 4_000  # the share goes up and down around the floor
-    told = {row["policy"]: row for row in found.reward.rows()}["without"]
-    # the rule shows 30, chance each of the four: .6 x .5 + .4 x (.5 + .1 + .1 + .1) / 4
-    assert told["bootstrap_low"] < 0.38 < told["bootstrap_high"]
-    assert found.lost > 0
-    assert found.gained_share > 0
+        rows.append((request, item, floor.is_kept, floor.chance, floor.is_protected[0], clicked))
+    names = ["request_id", "item_id", "floor_kept", "floor_chance", "protected", "clicked"]
+    found = floor_price(pl.DataFrame(rows, schema=names, orient="row"), Reward())
+    # free of the floor, the rule shows 30 and chance each of the four: .4 x 3 / 4 are protected,
+    # and .6 x .5 + .4 x (.5 + .1 + .1 + .1) / 4 is earned
+    without = {row["policy"]: row for row in found.reward.rows()}["without"]
+    assert without["bootstrap_low"] < 0.38 < without["bootstrap_high"]
+    # over all lists the share is kept, so of those with the floor it is (.6 - .25 x .3) / .75
+    assert found.gained_share.value == pytest.approx(0.7 - 0.3, abs=0.05)
+    assert found.lost.low < 0.4 * (0.5 - 0.1) < found.lost.high
+    assert decider.floor.shown_share == pytest.approx(0.6, abs=0.02)
 
 
 def test_protected_items_are_bound_by_filters(served):
