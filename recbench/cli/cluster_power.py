@@ -42,9 +42,9 @@ def power(*, watts: float | None, index: int | None, yes: bool, json_path: Path 
             "nvidia-ml-py (the `gpu` extra)"
         )
     found = gpu_powers(nvml)
-    indexes = [gpu.index for gpu in found] if index is None else [index]
+    indexes = [one.gpu for one in found] if index is None else [index]
     if watts is None:
-        shown = [gpu._asdict() for gpu in found if gpu.index in indexes]
+        shown = [one._asdict() for one in found if one.gpu in indexes]
         if not shown:
             raise InputError(f"There is no GPU {index}: this machine has {len(found)}, from 0")
         print_table(pl.DataFrame(shown))
@@ -55,7 +55,7 @@ def power(*, watts: float | None, index: int | None, yes: bool, json_path: Path 
     changed = []
     for gpu in indexes:
         before = cap_power(nvml, gpu, watts, allowed=yes)
-        changed.append({"index": gpu, "before_w": before, "limit_w": watts})
+        changed.append({"gpu": gpu, "before_w": before, "limit_w": watts})
         click.echo(
             f"GPU {gpu}: {before:g} W -> {watts:g} W. Back: recbench cluster power --gpu {gpu} "
             f"--cap {before:g} --yes"

@@ -12,7 +12,7 @@ __all__ = ["GpuPower", "cap_power", "gpu_powers", "power_capped"]
 class GpuPower(NamedTuple):
     """Watts of one GPU; None where it does not tell."""
 
-    index: int
+    gpu: int
     name: str
     draws_w: float | None  # now
     limit_w: float | None

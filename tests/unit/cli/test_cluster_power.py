@@ -27,7 +27,7 @@ def test_power_shows_every_gpu_and_changes_nothing(nvml, tmp_path, capsys):
 
     assert "stand-in GPU 1" in capsys.readouterr().out
     rows = json.loads((tmp_path / "power.json").read_text())
-    assert [(row["index"], row["limit_w"], row["default_w"]) for row in rows] == [
+    assert [(row["gpu"], row["limit_w"], row["default_w"]) for row in rows] == [
         (0, 350, 400),
         (1, 250, 400),
     ]
