@@ -114,8 +114,8 @@ class PendingDecisions:
         slices = ts // max(1, self.window_us // SLICES)
         for one in np.unique(slices):
             rows = slice(None) if (slices == one).all() else np.flatnonzero(slices == one)
-            held = (request_ids, item_ids, ts, features, groups)
-            self._hold(*(column[rows] for column in held))
+            keyed = request_ids[rows], item_ids[rows], ts[rows]
+            self._hold(*keyed, features[rows], groups[rows])
         for key in self._early.keys() & set(keys) if self._early else ():
             for act in self._early.pop(key):
                 self._count(*self._places[key], act)
