@@ -81,6 +81,14 @@ def policy() -> None:
 @click.option(
     "--relearn-every", default=5_000, show_default=True, type=click.IntRange(min=1), help="Events."
 )
+@click.option(
+    "--forget",
+    "forget",
+    type=click.IntRange(min=1_000),
+    metavar="DECISIONS",
+    help="After so many a decision counts half in what is believed, as refreshes move the towers. "
+    "Default: all count alike.",
+)
 @click.option("--snapshot-every", type=Duration(), default="5s", show_default=True)
 @click.option("--until-end", is_flag=True, help="Stop where the topics end now.")
 @json_option
@@ -172,6 +180,7 @@ def _learner(dials: dict[str, Any]) -> "Learner":
         lateness_us=dials["allowed_lateness"] // MICROSECOND,
         relearning=Relearning(every=dials["relearn_every"]) if dials["neural"] else None,
         half_life_us=dials["half_life"] / MICROSECOND,
+        half_life_events=dials["forget"],
     )
 
 

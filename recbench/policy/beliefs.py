@@ -27,10 +27,13 @@ class Beliefs:
     Args:
         dim: of the contexts; 0: not known yet.
         relearning: as of ``Belief``.
+        half_life: as of ``Belief``.
     """
 
-    def __init__(self, dim: int, *, relearning: Relearning | None = None) -> None:
-        self.dim, self.relearning = dim, relearning
+    def __init__(
+        self, dim: int, *, relearning: Relearning | None = None, half_life: float | None = None
+    ) -> None:
+        self.dim, self.relearning, self.half_life = dim, relearning, half_life
         self._held: dict[str, Belief] = {}  # what was learnt last is last
 
     @property
@@ -41,7 +44,9 @@ class Beliefs:
 
     def of(self, towers: str) -> Belief:
         """That of a full fit; from now on it is the one that was learnt last."""
-        belief = self._held.pop(towers, None) or Belief(self.dim, relearning=self.relearning)
+        belief = self._held.pop(towers, None)
+        if belief is None:
+            belief = Belief(self.dim, relearning=self.relearning, half_life=self.half_life)
         self._held[towers] = belief
         for oldest in list(self._held)[:-KEPT]:
             del self._held[oldest]

@@ -26,7 +26,14 @@ Context = Callable[[pl.DataFrame], npt.NDArray[np.floating]]
 OFFSET = pl.col(c.KAFKA_OFFSET)
 HALF_LIFE_US = 6 * 3_600_000_000
 SILENT = 1_000  # decisions after which it is odd that none was rewarded
-FIXED = ("neural", "window_us", "watch_share", "full_watch_ms", "half_life_us")
+FIXED = (
+    "neural",
+    "window_us",
+    "watch_share",
+    "full_watch_ms",
+    "half_life_us",
+    "half_life_events",
+)
 TELL = ("n_late", "n_unknown", "n_repeats")
 
 
@@ -47,6 +54,7 @@ class Learner:
         lateness_us: how far behind the latest row of its partition one may come.
         relearning: of a network, for neural-linear; None: linear in the features.
         half_life_us: after which a showing counts half in an item's rate.
+        half_life_events: decisions after which one counts half in what is believed; None: never.
     """
 
     def __init__(
@@ -59,11 +67,12 @@ class Learner:
         lateness_us: int = 0,
         relearning: Relearning | None = None,
         half_life_us: float = HALF_LIFE_US,
+        half_life_events: float | None = None,
     ) -> None:
         self.offsets: dict[str, int] = {}  # partition of a topic -> the next offset to be read
         self.idle: set[str] = set()  # partitions that do not hold the watermark back
         self.n_without_context = 0
-        self.beliefs = Beliefs(dim or 0, relearning=relearning)
+        self.beliefs = Beliefs(dim or 0, relearning=relearning, half_life=half_life_events)
         self.towers: list[str] = []  # whose contexts came so far
         self.counts = ItemCounts(half_life_us=half_life_us)
         self.pending = PendingDecisions(window_us=window_us, reward=reward)
@@ -143,6 +152,7 @@ class Learner:
         return {
             "dim": self.beliefs.dim,
             "neural": self.beliefs.relearning is not None,
+            "half_life_events": self.beliefs.half_life,
             "towers": self.towers,
             "beliefs": self.beliefs.told(),
             "offsets": self.offsets,
@@ -189,7 +199,10 @@ class Learner:
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = array
-        self.beliefs = Beliefs(told["dim"], relearning=self.beliefs.relearning)
+        before = self.beliefs
+        self.beliefs = Beliefs(
+            told["dim"], relearning=before.relearning, half_life=before.half_life
+        )
         self.beliefs.restore(told["beliefs"], parts["beliefs"])
         self.towers = told["towers"]
         self.counts.restore(parts["items"])

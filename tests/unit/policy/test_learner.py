@@ -209,6 +209,25 @@ def test_snapshot_of_another_window_or_reward_is_not_added_to(tmp_path):
     other = Learner(3, context, window_us=10 * MINUTE, reward=Reward(watch_share=0.5))
     with pytest.raises(InputError, match="`watch_share` 0.0, got 0.5"):
         other.restore(path)
+    other = Learner(3, context, window_us=10 * MINUTE, reward=Reward(), half_life_events=2_000)
+    with pytest.raises(InputError, match="`half_life_events` None, got 2000"):
+        other.restore(path)
+
+
+def test_learner_that_forgets_goes_on_forgetting(tmp_path):
+    path = tmp_path / "learner.safetensors"
+    options = {"window_us": 10 * MINUTE, "reward": Reward(), "half_life_events": 200}
+    whole, rows = Learner(3, context, **options), a_stream()
+    for start in range(0, len(rows), 50):
+        whole.feed(rows[start : start + 50])
+    whole.feed(an_hour_later(rows))
+    n_shown = len(rows.filter(pl.col("position").is_not_null()))
+    assert whole.statistics.n_events < 0.6 * n_shown
+    whole.save(path)
+    again = Learner(3, context, **options)
+    again.restore(path)
+    assert again.beliefs.half_life == 200
+    same(again, whole)
 
 
 def test_contexts_of_a_rebuilt_release_are_learnt_apart_and_rates_go_on(tmp_path):
