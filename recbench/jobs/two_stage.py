@@ -23,6 +23,7 @@ from recbench.models.baselines import (
 from recbench.models.content import ItemContent
 from recbench.models.ranking import RankingFeatures, Retrievers
 from recbench.models.ranking.two_stage import TwoStage
+from recbench.models.ranking.years import ItemYears
 from recbench.settings import RankingSettings
 from recbench.tables.log import EventLog, Protocol
 from recbench.tables.queries import InteractionLog
@@ -33,6 +34,8 @@ __all__ = ["FirstStage", "first_stage", "fit_two_stage", "pseudo_lists", "retrie
 QUERIES_AT_ONCE = 256
 DAY_S = 86_400.0
 POPULARITY_DAYS = (0.25, 1.0, 4.0, 16.0)
+NEWCOMER_DAYS = 21.0  # since its first click
+NEWCOMERS = "newcomers"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +91,7 @@ def fit_two_stage(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         hidden_dim=settings.hidden_dim,
+        n_members=settings.n_members,
         seed=seed,
     )
     stage = first_stage(data, events, at=at, settings=settings)
@@ -138,7 +142,10 @@ def first_stage(
     """Retrievers and features as of ``at``, from ``events`` before it."""
     items = catalogue(data)
     log = InteractionLog.from_events(events, items=items)
-    models = retrievers_for(log, at=at, protocol=data.protocol)
+    models = dict(retrievers_for(log, at=at, protocol=data.protocol))
+    years = ItemYears.from_items(data.items, items)
+    if years.are_known:
+        models[NEWCOMERS] = _newcomers(log, at=at, years=years)
     popular = frozenset(n for n, m in models.items() if isinstance(m, RecencyPopularity))
     retrievers = Retrievers(models, settings.n_each, data.repeats, untold=popular)
     features = RankingFeatures.of(
@@ -147,6 +154,7 @@ def first_stage(
         half_lives_s=settings.half_lives_s,
         category=ItemContent.from_items(data.items, items).category,
         retrievers=retrievers.told,
+        years=years,
     )
     return FirstStage(retrievers, features)
 
@@ -178,6 +186,19 @@ def retrievers_for(
         )
     models["ItemKNN"] = ItemKNN.fit(log)
     return models
+
+
+def _newcomers(log: InteractionLog, *, at: int, years: ItemYears) -> RecencyPopularity:
+    """The popularity of items of this year that were first clicked a short while ago.
+
+    What comes out next week has few clicks of previews, and no other retriever brings it.
+    """
+    popular = RecencyPopularity.fit(log, at=at, half_life_s=POPULARITY_DAYS[2] * DAY_S)
+    early = log.ts < at - NEWCOMER_DAYS * DAY_S * 1e6
+    there = np.zeros(len(log.items), dtype=bool)
+    there[log.item_rows[early]] = True
+    brought = years.is_new(at) & ~there
+    return replace(popular, popularity=np.where(brought, popular.popularity, np.float32(0.0)))
 
 
 def _sample(exam: Exam, *, most: int, seed: int) -> Exam:
