@@ -108,24 +108,23 @@ def pseudo_lists(
 ) -> list[RankedLists]:
     """What the ranker learns from: for each earlier cut its lists, the latest cut first.
 
-    A cut sees only what was before it, and its targets end before ``at``.
+    A cut sees only what was before it, and its targets end before ``at``: the latest ones are
+    given less than the horizon, but are of the present.
 
     Raises:
         InputError: the log has no cut with a past and with requests after it.
     """
-    spacing = settings.spacing_frac
-    if data.protocol == "next_in_session":
-        spacing = max(1.0, spacing)  # each event is one request: it should not come twice
     items, ts = catalogue(data), pl.col(c.TS).dt.epoch("us")
     start = int(events[c.TS].dt.epoch("us").min())  # type: ignore[arg-type]  # instants
     lists = []
-    for number in range(settings.n_cuts):
-        cut = int(at - horizon_us * (1 + spacing * number))
+    for back in _instants(data.protocol, settings):
+        cut = int(at - horizon_us * back)
         if cut <= start + horizon_us:
             break
-        past, after = events.filter(ts < cut), events.filter(ts >= cut, ts < cut + horizon_us)
+        past = events.filter(ts < cut)
+        after = events.filter(ts >= cut, ts < min(cut + horizon_us, at))
         exam = Exam.of(protocol=data.protocol, past=past, test=after, at=cut, items=items)
-        exam = _sample(exam.known_only(), most=settings.most_lists, seed=number)
+        exam = _sample(exam.known_only(), most=settings.most_lists, seed=len(lists))
         if len(exam.queries):
             lists.append(first_stage(data, past, at=cut, settings=settings).lists(exam))
     if not lists:
@@ -134,6 +133,15 @@ def pseudo_lists(
             "after it: give a longer log, or rank without a second stage"
         )
     return lists
+
+
+def _instants(protocol: Protocol, settings: RankingSettings) -> list[float]:
+    """How many horizons before the end each cut lies, the latest first."""
+    spacing = settings.spacing_frac
+    if protocol == "next_in_session":
+        spacing = max(1.0, spacing)  # each event is one request: it should not come twice
+    n_late = int((1.0 - settings.least_horizon_frac) / spacing + 1e-9)
+    return [1.0 + spacing * number for number in range(-n_late, settings.n_cuts)]
 
 
 def first_stage(
