@@ -99,7 +99,6 @@ class RankingSettings:
     n_each: int = 40  # candidates that each retriever brings
     half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 8, 16, 64))
     hidden_dim: int = 64  # of both layers
-    n_members: int = 3  # perceptrons whose mean is the score
     epochs: int = 4  # over all lists
     learning_rate: float = 1e-3  # the largest of a cycle, of AdamW
 

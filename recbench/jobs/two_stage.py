@@ -91,7 +91,6 @@ def fit_two_stage(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         hidden_dim=settings.hidden_dim,
-        n_members=settings.n_members,
         seed=seed,
     )
     stage = first_stage(data, events, at=at, settings=settings)

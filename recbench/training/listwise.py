@@ -50,7 +50,6 @@ def fit_ranker(
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-3,
     hidden_dim: int = 64,
-    n_members: int = 1,
     seed: int = 0,
 ) -> ListwiseRanker:
     """A ranker after ``epochs`` over all lists, in eval mode; a seed gives one result.
@@ -64,7 +63,6 @@ def fit_ranker(
         learning_rate: the largest, of AdamW.
         weight_decay: of AdamW.
         hidden_dim: of both layers.
-        n_members: perceptrons whose mean is the score; each is learned by itself.
         seed: of weights, dropout and order.
 
     Raises:
@@ -75,9 +73,7 @@ def fit_ranker(
         raise InputError(f"None of {sum(len(o.features) for o in lists)} lists can be learned from")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        ranker = ListwiseRanker(
-            useful[0].features.shape[-1], hidden_dim=hidden_dim, n_members=n_members
-        )
+        ranker = ListwiseRanker(useful[0].features.shape[-1], hidden_dim=hidden_dim)
         every = np.concatenate([each.features[each.held] for each in useful])
         ranker.standardise(torch.from_numpy(every))
         del every
@@ -97,8 +93,7 @@ def fit_ranker(
                     for part in (each.features, each.held, each.relevant)
                 )
                 optimizer.zero_grad()
-                losses = [listwise_loss(own, held, relevant) for own in ranker.each(features)]
-                loss: Tensor = torch.stack(losses).sum()
+                loss: Tensor = listwise_loss(ranker(features), held, relevant)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
                 optimizer.step()
                 rates.step()

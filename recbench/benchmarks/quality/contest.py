@@ -151,7 +151,6 @@ class Contest:
                     epochs=self.ranking.epochs,
                     learning_rate=self.ranking.learning_rate,
                     hidden_dim=self.ranking.hidden_dim,
-                    n_members=self.ranking.n_members,
                     seed=seed,
                 )
             spent.cpu_s += shared.cpu_s

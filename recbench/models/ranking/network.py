@@ -1,4 +1,6 @@
-"""Small perceptrons that score candidates one by one, learned over whole lists."""
+"""A small perceptron that scores candidates one by one, learned over whole lists."""
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,23 +12,22 @@ SMALLEST_DEVIATION = 1e-3
 
 
 class ListwiseRanker(nn.Module):
-    """Features in, one score a candidate out; features are standardised inside.
+    """Features in, one score a candidate out; features are standardised inside."""
 
-    The score is the mean over members that start apart and learn apart: each is noisy where few
-    items decide what a log will click.
-    """
-
-    def __init__(
-        self, n_features: int, *, hidden_dim: int = 64, dropout: float = 0.1, n_members: int = 1
-    ) -> None:
-        """``n_members`` perceptrons of two hidden layers of ``hidden_dim``."""
+    def __init__(self, n_features: int, *, hidden_dim: int = 64, dropout: float = 0.1) -> None:
+        """Two hidden layers of ``hidden_dim``."""
         super().__init__()
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("deviation", torch.ones(n_features))
-        self.members = nn.ModuleList(
-            _perceptron(n_features, hidden_dim, dropout) for _ in range(n_members)
+        self.layers = nn.Sequential(
+            nn.Linear(n_features, hidden_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, 1),
         )
 
     @torch.no_grad()
@@ -37,23 +38,8 @@ class ListwiseRanker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., F) -> (...)."""
-        return self.each(features).mean(dim=0)
-
-    def each(self, features: Tensor) -> Tensor:
-        """(..., F) -> (M, ...) of every member."""
         scaled = standardised(features, self.mean, self.deviation)
-        return torch.stack([member(scaled) for member in self.members]).squeeze(-1)
-
-
-def _perceptron(n_features: int, hidden_dim: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(n_features, hidden_dim),
-        nn.GELU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_dim, hidden_dim),
-        nn.GELU(),
-        nn.Linear(hidden_dim, 1),
-    )
+        return cast("Tensor", self.layers(scaled)).squeeze(-1)
 
 
 def standardised(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

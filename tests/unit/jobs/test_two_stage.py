@@ -13,9 +13,7 @@ from recbench.jobs.build import catalogue, microseconds
 from recbench.jobs.two_stage import first_stage, fit_two_stage, pseudo_lists
 from recbench.settings import RankingSettings
 
-SETTINGS = RankingSettings(
-    n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, n_members=2, epochs=1
-)
+SETTINGS = RankingSettings(n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1)
 HORIZON_US = 5 * 86_400_000_000
 
 

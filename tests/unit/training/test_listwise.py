@@ -37,16 +37,6 @@ def test_an_order_that_is_not_linear_is_learned():
     assert unseen.relevant[np.arange(len(first)), first].mean() > 0.9
 
 
-def test_the_score_is_the_mean_of_members_that_learn_apart():
-    ranker = fit_ranker([lists(0)], epochs=2, n_members=3)
-    features = torch.from_numpy(lists(1).features)
-    with torch.no_grad():
-        each, mean = ranker.each(features), ranker(features)
-    assert each.shape == (3, *features.shape[:2])
-    assert torch.allclose(mean, each.mean(dim=0))
-    assert (each.std(dim=0) > 0).all()
-
-
 def test_a_seed_gives_one_ranker_and_leaves_torchs_state_alone():
     before = torch.get_rng_state()
     one, other = (fit_ranker([lists(0)], epochs=1, seed=3) for _ in range(2))
