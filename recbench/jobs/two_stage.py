@@ -1,6 +1,6 @@
 """Retrievers and ranker fitted on one log: earlier cuts of it play the test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,11 +29,13 @@ from recbench.tables.log import EventLog, Protocol
 from recbench.tables.queries import InteractionLog
 from recbench.training.listwise import RankedLists, fit_ranker
 
-__all__ = ["FirstStage", "first_stage", "fit_two_stage", "pseudo_lists", "retrievers_for"]
+__all__ = ["FirstStage", "first_stage", "fit_two_stage", "pseudo_lists", "second_stage"]
 
 QUERIES_AT_ONCE = 256
 DAY_S = 86_400.0
 POPULARITY_DAYS = (0.25, 1.0, 4.0, 16.0)
+# what a ranker's score starts at, by its features: a few weeks have too few hits to learn it from
+PRIORS: dict[Protocol, dict[str, float]] = {"masked": {"popularity, 1 d, share": 0.8}}
 NEWCOMER_DAYS = 21.0  # since its first click
 NEWCOMERS = "newcomers"
 
@@ -86,14 +88,29 @@ def fit_two_stage(
         seed: of the ranker and of what retrievers draw.
     """
     lists = pseudo_lists(data, events, at=at, horizon_us=horizon_us, settings=settings)
+    stage = first_stage(data, events, at=at, settings=settings)
+    return second_stage(stage, lists, protocol=data.protocol, settings=settings, seed=seed)
+
+
+def second_stage(
+    stage: FirstStage,
+    lists: Sequence[RankedLists],
+    *,
+    protocol: Protocol,
+    settings: RankingSettings,
+    seed: int = 0,
+) -> TwoStage:
+    """Both stages, the ranker learned from lists of earlier cuts with the same features."""
+    weights = PRIORS.get(protocol, {})
+    prior = np.array([weights.get(name, 0.0) for name in stage.features.names], dtype=np.float32)
     ranker = fit_ranker(
         lists,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         hidden_dim=settings.hidden_dim,
+        prior=prior if prior.any() else None,
         seed=seed,
     )
-    stage = first_stage(data, events, at=at, settings=settings)
     return TwoStage(stage.retrievers, stage.features, ranker)
 
 
@@ -149,7 +166,7 @@ def first_stage(
     """Retrievers and features as of ``at``, from ``events`` before it."""
     items = catalogue(data)
     log = InteractionLog.from_events(events, items=items)
-    models = dict(retrievers_for(log, at=at, protocol=data.protocol))
+    models = dict(_retrievers_for(log, at=at, protocol=data.protocol))
     years = ItemYears.from_items(data.items, items)
     if years.are_known:
         models[NEWCOMERS] = _newcomers(log, at=at, years=years)
@@ -166,7 +183,7 @@ def first_stage(
     return FirstStage(retrievers, features)
 
 
-def retrievers_for(
+def _retrievers_for(
     log: InteractionLog, *, at: int, protocol: Protocol
 ) -> Mapping[str, Recommender]:
     """Who brings candidates under a protocol, fitted on the clicks of ``log`` before ``at``."""
