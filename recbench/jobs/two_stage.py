@@ -132,7 +132,7 @@ def pseudo_lists(
     """
     items, ts = catalogue(data), pl.col(c.TS).dt.epoch("us")
     start = int(events[c.TS].dt.epoch("us").min())  # type: ignore[arg-type]  # instants
-    lists = []
+    lists: list[RankedLists] = []
     for back in _instants(data.protocol, settings):
         cut = int(at - horizon_us * back)
         if cut <= start + horizon_us:
