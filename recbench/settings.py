@@ -94,7 +94,8 @@ class RankingSettings:
 
     n_cuts: int = 30  # earlier instants of the log that play the test
     spacing_frac: float = 0.125  # of the horizon, between two of them; sessions: never below 1
-    most_lists: int = 1_000  # of one cut; items need many instants more than many users
+    least_horizon_frac: float = 0.125  # that targets of the latest instant span; 1: all span all
+    most_lists: int = 500  # of one cut; items need many instants more than many users
     n_each: int = 40  # candidates that each retriever brings
     half_lives_s: tuple[float, ...] = tuple(d * DAY_S for d in (0.25, 0.5, 1, 2, 4, 8, 16, 64))
     hidden_dim: int = 64  # of both layers

@@ -1,6 +1,6 @@
 """Retrievers and ranker fitted on one log: earlier cuts of it play the test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,16 +23,21 @@ from recbench.models.baselines import (
 from recbench.models.content import ItemContent
 from recbench.models.ranking import RankingFeatures, Retrievers
 from recbench.models.ranking.two_stage import TwoStage
+from recbench.models.ranking.years import ItemYears
 from recbench.settings import RankingSettings
 from recbench.tables.log import EventLog, Protocol
 from recbench.tables.queries import InteractionLog
 from recbench.training.listwise import RankedLists, fit_ranker
 
-__all__ = ["FirstStage", "first_stage", "fit_two_stage", "pseudo_lists", "retrievers_for"]
+__all__ = ["FirstStage", "first_stage", "fit_two_stage", "pseudo_lists", "second_stage"]
 
 QUERIES_AT_ONCE = 256
 DAY_S = 86_400.0
 POPULARITY_DAYS = (0.25, 1.0, 4.0, 16.0)
+# what a ranker's score starts at, by its features: a few weeks have too few hits to learn it from
+PRIORS: dict[Protocol, dict[str, float]] = {"masked": {"popularity, 1 d, share": 0.8}}
+NEWCOMER_DAYS = 21.0  # since its first click
+NEWCOMERS = "newcomers"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,14 +88,29 @@ def fit_two_stage(
         seed: of the ranker and of what retrievers draw.
     """
     lists = pseudo_lists(data, events, at=at, horizon_us=horizon_us, settings=settings)
+    stage = first_stage(data, events, at=at, settings=settings)
+    return second_stage(stage, lists, protocol=data.protocol, settings=settings, seed=seed)
+
+
+def second_stage(
+    stage: FirstStage,
+    lists: Sequence[RankedLists],
+    *,
+    protocol: Protocol,
+    settings: RankingSettings,
+    seed: int = 0,
+) -> TwoStage:
+    """Both stages, the ranker learned from lists of earlier cuts with the same features."""
+    weights = PRIORS.get(protocol, {})
+    prior = np.array([weights.get(name, 0.0) for name in stage.features.names], dtype=np.float32)
     ranker = fit_ranker(
         lists,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         hidden_dim=settings.hidden_dim,
+        prior=prior if prior.any() else None,
         seed=seed,
     )
-    stage = first_stage(data, events, at=at, settings=settings)
     return TwoStage(stage.retrievers, stage.features, ranker)
 
 
@@ -104,24 +124,23 @@ def pseudo_lists(
 ) -> list[RankedLists]:
     """What the ranker learns from: for each earlier cut its lists, the latest cut first.
 
-    A cut sees only what was before it, and its targets end before ``at``.
+    A cut sees only what was before it, and its targets end before ``at``: the latest ones are
+    given less than the horizon, but are of the present.
 
     Raises:
         InputError: the log has no cut with a past and with requests after it.
     """
-    spacing = settings.spacing_frac
-    if data.protocol == "next_in_session":
-        spacing = max(1.0, spacing)  # each event is one request: it should not come twice
     items, ts = catalogue(data), pl.col(c.TS).dt.epoch("us")
     start = int(events[c.TS].dt.epoch("us").min())  # type: ignore[arg-type]  # instants
-    lists = []
-    for number in range(settings.n_cuts):
-        cut = int(at - horizon_us * (1 + spacing * number))
+    lists: list[RankedLists] = []
+    for back in _instants(data.protocol, settings):
+        cut = int(at - horizon_us * back)
         if cut <= start + horizon_us:
             break
-        past, after = events.filter(ts < cut), events.filter(ts >= cut, ts < cut + horizon_us)
+        past = events.filter(ts < cut)
+        after = events.filter(ts >= cut, ts < min(cut + horizon_us, at))
         exam = Exam.of(protocol=data.protocol, past=past, test=after, at=cut, items=items)
-        exam = _sample(exam.known_only(), most=settings.most_lists, seed=number)
+        exam = _sample(exam.known_only(), most=settings.most_lists, seed=len(lists))
         if len(exam.queries):
             lists.append(first_stage(data, past, at=cut, settings=settings).lists(exam))
     if not lists:
@@ -132,13 +151,25 @@ def pseudo_lists(
     return lists
 
 
+def _instants(protocol: Protocol, settings: RankingSettings) -> list[float]:
+    """How many horizons before the end each cut lies, the latest first."""
+    spacing = settings.spacing_frac
+    if protocol == "next_in_session":
+        spacing = max(1.0, spacing)  # each event is one request: it should not come twice
+    n_late = int((1.0 - settings.least_horizon_frac) / spacing + 1e-9)
+    return [1.0 + spacing * number for number in range(-n_late, settings.n_cuts)]
+
+
 def first_stage(
     data: EventLog, events: pl.DataFrame, *, at: int, settings: RankingSettings
 ) -> FirstStage:
     """Retrievers and features as of ``at``, from ``events`` before it."""
     items = catalogue(data)
     log = InteractionLog.from_events(events, items=items)
-    models = retrievers_for(log, at=at, protocol=data.protocol)
+    models = dict(_retrievers_for(log, at=at, protocol=data.protocol))
+    years = ItemYears.from_items(data.items, items)
+    if years.are_known:
+        models[NEWCOMERS] = _newcomers(log, at=at, years=years)
     popular = frozenset(n for n, m in models.items() if isinstance(m, RecencyPopularity))
     retrievers = Retrievers(models, settings.n_each, data.repeats, untold=popular)
     features = RankingFeatures.of(
@@ -147,11 +178,12 @@ def first_stage(
         half_lives_s=settings.half_lives_s,
         category=ItemContent.from_items(data.items, items).category,
         retrievers=retrievers.told,
+        years=years,
     )
     return FirstStage(retrievers, features)
 
 
-def retrievers_for(
+def _retrievers_for(
     log: InteractionLog, *, at: int, protocol: Protocol
 ) -> Mapping[str, Recommender]:
     """Who brings candidates under a protocol, fitted on the clicks of ``log`` before ``at``."""
@@ -178,6 +210,19 @@ def retrievers_for(
         )
     models["ItemKNN"] = ItemKNN.fit(log)
     return models
+
+
+def _newcomers(log: InteractionLog, *, at: int, years: ItemYears) -> RecencyPopularity:
+    """The popularity of items of this year that were first clicked a short while ago.
+
+    What comes out next week has few clicks of previews, and no other retriever brings it.
+    """
+    popular = RecencyPopularity.fit(log, at=at, half_life_s=POPULARITY_DAYS[2] * DAY_S)
+    early = log.ts < at - NEWCOMER_DAYS * DAY_S * 1e6
+    there = np.zeros(len(log.items), dtype=bool)
+    there[log.item_rows[early]] = True
+    brought = years.is_new(at) & ~there
+    return replace(popular, popularity=np.where(brought, popular.popularity, np.float32(0.0)))
 
 
 def _sample(exam: Exam, *, most: int, seed: int) -> Exam:

@@ -50,6 +50,7 @@ def fit_ranker(
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-3,
     hidden_dim: int = 64,
+    prior: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> ListwiseRanker:
     """A ranker after ``epochs`` over all lists, in eval mode; a seed gives one result.
@@ -63,6 +64,7 @@ def fit_ranker(
         learning_rate: the largest, of AdamW.
         weight_decay: of AdamW.
         hidden_dim: of both layers.
+        prior: (F,) weights of features that give a good order to start from; default: none do.
         seed: of weights, dropout and order.
 
     Raises:
@@ -77,6 +79,8 @@ def fit_ranker(
         every = np.concatenate([each.features[each.held] for each in useful])
         ranker.standardise(torch.from_numpy(every))
         del every
+        if prior is not None:
+            ranker.start_at(torch.from_numpy(prior))
         order = np.random.default_rng(seed)
         n_steps = epochs * sum(-(-len(each.features) // batch_size) for each in useful)
         optimizer = torch.optim.AdamW(

@@ -128,7 +128,9 @@ def makers(data, log, at, fitted_two_tower, release_of):
             data.events,
             at=at,
             horizon_us=3 * 86_400_000_000,
-            settings=RankingSettings(n_cuts=2, n_each=5, hidden_dim=8, epochs=1),
+            settings=RankingSettings(
+                n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1
+            ),
         ),
         "two-tower": lambda: fitted_two_tower()[1].model,
         "released two-tower": lambda: release_of(*fitted_two_tower()),

@@ -16,13 +16,11 @@ from recbench.benchmarks.quality.rivals import Rival, rivals
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import Recommender
 from recbench.jobs.build import Cut, FittedTwoTower, catalogue, fit_two_tower
-from recbench.jobs.two_stage import first_stage, pseudo_lists
+from recbench.jobs.two_stage import first_stage, pseudo_lists, second_stage
 from recbench.models.baselines import RecencyPopularity
-from recbench.models.ranking.two_stage import TwoStage
 from recbench.settings import Encoder, Experiment, RankingSettings
 from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
-from recbench.training.listwise import fit_ranker
 
 __all__ = ["Contest", "Entry"]
 
@@ -146,17 +144,16 @@ class Contest:
             stage = first_stage(self.data, past, at=self.cut.test_at, settings=self.ranking)
         for seed in seeds:
             with Spent() as spent:
-                ranker = fit_ranker(
+                model = second_stage(
+                    stage,
                     lists,
-                    epochs=self.ranking.epochs,
-                    learning_rate=self.ranking.learning_rate,
-                    hidden_dim=self.ranking.hidden_dim,
+                    protocol=self.data.protocol,
+                    settings=self.ranking,
                     seed=seed,
                 )
             spent.cpu_s += shared.cpu_s
             spent.joules += shared.joules
             spent.peak_bytes = max(spent.peak_bytes or 0, shared.peak_bytes or 0) or None
-            model = TwoStage(stage.retrievers, stage.features, ranker)
             yield self._entry("two-stage", model, spent, spent, {"seed": seed}, None)
 
     def _tuned(

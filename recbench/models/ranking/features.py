@@ -11,6 +11,7 @@ from scipy import sparse
 from recbench.features.running_popularity import RunningPopularity
 from recbench.models.content import TokenField
 from recbench.models.ranking.candidates import Candidates
+from recbench.models.ranking.years import ItemYears
 from recbench.tables.queries import InteractionLog, Queries
 
 __all__ = ["RankingFeatures"]
@@ -24,6 +25,7 @@ N_COUNTS = 2  # longest half-lives that are told as counts, too: short ones woul
 NEW_DAYS = 7.0  # an item is new for so long
 NEVER_DAYS = 1_000.0  # since an event that never was
 TASTE_HALF_LIFE_S = 30 * 86_400.0
+AUDIENCE_HALF_LIFE_S = 8 * 86_400.0
 
 USER_NAMES = (
     "history length",
@@ -57,6 +59,7 @@ class RankingFeatures:
         half_lives_s: Sequence[float],
         category: TokenField,
         retrievers: Sequence[str],
+        years: ItemYears | None = None,
     ) -> Self:
         """From the clicks of ``log`` strictly before ``at``.
 
@@ -66,12 +69,17 @@ class RankingFeatures:
             half_lives_s: of the items' popularity; ``inf`` is always among the features, too.
             category: of each item; no tokens, then the pair's features on it are 0.
             retrievers: names of the candidates' scores, in their order.
+            years: of the items; nothing is told of them where none is known.
         """
         held = RunningPopularity.of(log, at=at, half_lives_s=(*half_lives_s, np.inf))
         before = log.ts < at
         last_ts = np.full(len(log.items), -1)
         np.maximum.at(last_ts, log.item_rows[before], log.ts[before])
         facts, relative = _item_facts(held, last_ts)
+        facts = np.concatenate([facts, _audience(log, at=at)[:, None]], axis=1)
+        dated = years is not None and years.are_known
+        if years is not None and dated:
+            facts = np.concatenate([facts, years.facts(at=at, clicked=last_ts >= 0)], axis=1)
         categories = _unit_rows(category)
         clicked = categories[log.item_rows[before]]
         common = np.asarray(clicked.sum(axis=0)).ravel() / max(1, clicked.shape[0])
@@ -82,6 +90,8 @@ class RankingFeatures:
             "age",
             "since last click",
             "never clicked",
+            "experience of who took it",
+            *(ItemYears.NAMES if dated else ()),
             *USER_NAMES,
             *PAIR_NAMES,
             *(f"popularity, {span}, {kind}" for kind in ("of list", "rank") for span in spans),
@@ -180,6 +190,24 @@ def _item_facts(held: RunningPopularity, last_ts: Ints) -> tuple[Floats, Floats]
     times = np.log1p(np.column_stack([np.maximum(age_us, 0), since_us]) / DAY_US * 24.0)
     facts = np.column_stack([relative, log_popularity[:, -N_COUNTS:], times, age_us < 0])
     return facts.astype(np.float32), relative[:, -1].astype(np.float32)
+
+
+def _audience(log: InteractionLog, *, at: int) -> Floats:
+    """(n_items,) how long the histories of those were who clicked it lately, against all clicks.
+
+    The mean logarithm, drawn to 0 by one click of the mean: who tells of an item before most can
+    have it tells more of its future than how many these are.
+    """
+    (before,) = np.nonzero(log.ts < at)
+    rows, ts = log.item_rows[before], log.ts[before]
+    place = before - np.searchsorted(log.user_rows, log.user_rows[before])  # in the user's history
+    weight = np.exp2((ts - at) / (AUDIENCE_HALF_LIFE_S * 1e6))
+    length = np.log1p(place)
+    mean = np.average(length, weights=weight) if weight.sum() > 0 else 0.0
+    n = len(log.items)
+    total = np.bincount(rows, weights=weight * (length - mean), minlength=n)
+    shrunk = total / (np.bincount(rows, weights=weight, minlength=n) + 1.0)
+    return shrunk.astype(np.float32)
 
 
 def _unit_rows(field: TokenField) -> sparse.csr_matrix:

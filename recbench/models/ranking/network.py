@@ -9,10 +9,15 @@ __all__ = ["ListwiseRanker", "standardised"]
 
 FARTHEST = 5.0  # standard deviations that a feature counts
 SMALLEST_DEVIATION = 1e-3
+LITTLE = 0.1  # of a perceptron's first weights, where a good order is known to start from
 
 
 class ListwiseRanker(nn.Module):
-    """Features in, one score a candidate out; features are standardised inside."""
+    """Features in, one score a candidate out; features are standardised inside.
+
+    The score is a linear one, which starts at 0 or at what is known to be good, and what a
+    perceptron adds to it.
+    """
 
     def __init__(self, n_features: int, *, hidden_dim: int = 64, dropout: float = 0.1) -> None:
         """Two hidden layers of ``hidden_dim``."""
@@ -29,6 +34,8 @@ class ListwiseRanker(nn.Module):
             nn.GELU(),
             nn.Linear(hidden_dim, 1),
         )
+        self.linear = nn.Linear(n_features, 1, bias=False)
+        nn.init.zeros_(self.linear.weight)
 
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
@@ -36,10 +43,20 @@ class ListwiseRanker(nn.Module):
         self.mean.copy_(features.mean(dim=0))
         self.deviation.copy_(features.std(dim=0, correction=0).clamp(min=SMALLEST_DEVIATION))
 
+    @torch.no_grad()
+    def start_at(self, weights: Tensor) -> None:
+        """Score by (F,) weights of the features as they come, and little else; standardise first.
+
+        A feature counts up to five deviations here, too.
+        """
+        self.linear.weight.copy_(weights * self.deviation)
+        last = cast("nn.Linear", self.layers[-1])
+        last.weight.mul_(LITTLE)
+
     def forward(self, features: Tensor) -> Tensor:
         """(..., F) -> (...)."""
         scaled = standardised(features, self.mean, self.deviation)
-        return cast("Tensor", self.layers(scaled)).squeeze(-1)
+        return cast("Tensor", self.layers(scaled) + self.linear(scaled)).squeeze(-1)
 
 
 def standardised(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from recbench.jobs.build import catalogue, microseconds
 from recbench.jobs.two_stage import first_stage, fit_two_stage, pseudo_lists
 from recbench.settings import RankingSettings
 
-SETTINGS = RankingSettings(n_cuts=2, n_each=5, hidden_dim=8, epochs=1)
+SETTINGS = RankingSettings(n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1)
 HORIZON_US = 5 * 86_400_000_000
 
 
@@ -45,6 +45,32 @@ def test_features_of_a_cut_do_not_see_its_targets(data):
     exam = exam.known_only()
     found = first_stage(data, past, at=cut, settings=SETTINGS).lists(exam)
     assert np.array_equal(found.features, lists_of(data, data.events, at=at)[0].features)
+
+
+def test_the_latest_cuts_are_given_what_is_left_of_the_horizon(tiny_data):
+    at = microseconds(tiny_data.watermark) + 1
+    settings = replace(SETTINGS, spacing_frac=0.25, least_horizon_frac=0.5)
+    lists = pseudo_lists(
+        tiny_data, tiny_data.events, at=at, horizon_us=HORIZON_US, settings=settings
+    )
+    assert len(lists) == 2 + 2
+    ts, half_us = pl.col("ts").dt.epoch("us"), HORIZON_US // 2
+    past, left = (tiny_data.events.filter(part) for part in (ts < at - half_us, ts >= at - half_us))
+    exam = Exam.of(
+        protocol="masked", past=past, test=left, at=at - half_us, items=catalogue(tiny_data)
+    ).known_only()
+    expected = first_stage(tiny_data, past, at=at - half_us, settings=settings).lists(exam)
+    assert np.array_equal(lists[0].features, expected.features)
+    assert np.array_equal(lists[0].relevant, expected.relevant)
+
+
+def test_a_session_log_has_no_latest_cuts_as_each_event_is_one_request(tiny_data):
+    sessions = replace(tiny_data, protocol="next_in_session")
+    at = microseconds(tiny_data.watermark) + 1
+    late = replace(SETTINGS, least_horizon_frac=0.125)
+    assert len(lists_of(sessions, sessions.events, at=at)) == len(
+        pseudo_lists(sessions, sessions.events, at=at, horizon_us=HORIZON_US, settings=late)
+    )
 
 
 def test_relevant_is_what_was_clicked_after_the_cut(tiny_data):
@@ -92,3 +118,26 @@ def test_a_log_too_short_for_a_cut_is_refused(tiny_data):
     events = tiny_data.events[:200]
     with pytest.raises(InputError, match=r"200 events hold no cut with 120\.0 hours"):
         lists_of(tiny_data, events, at=at)
+
+
+def test_newcomers_are_items_of_the_year_that_were_first_clicked_lately(tiny_data):
+    ids = catalogue(tiny_data).ids
+    at = microseconds(tiny_data.watermark) + 1
+    year = tiny_data.watermark.year
+    titles = pl.DataFrame({"item_id": ids, "title": [f"Item ({year - i % 2})" for i in ids]})
+    dated = replace(tiny_data, items=titles)
+    stage = first_stage(dated, dated.events, at=at, settings=SETTINGS)
+    assert "newcomers" in stage.retrievers.models
+    assert "newcomers" not in stage.retrievers.told
+    brought = ids[stage.retrievers.models["newcomers"].popularity > 0]
+    clicks = dated.events.filter("clicked")
+    first = clicks.group_by("item_id").agg(pl.col("ts").min().dt.epoch("us"))
+    lately = first.filter(pl.col("ts") >= at - 21 * 86_400_000_000)["item_id"]
+    assert set(brought.tolist()) == {i for i in lately if i % 2 == 0}
+
+
+def test_a_catalogue_without_years_has_no_newcomers(tiny_data):
+    at = microseconds(tiny_data.watermark) + 1
+    undated = replace(tiny_data, items=pl.DataFrame({"item_id": catalogue(tiny_data).ids}))
+    stage = first_stage(undated, undated.events, at=at, settings=SETTINGS)
+    assert "newcomers" not in stage.retrievers.models

@@ -21,7 +21,7 @@ from recbench.serving.requests import parse_recommend, parse_score
 from recbench.serving.served_release import ServedRelease
 from recbench.settings import RankingSettings
 
-SETTINGS = RankingSettings(n_cuts=2, n_each=5, hidden_dim=8, epochs=1)
+SETTINGS = RankingSettings(n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1)
 HORIZON_US = 5 * 86_400_000_000
 K = 6
 

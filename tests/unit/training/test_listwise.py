@@ -37,6 +37,26 @@ def test_an_order_that_is_not_linear_is_learned():
     assert unseen.relevant[np.arange(len(first)), first].mean() > 0.9
 
 
+def test_a_ranker_starts_at_its_prior():
+    prior = np.array([0.0, 2.0], dtype=np.float32)
+    started = fit_ranker([lists(0)], epochs=1, learning_rate=1e-9, prior=prior)
+    unseen = lists(1).features
+    with torch.no_grad():
+        scores = started(torch.from_numpy(unseen)).numpy()
+    assert np.corrcoef(scores.ravel(), 2.0 * unseen[..., 1].ravel())[0, 1] > 0.99
+    assert scores.std() == pytest.approx(2.0 * unseen[..., 1].std(), rel=0.05)
+
+
+def test_a_prior_that_is_wrong_is_unlearned():
+    prior = np.array([0.5, 0.0], dtype=np.float32)
+    ranker = fit_ranker([lists(0), lists(1)], epochs=20, learning_rate=1e-2, prior=prior)
+    unseen = lists(2).useful()
+    with torch.no_grad():
+        scores = ranker(torch.from_numpy(unseen.features)).numpy()
+    first = np.where(unseen.held, scores, -np.inf).argmax(axis=1)
+    assert unseen.relevant[np.arange(len(first)), first].mean() > 0.9
+
+
 def test_a_seed_gives_one_ranker_and_leaves_torchs_state_alone():
     before = torch.get_rng_state()
     one, other = (fit_ranker([lists(0)], epochs=1, seed=3) for _ in range(2))

@@ -9,6 +9,7 @@ import pytest
 from recbench.models.baselines import Popularity
 from recbench.models.content import ItemContent
 from recbench.models.ranking import RankingFeatures, Retrievers
+from recbench.models.ranking.years import ItemYears
 from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
 
@@ -31,7 +32,7 @@ def log_of(clicks):
     )
 
 
-def features_of(clicks, *, asked=1, cut=4):
+def features_of(clicks, *, asked=1, cut=4, years=None):
     log = log_of(clicks)
     made = RankingFeatures.of(
         log,
@@ -39,6 +40,7 @@ def features_of(clicks, *, asked=1, cut=4):
         half_lives_s=[DAY_S],
         category=ItemContent.from_items(CATEGORIES, ITEMS).category,
         retrievers=["popular"],
+        years=years,
     )
     popular = Popularity.fit(log_of([click for click in clicks if click[2] < cut]))
     queries = log.queries(np.array([asked]), at(cut))
@@ -70,6 +72,27 @@ def test_popularity_is_told_within_the_list_too(found):
 def test_ages_are_logarithms_of_hours(found):
     assert found["age"] == pytest.approx(np.log1p([96, 48, 24]))
     assert found["since last click"] == pytest.approx(np.log1p([24, 48, 24]))
+
+
+def test_an_audience_is_told_by_its_experience(found):
+    # logarithms of places: user 1 takes item 10, 20, 10 at 0, 1, 2; user 2 takes 10, 30 at 0, 1
+    days = np.array([0, 2, 3, 3, 3])
+    places = np.log1p([0, 1, 2, 0, 1])
+    weights = 2.0 ** (-(4 - days) / 8)
+    apart = weights * (places - np.average(places, weights=weights))
+    of_10, of_20, of_30 = [0, 2, 3], [1], [4]
+    expected = [apart[of].sum() / (weights[of].sum() + 1) for of in (of_10, of_20, of_30)]
+    assert found["experience of who took it"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_years_are_told_where_the_catalogue_knows_them(found):
+    assert not set(ItemYears.NAMES) & set(found)
+    titles = CATEGORIES.with_columns(pl.Series("title", ["A (2026)", "B (2025)", "C (2026)", "D"]))
+    told = features_of(CLICKS, years=ItemYears.from_items(titles, ITEMS))
+    assert told["of this year"].tolist() == [1, 0, 1]
+    assert set(found) == set(told) - set(ItemYears.NAMES)
+    unknown = features_of(CLICKS, years=ItemYears.from_items(CATEGORIES, ITEMS))
+    assert set(unknown) == set(found)
 
 
 def test_the_users_past_with_an_item(found):
