@@ -52,13 +52,13 @@ class Forecast:
 
 
 def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
-    """The gain grows with the share of the log that came; how fast is learned from the past.
+    """The gain grows with the root of the share of the log that came; how fast, the past teaches.
 
     A normal prior for the gain by a refresh of usual size, updated by each measured gain as one
-    whose variance grows with the refresh: so what is said of all earlier ones adds up to what they
-    gained. Their mean is the usual size: a quarter of an hour brings a hundredth of a log here and
-    a ten-thousandth there, and there its gain is no hundredth of that here. The cost is a constant
-    and a price by event, the median of both.
+    whose variance grows with the expected gain: so what is said of all earlier ones adds up to what
+    they gained. Their mean is the usual size: a quarter of an hour brings a hundredth of a log here
+    and a ten-thousandth there, and there its gain is no hundredth of that here. The cost is a
+    constant and a price by event, the median of both.
 
     Args:
         past: earlier refreshes of this log, any order.
@@ -68,12 +68,12 @@ def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
     told = [done for done in past if done.gain is not None]
     errors = _errors(told)
     weights = 1 / (NOISE**2 + errors**2)
-    shares = np.array([done.share for done in told])
+    sizes = np.sqrt([done.share for done in told])
     gains = np.array([done.gain for done in told], dtype=np.float64)
-    usual = float(weights @ shares / weights.sum()) if shares.any() else USUAL
-    precision = PRIOR_SPREAD**-2 + float(weights @ shares) / usual
+    usual = float(weights @ sizes / weights.sum()) if sizes.any() else np.sqrt(USUAL)
+    precision = PRIOR_SPREAD**-2 + float(weights @ sizes) / usual
     slope = (PRIOR_GAIN * PRIOR_SPREAD**-2 + float(weights @ gains)) / precision
-    size = share / usual
+    size = float(np.sqrt(share)) / usual
     # what will be measured has the error of such measurements, too
     measured = float(np.median(errors)) if len(told) else NOISE
     spread = float(np.sqrt(size**2 / precision + NOISE**2 + measured**2))

@@ -32,9 +32,9 @@ def test_the_past_is_learned_from():
     assert said.n_past == 30
 
 
-def test_the_gain_grows_with_what_came():
+def test_the_gain_grows_with_the_root_of_what_came():
     past = [done(0.02)] * 20
-    once, twice = (forecast(past, n_events=1, share=share).gain for share in (0.01, 0.02))
+    once, twice = (forecast(past, n_events=1, share=share).gain for share in (0.01, 0.04))
     assert twice == pytest.approx(2 * once)
 
 
@@ -46,7 +46,7 @@ def test_however_little_of_the_log_a_refresh_brings_its_gain_is_learned(share):
 
 def test_what_is_said_of_all_earlier_refreshes_adds_up_to_what_they_gained():
     sizes = [0, 1, 2, 4, 30] * 40
-    past = [done(0.01 * n**0.5, share=1e-4 * n, error=0.001) for n in sizes]
+    past = [done(0.01 * n, share=1e-4 * n, error=0.001) for n in sizes]
     said = [forecast(past, n_events=1, share=one.share).gain for one in past]
     assert sum(said) == pytest.approx(sum(one.gain for one in past), rel=0.02)
 
