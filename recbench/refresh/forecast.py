@@ -55,10 +55,10 @@ def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
     """The gain grows with the root of the share of the log that came; how fast, the past teaches.
 
     A normal prior for the gain by a refresh of usual size, updated by each measured gain as one
-    whose variance grows with the expected gain: so what is said of all earlier ones adds up to what
-    they gained. Their mean is the usual size: a quarter of an hour brings a hundredth of a log here
-    and a ten-thousandth there, and there its gain is no hundredth of that here. The cost is a
-    constant and a price by event, the median of both.
+    whose variance grows with the expected gain: so what is said of all earlier ones that brought
+    anything adds up to what they gained. Their mean is the usual size: a quarter of an hour brings
+    a hundredth of a log here and a ten-thousandth there, and there its gain is no hundredth of that
+    here. The cost is a constant and a price by event, the median of both.
 
     Args:
         past: earlier refreshes of this log, any order.
@@ -67,8 +67,8 @@ def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
     """
     told = [done for done in past if done.gain is not None]
     errors = _errors(told)
-    weights = 1 / (NOISE**2 + errors**2)
     sizes = np.sqrt([done.share for done in told])
+    weights = (sizes > 0) / (NOISE**2 + errors**2)
     gains = np.array([done.gain for done in told], dtype=np.float64)
     usual = float(weights @ sizes / weights.sum()) if sizes.any() else np.sqrt(USUAL)
     precision = PRIOR_SPREAD**-2 + float(weights @ sizes) / usual

@@ -51,6 +51,12 @@ def test_what_is_said_of_all_earlier_refreshes_adds_up_to_what_they_gained():
     assert sum(said) == pytest.approx(sum(one.gain for one in past), rel=0.02)
 
 
+def test_refreshes_that_brought_nothing_say_nothing_of_those_that_bring_something():
+    past = [done(-0.01, share=0.0)] * 100 + [done(0.01, share=1e-4)] * 10
+    assert forecast(past, n_events=1, share=1e-4).gain == pytest.approx(0.01, rel=0.1)
+    assert forecast(past, n_events=0, share=0.0).gain == 0
+
+
 def test_those_that_changed_no_list_and_so_have_no_error_do_not_outweigh_the_others():
     past = [done(0.0, error=0.0), done(0.04, error=0.06)] * 200
     assert forecast(past, n_events=1, share=0.01).gain == pytest.approx(0.02, rel=0.05)
