@@ -142,14 +142,14 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
     for whole in _alike(told, 1).iter_rows(named=True):
         title = (
             f"{whole['expected']:+.2f} % was expected of a refresh, {whole['measured']:+.2f} ± "
-            f"{1.96 * whole['error']:.2f} % came; {groups['is_near'].sum()} of {len(groups)} "
-            "groups are within chance"
+            f"{1.96 * (whole['error'] or 0.0):.2f} % came; {groups['is_near'].sum()} of "
+            f"{groups['is_near'].count()} groups are within chance"
         )
     figure, axes = new_figure(title)
     axes.errorbar(
         groups["expected"],
         groups["measured"],
-        yerr=1.96 * groups["error"],
+        yerr=1.96 * groups["error"].fill_null(0.0),
         fmt="o",
         capsize=3,
         color=COLOURS["model"],
@@ -167,7 +167,7 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
 def _alike(told: pl.DataFrame, n_groups: int) -> pl.DataFrame:
     """``expected, measured, error, is_near`` in per cent, of groups by what was expected.
 
-    Each request counts alike, and refreshes are what chance draws.
+    Each request counts alike, and refreshes are what chance draws: of one alone nothing is known.
     """
     n, gain, expected = (pl.col(name) for name in ("requests", "measured gain", "expected gain"))
     middle = pl.col("reached").max().over("expected gain") - n.sum().over("expected gain") / 2
@@ -181,7 +181,7 @@ def _alike(told: pl.DataFrame, n_groups: int) -> pl.DataFrame:
         .agg(
             expected=100 * (n * expected).sum() / n.sum(),
             measured=100 * mean,
-            error=100 * pl.when(pl.len() > 1).then(off.sqrt() / n.sum()).otherwise(0.0),
+            error=100 * pl.when(pl.len() > 1).then(off.sqrt() / n.sum()),
         )
     )
     away = (pl.col("measured") - pl.col("expected")).abs()

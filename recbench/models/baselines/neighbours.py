@@ -84,7 +84,7 @@ def _inverse(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
     assert not failed, "a Gram matrix plus a positive diagonal is positive definite"
     inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse)
+    lower: npt.NDArray[np.float64] = np.tril(inverse)
     lower += np.tril(inverse, -1).T
     return lower
 

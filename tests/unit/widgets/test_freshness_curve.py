@@ -119,3 +119,13 @@ def test_refreshes_that_promised_the_same_are_one_group(drawn):
     axes = drawn(calibration_figure(history, n_groups=4))
 
     assert [round(x, 9) for x in axes.get_lines()[0].get_xdata()] == [0.0, 1.5]
+
+
+def test_a_refresh_that_promised_what_no_other_did_is_drawn_and_not_judged(drawn):
+    history = promised([0.0] * 4 + [0.05], [0.0] * 4 + [0.02])
+
+    axes = drawn(calibration_figure(history))
+
+    assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [0.0, 2.0]
+    title = axes.get_title(loc="left").replace("\n", " ")
+    assert title.endswith("1 of 1 groups are within chance")
