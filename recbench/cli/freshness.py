@@ -145,7 +145,17 @@ def _print(results: "Results", tables: "dict[str, pl.DataFrame]", summary: dict[
         f"{summary['skipping']['budget']:.0%} of a day's, found before the test:"
     )
     print_table(tables["skipping"])
+    _print_forecast(summary["skipping"])
     for what in summary["unsustainable"]:
         click.echo(f"Not sustainable: {what}; releases take longer than that and queue")
     click.echo(f"Recommended: {summary['recommended']}, {summary['reason']}")
     click.echo(str(done.folder))
+
+
+def _print_forecast(told: dict[str, float]) -> None:
+    if told["forecast_n"]:
+        click.echo(
+            f"Of a refresh {told['forecast_expected']:+.2%} of NDCG was expected before the test, "
+            f"{told['forecast_measured']:+.2%} was measured; {told['forecast_within_90']:.0%} of "
+            f"{told['forecast_n']:.0f} lay where nine in ten should"
+        )

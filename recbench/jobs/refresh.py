@@ -370,6 +370,7 @@ class Refresh:
             share=self._share,
             gain=None if gain is None else gain.relative,
             gain_error=gain.relative_error if gain is not None else None,
+            n_judged=None if gain is None else gain.n_users,
             cpu_s=sum(self.costs().values()),
             joules=sum(self.costs("joules").values()) or None,
             ndcg_gain=None if gain is None else gain.difference,

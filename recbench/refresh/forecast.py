@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Done", "Forecast", "calibration", "forecast", "is_worth_it"]
 
-PRIOR_GAIN, PRIOR_SPREAD = 0.005, 0.02  # of NDCG for each hundredth of the log, before any refresh
+PRIOR_GAIN, PRIOR_SPREAD = 0.005, 0.02  # of NDCG by a refresh of usual size, before any refresh
+USUAL = 0.01  # of the log: that size, before any refresh
 NOISE = 0.02  # spread of the gain from window to window that no figure explains
 Z90 = 1.6449  # an interval that should hold nine of ten outcomes
 
@@ -25,6 +27,7 @@ class Done:
     predicted: "Forecast | None" = None
     joules: float | None = None  # None: not counted
     ndcg_gain: float | None = None  # of which ``gain`` is the share
+    n_judged: int | None = None  # requests or users that ``gain`` is the mean of
 
     def to_json(self) -> dict[str, Any]:
         """For the refresh's record."""
@@ -49,35 +52,49 @@ class Forecast:
 
 
 def forecast(past: Sequence[Done], *, n_events: int, share: float) -> Forecast:
-    """The gain grows with the share of the log that came; how fast is learned from the past.
+    """The gain grows with the root of the share of the log that came; how fast, the past teaches.
 
-    A normal prior for the gain by a hundredth of the log, updated by each measured gain with its
-    own standard error; the cost is a constant and a price by event, the median of both.
+    A normal prior for the gain by a refresh of usual size, updated by each measured gain as one
+    whose variance grows with the expected gain: so what is said of all earlier ones that brought
+    anything adds up to what they gained. Their mean is the usual size: a quarter of an hour brings
+    a hundredth of a log here and a ten-thousandth there, and there its gain is no hundredth of that
+    here. The cost is a constant and a price by event, the median of both.
 
     Args:
         past: earlier refreshes of this log, any order.
         n_events: that have come.
         share: of the log that they are.
     """
-    told = [(d.share, d.gain, d.gain_error) for d in past if d.gain is not None]
-    precision, weighted = PRIOR_SPREAD**-2, PRIOR_GAIN * PRIOR_SPREAD**-2
-    for came, gain, error in told:
-        weight = 1 / (NOISE**2 + (error or 0.0) ** 2)
-        precision += weight * (100 * came) ** 2
-        weighted += weight * 100 * came * gain
-    slope, slope_variance = weighted / precision, 1 / precision
-    mean = slope * 100 * share
+    told = [done for done in past if done.gain is not None]
+    errors = _errors(told)
+    sizes = np.sqrt([done.share for done in told])
+    weights = (sizes > 0) / (NOISE**2 + errors**2)
+    gains = np.array([done.gain for done in told], dtype=np.float64)
+    usual = float(weights @ sizes / weights.sum()) if sizes.any() else np.sqrt(USUAL)
+    precision = PRIOR_SPREAD**-2 + float(weights @ sizes) / usual
+    slope = (PRIOR_GAIN * PRIOR_SPREAD**-2 + float(weights @ gains)) / precision
+    size = float(np.sqrt(share)) / usual
     # what will be measured has the error of such measurements, too
-    errors = [error for _, _, error in told if error is not None]
-    measured = float(np.median(errors)) if errors else NOISE
-    spread = np.sqrt(slope_variance * (100 * share) ** 2 + NOISE**2 + measured**2)
+    measured = float(np.median(errors)) if len(told) else NOISE
+    spread = float(np.sqrt(size**2 / precision + NOISE**2 + measured**2))
     return Forecast(
-        gain=mean,
-        low=mean - Z90 * float(spread),
-        high=mean + Z90 * float(spread),
+        gain=slope * size,
+        low=slope * size - Z90 * spread,
+        high=slope * size + Z90 * spread,
         cpu_s=_cost(past, n_events),
         n_past=len(past),
     )
+
+
+def _errors(told: Sequence[Done]) -> npt.NDArray[np.float64]:
+    """(R,) standard errors of measured gains, by how many judged each and one spread for all.
+
+    Its own error says of a refresh how lucky it was, too: one that changed no list has none.
+    """
+    judged = np.array([done.n_judged or 1 for done in told], dtype=np.float64)
+    own = np.array([done.gain_error or 0.0 for done in told])
+    of_one = np.average(judged * own**2, weights=judged) if len(told) else 0.0
+    return np.sqrt(of_one / judged)
 
 
 def is_worth_it(said: Forecast, *, least_gain: float, most_cpu_s: float | None) -> tuple[bool, str]:
@@ -96,20 +113,24 @@ def is_worth_it(said: Forecast, *, least_gain: float, most_cpu_s: float | None) 
 
 
 def calibration(past: Sequence[Done]) -> dict[str, float]:
-    """How well forecasts held: share within the interval (0.9 is right), mean error, their number.
+    """How well forecasts held: share within the interval (0.9 is right), errors, their number.
 
-    Refreshes without a forecast or without anybody to judge are left out.
+    ``expected`` and ``measured`` are means over all who judged, the errors over refreshes. Those
+    without a forecast or without anybody to judge are left out.
     """
-    told = [(d.predicted, d.gain) for d in past if d.predicted is not None and d.gain is not None]
+    told = [(d.predicted, d) for d in past if d.predicted is not None and d.gain is not None]
     if not told:
         return {"n": 0.0}
-    inside = [said.low <= gain <= said.high for said, gain in told]
-    errors = [said.gain - gain for said, gain in told]
+    gains = np.array([done.gain for _, done in told], dtype=np.float64)
+    expected, low, high = np.array([[said.gain, said.low, said.high] for said, _ in told]).T
+    judged = [done.n_judged or 1 for _, done in told]
     return {
         "n": float(len(told)),
-        "within_90": float(np.mean(inside)),
-        "mean_error": float(np.mean(errors)),
-        "mean_absolute_error": float(np.mean(np.abs(errors))),
+        "within_90": float(((low <= gains) & (gains <= high)).mean()),
+        "expected": float(np.average(expected, weights=judged)),
+        "measured": float(np.average(gains, weights=judged)),
+        "mean_error": float((expected - gains).mean()),
+        "mean_absolute_error": float(np.abs(expected - gains).mean()),
     }
 
 

@@ -132,30 +132,24 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
     """What refreshes were expected to gain against what they gained, in groups by expectation.
 
     Args:
-        history: ``expected gain, measured gain``, a row a refresh; null where nobody judged it.
-        n_groups: of about equally many refreshes.
+        history: ``expected gain, measured gain, requests``, a row a refresh; null where nobody
+            judged it.
+        n_groups: of about equally many requests; what promised the same stays together.
     """
-    told = history.drop_nulls("measured gain").sort("expected gain")
-    group = pl.int_range(pl.len()) * n_groups // pl.len()
-    # each refresh counts alike: one that changed no list has no error, and would outweigh all
-    measured = pl.col("measured gain")
-    groups = (
-        told.group_by(group.alias("group"), maintain_order=True)
-        .agg(
-            expected=pl.col("expected gain").mean(),
-            measured=measured.mean(),
-            error=(measured.std() / measured.len().sqrt()).fill_null(0.0),
+    told = history.drop_nulls("measured gain")
+    groups = _alike(told, n_groups)
+    title = "No refresh was judged by anybody"
+    for whole in _alike(told, 1).iter_rows(named=True):
+        title = (
+            f"{whole['expected']:+.2f} % was expected of a refresh, {whole['measured']:+.2f} ± "
+            f"{1.96 * (whole['error'] or 0.0):.2f} % came; {groups['is_near'].sum()} of "
+            f"{groups['is_near'].count()} groups are within chance"
         )
-        .select(pl.col("expected", "measured", "error") * 100)
-    )
-    off = (groups["measured"] - groups["expected"]).abs()
-    near = int((off <= 1.96 * groups["error"]).sum())
-    title = f"In {near} of {len(groups)} groups the gain is what was expected, within chance"
     figure, axes = new_figure(title)
     axes.errorbar(
         groups["expected"],
         groups["measured"],
-        yerr=1.96 * groups["error"],
+        yerr=1.96 * groups["error"].fill_null(0.0),
         fmt="o",
         capsize=3,
         color=COLOURS["model"],
@@ -168,6 +162,30 @@ def calibration_figure(history: pl.DataFrame, *, n_groups: int = 5) -> "Figure":
     axes.set_ylabel("measured gain, %")
     legend_below(figure)
     return figure
+
+
+def _alike(told: pl.DataFrame, n_groups: int) -> pl.DataFrame:
+    """``expected, measured, error, is_near`` in per cent, of groups by what was expected.
+
+    Each request counts alike, and refreshes are what chance draws: of one alone nothing is known.
+    """
+    n, gain, expected = (pl.col(name) for name in ("requests", "measured gain", "expected gain"))
+    middle = pl.col("reached").max().over("expected gain") - n.sum().over("expected gain") / 2
+    mean = (n * gain).sum() / n.sum()
+    off = (n * (gain - mean)).pow(2).sum() * pl.len() / (pl.len() - 1)
+    groups = (
+        told.sort("expected gain")
+        .with_columns(reached=n.cum_sum())
+        .with_columns(group=(middle * n_groups / n.sum()).floor())
+        .group_by("group", maintain_order=True)
+        .agg(
+            expected=100 * (n * expected).sum() / n.sum(),
+            measured=100 * mean,
+            error=100 * pl.when(pl.len() > 1).then(off.sqrt() / n.sum()),
+        )
+    )
+    away = (pl.col("measured") - pl.col("expected")).abs()
+    return groups.with_columns(is_near=away <= 1.96 * pl.col("error"))
 
 
 def over_time_figure(values: pl.DataFrame, *, metric: str) -> "Figure":

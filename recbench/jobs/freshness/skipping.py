@@ -148,6 +148,7 @@ class Skipping:
                 {
                     "refresh": number,
                     "clicks": done.n_events,
+                    "requests": done.n_judged,
                     "expected gain": said.gain,
                     "low": said.low,
                     "high": said.high,

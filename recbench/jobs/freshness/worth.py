@@ -28,7 +28,8 @@ def worth_making(
 ) -> Bools:
     """Which instants are worth a release: clicks on items that it would add promise enough.
 
-    Enough is what, over the day before the instant, would have left ``budget`` of the refreshes.
+    Enough is what, over the day before the instant, would have left ``budget`` of the refreshes,
+    and more than nothing: where a forecast expects no gain of any refresh, none is made.
 
     Args:
         instants: ascending microseconds.
@@ -44,7 +45,7 @@ def worth_making(
         least = _least(stream, at, every=every, budget=budget)
         n_known = int(stream.n_known(at))
         promised, wanted = (said(n, n / n_known).gain for n in (waiting, least))
-        if promised >= wanted:
+        if promised >= wanted and promised > 0:
             made[number], last = True, at
     return made
 

@@ -1,11 +1,13 @@
 """Item-to-item models: a query's score is the sum over its history."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.linalg import lapack
 
 from recbench.errors import InputError
 from recbench.tables.queries import InteractionLog, Queries
@@ -64,7 +66,7 @@ class EASE:
         matrix = log.matrix().astype(np.float64)
         gram = np.asarray((matrix.T @ matrix).todense())
         gram[np.diag_indices_from(gram)] += regularisation
-        inverse = np.linalg.inv(gram)  # half the time of scipy's
+        inverse = _inverse(gram)
         weights = inverse / -np.diag(inverse)
         weights[np.diag_indices_from(weights)] = 0.0
         return cls(log.items, weights.astype(np.float32))
@@ -74,12 +76,31 @@ class EASE:
         return np.asarray(queries.matrix() @ self.weights, dtype=np.float32)
 
 
+def _inverse(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of a symmetric, positive definite matrix, which is overwritten; half the time of any other's.
+
+    Its transpose is itself, in the order of memory that LAPACK works in without a copy.
+    """
+    factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
+    assert not failed, "a Gram matrix plus a positive diagonal is positive definite"
+    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    lower: npt.NDArray[np.float64] = np.tril(inverse)
+    lower += np.tril(inverse, -1).T
+    return lower
+
+
 def _strongest(similarity: sparse.csc_matrix, k: int) -> sparse.csc_matrix:
     """Each column's k largest entries; equal ones by lower row."""
-    columns = np.repeat(np.arange(similarity.shape[1]), np.diff(similarity.indptr))
-    order = np.lexsort((similarity.indices, -similarity.data, columns))
-    place = np.arange(len(order)) - similarity.indptr[columns]
-    kept = order[place < k]
+    similarity.sort_indices()
+    kept = np.ones(similarity.nnz, dtype=bool)
+    for start, end in pairwise(similarity.indptr.tolist()):
+        if end - start > k:
+            values = similarity.data[start:end]
+            least = np.partition(values, -k)[-k]
+            above, ties = values > least, np.flatnonzero(values == least)
+            above[ties[: k - above.sum()]] = True
+            kept[start:end] = above
+    reached = np.concatenate([[0], np.cumsum(kept)])[similarity.indptr]
     return sparse.csc_matrix(
-        (similarity.data[kept], (similarity.indices[kept], columns[kept])), shape=similarity.shape
+        (similarity.data[kept], similarity.indices[kept], reached), shape=similarity.shape
     )

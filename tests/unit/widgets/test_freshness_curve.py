@@ -86,17 +86,46 @@ def test_over_time_counts_the_parts_that_are_surely_ahead(drawn):
     assert title == "The freshest releases are surely ahead of never in 2 of 3 parts"
 
 
+def promised(expected, measured, requests=10):
+    rows = {"expected gain": expected, "measured gain": measured}
+    return pl.DataFrame(rows).with_columns(requests=pl.lit(requests))
+
+
 def test_the_calibration_sets_measured_gains_against_expected_ones(drawn):
     expected = [0.00, 0.00, 0.01, 0.01, 0.02, 0.02, 0.04]
-    history = pl.DataFrame(
-        {
-            "expected gain": expected,
-            "measured gain": [-0.01, 0.01, 0.00, 0.02, 0.08, 0.10, None],
-        }
-    )
+    history = promised(expected, [-0.01, 0.01, 0.00, 0.02, 0.08, 0.10, None])
 
     axes = drawn(calibration_figure(history, n_groups=3))
 
     # errors of 1 % each; only the last group, 9 % for 2 %, is further off than 1.96 of them
-    assert axes.get_title(loc="left").startswith("In 2 of 3 groups")
+    title = axes.get_title(loc="left").replace("\n", " ")
+    assert title.startswith("+1.00 % was expected of a refresh, +3.33 ± ")
+    assert title.endswith("2 of 3 groups are within chance")
     assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [0.0, 1.0, 9.0]
+
+
+def test_a_refresh_that_few_were_served_by_weighs_little_in_the_calibration(drawn):
+    busy, quiet = promised([0.01] * 3, [0.01] * 3, 98), promised([0.01], [0.5], 6)
+
+    axes = drawn(calibration_figure(pl.concat([busy, quiet]), n_groups=1))
+
+    # (3 * 98 * 1 % + 6 * 50 %) / 300 = 1.98 %
+    assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [1.98]
+
+
+def test_refreshes_that_promised_the_same_are_one_group(drawn):
+    history = promised([0.0] * 6 + [0.01, 0.02], [0.0] * 6 + [0.01, 0.02])
+
+    axes = drawn(calibration_figure(history, n_groups=4))
+
+    assert [round(x, 9) for x in axes.get_lines()[0].get_xdata()] == [0.0, 1.5]
+
+
+def test_a_refresh_that_promised_what_no_other_did_is_drawn_and_not_judged(drawn):
+    history = promised([0.0] * 4 + [0.05], [0.0] * 4 + [0.02])
+
+    axes = drawn(calibration_figure(history))
+
+    assert [round(y, 9) for y in axes.get_lines()[0].get_ydata()] == [0.0, 2.0]
+    title = axes.get_title(loc="left").replace("\n", " ")
+    assert title.endswith("1 of 1 groups are within chance")

@@ -58,6 +58,16 @@ def test_the_rule_does_not_look_ahead():
     assert (made != changed).any()
 
 
+def test_nothing_is_refreshed_where_nothing_is_to_be_gained():
+    def less_with_more(came, share):
+        return Forecast(gain=-share, low=-1.0, high=1.0, cpu_s=None, n_past=9)
+
+    instants = np.arange(49, 97) * HOUR
+    dials = {"start": 48 * HOUR, "every": HOUR, "budget": 0.5}
+
+    assert not worth_making(instants, Busy(), said=less_with_more, **dials).any()
+
+
 @pytest.fixture
 def skipping(run, toy_log):
     return Skipping(run(toy_log, cadences=("never", "6h", "30m"))).run()
