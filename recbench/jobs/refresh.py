@@ -25,9 +25,10 @@ from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import one_at_a_time, whole_file
 from recbench.jobs.build import towers_for
 from recbench.jobs.candidate import Candidate
+from recbench.jobs.code_digest import code_digest
 from recbench.jobs.cost import joules_so_far
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
-from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
+from recbench.jobs.refresh_plan import instant_of, plan_of
 from recbench.jobs.seal import seal_release
 from recbench.jobs.steps import Steps
 from recbench.models.content import ItemContent
