@@ -85,6 +85,37 @@ def tiny_fit(tiny_data, tiny_arguments):
 
 
 @pytest.fixture(scope="session")
+def tiny_workspace(tiny_fit, tiny_data, tiny_experiment, tmp_path_factory):
+    """A workspace with `tiny_fit` as its published release; not to be changed.
+
+    Every precision is exported, which takes seconds: who only reads a release reads this one.
+    """
+    from recbench.jobs.publish import make_release
+    from recbench.refresh import Registry
+
+    workspace = tmp_path_factory.mktemp("workspace")
+    registry = Registry(workspace / "registry")
+    release = make_release(
+        tiny_fit,
+        tiny_data,
+        tiny_data.events,
+        registry=registry,
+        experiment=tiny_experiment,
+        metrics={},
+    )
+    registry.publish(release.manifest.release)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tiny_workspace):
+    """The release of `tiny_workspace`."""
+    from recbench.refresh import Registry
+
+    return Registry(tiny_workspace / "registry").open()
+
+
+@pytest.fixture(scope="session")
 def tiny_untrained(tiny_data, tiny_arguments):
     from recbench.jobs.build import fit_two_tower
 

@@ -1,6 +1,7 @@
 """A full fit as a job: made where there is no release, and again where small steps fail."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from recbench.refresh import Registry
 from recbench.refresh.gate import Limits
 from recbench.runtime import tensorrt_check
 from recbench.serving import ReleasedRecommender
-from recbench.settings import RefreshSettings
+from recbench.settings import ExportSettings, RefreshSettings
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +26,16 @@ def log(tiny_events, tiny_items, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workspace_of_first(log, tiny_experiment, tmp_path_factory):
+def experiment(tiny_experiment):
+    """Of releases in float32 alone."""
+    return replace(tiny_experiment, export=ExportSettings(precisions=()))
+
+
+@pytest.fixture(scope="module")
+def workspace_of_first(log, experiment, tmp_path_factory):
     """A workspace with the first release of the log; not to be changed."""
     workspace = tmp_path_factory.mktemp("first") / "workspace"
-    first_release(log, workspace=workspace, share=0.9, experiment=tiny_experiment)
+    first_release(log, workspace=workspace, share=0.9, experiment=experiment)
     return workspace
 
 
@@ -72,11 +79,11 @@ def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(
 
 
 def test_a_graph_that_tensorrt_could_not_build_is_not_released(
-    log, tiny_experiment, tmp_path, monkeypatch
+    log, experiment, tmp_path, monkeypatch
 ):
     found = tensorrt_check.Finding("operator", "Fancy", "is not supported (1 nodes)")
     monkeypatch.setattr(tensorrt_check, "tensorrt_findings", lambda *_: [found])
     workspace = tmp_path / "workspace"
     with pytest.raises(ReleaseError, match="operator at Fancy: is not supported"):
-        first_release(log, workspace=workspace, share=0.9, experiment=tiny_experiment)
+        first_release(log, workspace=workspace, share=0.9, experiment=experiment)
     assert Registry(workspace / "registry").current() is None
