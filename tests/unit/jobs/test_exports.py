@@ -8,8 +8,11 @@ import pytest
 from recbench.errors import InputError, ReleaseError
 from recbench.jobs import exports as module
 from recbench.jobs.learned import learned_state
+from recbench.jobs.publish import make_release
 from recbench.jobs.study import experiment
+from recbench.refresh import Registry
 from recbench.refresh.released_tower import released_tower
+from recbench.runtime import tensorrt_check
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.tensorrt_check import Finding
 from recbench.serving.served_release import ServedRelease
@@ -122,6 +125,24 @@ def test_a_precision_that_tensorrt_could_not_build_is_left_out(
         "TensorRT 10.15 could not build it: Blur: is not supported (1 nodes)"
     )
     assert not (tmp_path / "query_tower_fp16.onnx").exists()
+
+
+def test_a_graph_that_tensorrt_could_not_build_is_not_released(
+    tiny_fit, tiny_data, tiny_experiment, tmp_path, monkeypatch
+):
+    found = Finding("operator", "Fancy", "is not supported (1 nodes)")
+    monkeypatch.setattr(tensorrt_check, "tensorrt_findings", lambda *_: [found])
+    registry = Registry(tmp_path / "registry")
+    with pytest.raises(ReleaseError, match="operator at Fancy: is not supported"):
+        make_release(
+            tiny_fit,
+            tiny_data,
+            tiny_data.events,
+            registry=registry,
+            experiment=tiny_experiment,
+            metrics={},
+        )
+    assert registry.releases() == []
 
 
 def test_a_refresh_exports_and_checks_nothing_anew(

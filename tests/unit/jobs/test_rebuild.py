@@ -6,12 +6,10 @@ from dataclasses import replace
 import pytest
 
 from recbench.datasets import in_lake
-from recbench.errors import ReleaseError
 from recbench.jobs.rebuild import first_release, rebuild
 from recbench.jobs.refresh import Refresh
 from recbench.refresh import Registry
 from recbench.refresh.gate import Limits
-from recbench.runtime import tensorrt_check
 from recbench.serving import ReleasedRecommender
 from recbench.settings import ExportSettings, RefreshSettings
 
@@ -76,14 +74,3 @@ def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(
     later = Refresh.of(log, workspace=workspace, settings=RefreshSettings(steps=2))
     assert later.parent.manifest.release == rebuilt.release
     assert later.is_empty
-
-
-def test_a_graph_that_tensorrt_could_not_build_is_not_released(
-    log, experiment, tmp_path, monkeypatch
-):
-    found = tensorrt_check.Finding("operator", "Fancy", "is not supported (1 nodes)")
-    monkeypatch.setattr(tensorrt_check, "tensorrt_findings", lambda *_: [found])
-    workspace = tmp_path / "workspace"
-    with pytest.raises(ReleaseError, match="operator at Fancy: is not supported"):
-        first_release(log, workspace=workspace, share=0.9, experiment=experiment)
-    assert Registry(workspace / "registry").current() is None
