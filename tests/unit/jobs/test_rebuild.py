@@ -30,7 +30,7 @@ def experiment(tiny_experiment):
 
 
 @pytest.fixture(scope="module")
-def workspace_of_first(log, experiment, tmp_path_factory):
+def workspace_of_first(log, experiment, graphs_once, tmp_path_factory):
     """A workspace with the first release of the log; not to be changed."""
     workspace = tmp_path_factory.mktemp("first") / "workspace"
     first_release(log, workspace=workspace, share=0.9, experiment=experiment)

@@ -39,7 +39,7 @@ def fitted(impressions, tiny_experiment):
 
 
 @pytest.fixture(scope="module")
-def released(impressions, fitted, tiny_experiment, tmp_path_factory):
+def released(impressions, fitted, tiny_experiment, graphs_once, tmp_path_factory):
     release = make_release(
         fitted,
         impressions,
