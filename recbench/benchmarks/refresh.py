@@ -145,7 +145,7 @@ def _refreshed(
     served.recommend(np.array([user]), k=20)
     served_s = time.perf_counter() - landed
 
-    before, after = job.state, job.update().state
+    before, after = job.window.state, job.update().state
     features = window_lookup(fresh.head(0), DEFAULT_WINDOW_FEATURES)
     length = experiment.features.history_length
     _, embed_cpu_s = _timed(

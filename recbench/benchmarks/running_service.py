@@ -24,14 +24,16 @@ LOOPBACK = "127.0.0.1"
 START_S, STOP_S = 120.0, 15.0
 LOG = "service.log"
 # Ends with the process that started it, even if that is killed.
-COMMAND = """
+ALONE = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() != int(sys.argv.pop(1)):
     sys.exit(1)
+"""
+SERVE = """
 from recbench.cli import main
-main(sys.argv[1:])
+main(["serve", "--port", *sys.argv[1:]])
 """
 
 
@@ -55,12 +57,25 @@ class RunningService:
         Raises:
             JobError: it ends, or is not ready within two minutes; the message has its last words.
         """
+        return cls.launch(SERVE, ["--workers", str(workers), *options], workspace=workspace)
+
+    @classmethod
+    def launch(cls, code: str, arguments: Sequence[str], *, workspace: Path) -> Self:
+        """Any server of ``GET /health/ready``, on a free port.
+
+        Args:
+            code: Python; its ``sys.argv[1:]`` are the port and ``arguments``, ``sys`` is imported.
+            arguments: after the port.
+            workspace: which it finds as ``workspace_path()``; its log is written there.
+
+        Raises:
+            JobError: as ``start``.
+        """
         port = _free_port()
-        arguments = ["serve", "--port", str(port), "--workers", str(workers), *options]
         began = time.perf_counter()
         with (workspace / LOG).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND, str(os.getpid()), *arguments],
+                [sys.executable, "-c", ALONE + code, str(os.getpid()), str(port), *arguments],
                 env=os.environ | {"RECBENCH_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

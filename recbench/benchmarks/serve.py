@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recbench.benchmarks.bare_stack import bare_service
 from recbench.benchmarks.full_service import TOPIC, full_service
 from recbench.benchmarks.result import BenchResult, medians
+from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import (
     Questions,
     busy_frac,
@@ -22,7 +24,7 @@ from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError, JobError
 from recbench.events.broker import Broker
 from recbench.refresh import Registry, Release
-from recbench.serving.load import Target, load_process, open_loop
+from recbench.serving.load import Answers, Target, load_process, open_loop
 from recbench.serving.load.answers import latency_percentiles
 from recbench.serving.load.canned import canned_server
 from recbench.serving.served_release import ServedRelease
@@ -32,6 +34,7 @@ __all__ = ["floor_ms", "run", "tool_ms"]
 CLIENTS = 8
 LEAST_CALLS = 2_000  # of the floor
 AT_ONCE = 10_000
+BARE_LOOPS = 2  # the better one counts: uvicorn's workers share connections out by chance
 WARM_S, TOOL_S, DELIVERY_S = 2.0, 2.0, 30.0
 KEYS = (
     "p50_ms",
@@ -49,6 +52,12 @@ KEYS = (
     "floor_p50_ms",
     "floor_p99_ms",
     "vs_floor",
+    "bare_p50_ms",
+    "bare_p99_ms",
+    "bare_requests_per_s",
+    "bare_cpu_ms_per_request",
+    "bare_open_p99_ms",
+    "p99_vs_bare",
     "tool_p50_ms",
     "exposed_frac",
     "cpu_ms_per_request",
@@ -73,8 +82,10 @@ def run(
     ``p999_ms``; the most that 1, 8 or 32 clients get is ``saturation_rps``; half of it is offered
     as Poisson arrivals, timed from when each was due: ``open_...``. ``floor_...`` is the tower and
     the index called in this process, ``vs_floor`` its median over the one through HTTP with a
-    single client. ``tool_p50_ms`` is what the load tool finds at a server that does nothing;
-    ``busy_before_frac`` the share of the cores that others used before.
+    single client. ``bare_...`` is the plainest service of the same tower and index, loaded in the
+    same way just before and after (``recbench.benchmarks.bare_stack``); ``p99_vs_bare`` is the
+    service's over the bare one's with eight clients. ``tool_p50_ms`` is what the load tool finds at
+    a server that does nothing; ``busy_before_frac`` the share of the cores that others used before.
 
     Args:
         runs: how often; figures are medians.
@@ -110,7 +121,11 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
     with load_process() as pool:
         figures = {"busy_before_frac": busy_frac()}
         figures["tool_p50_ms"] = tool_ms(pool, questions.bodies)
-        with full_service(workspace, release) as (service, broker):
+        with (
+            bare_service(workspace) as bare,
+            full_service(workspace, release) as (service, broker),
+        ):
+            figures |= _bare(bare, pool, questions.bodies, seconds=seconds)
             _, warm = by_clients(
                 pool, service.target, questions.bodies, clients=[CLIENTS], seconds=WARM_S
             )
@@ -119,14 +134,9 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
             n_answered = sum(len(one.answered) for one in loops.values())
             figures["cpu_ms_per_request"] = (service.cpu_s() - cpu_s) / max(1, n_answered) * 1e3
             saturation = saturation_per_s(table)
-            opened = pool.submit(
-                open_loop,
-                service.target,
-                questions.bodies,
-                per_s=saturation / 2,
-                seconds=seconds,
-                seed=seed,
-            ).result()
+            offered = (questions.bodies, saturation / 2, seconds)
+            opened = _opened(pool, service.target, *offered, seed=seed)
+            bare_opened = _opened(pool, bare.target, *offered, seed=seed)
             figures["memory_bytes"] = service.memory_bytes()
             every = [*warm.values(), *loops.values(), opened]
             n_shown = sum(int(one.answered["items"].list.len().sum()) for one in every)
@@ -134,6 +144,8 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
     totals = [one.summary() for one in every]
     closed, open_ = loops[CLIENTS].summary(), opened.summary()
     return figures | {
+        "bare_open_p99_ms": bare_opened.summary()["p99_ms"],
+        "p99_vs_bare": closed["p99_ms"] / figures["bare_p99_ms"],
         **{name: closed[name] for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms")},
         "requests_per_s": closed["answered_per_s"],
         "saturation_rps": saturation,
@@ -146,6 +158,31 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
         "vs_floor": floor["p50_ms"] / loops[1].summary()["p50_ms"],
         "cold_start_s": service.cold_start_s,
     }
+
+
+def _bare(
+    bare: RunningService, pool: Executor, bodies: list[bytes], *, seconds: float
+) -> dict[str, float]:
+    by_clients(pool, bare.target, bodies, clients=[CLIENTS], seconds=WARM_S)
+    cpu_s, loops = bare.cpu_s(), []
+    for _ in range(BARE_LOOPS):
+        _, answers = by_clients(pool, bare.target, bodies, clients=[CLIENTS], seconds=seconds)
+        loops.append(answers[CLIENTS].summary())
+    n_answered = sum(loop["requests"] - loop["errors"] for loop in loops)
+    best = min(loops, key=lambda loop: loop["p99_ms"])
+    return {
+        "bare_p50_ms": best["p50_ms"],
+        "bare_p99_ms": best["p99_ms"],
+        "bare_requests_per_s": best["answered_per_s"],
+        "bare_cpu_ms_per_request": (bare.cpu_s() - cpu_s) / max(1, n_answered) * 1e3,
+    }
+
+
+def _opened(
+    pool: Executor, target: Target, bodies: list[bytes], per_s: float, seconds: float, *, seed: int
+) -> Answers:
+    offered = pool.submit(open_loop, target, bodies, per_s=per_s, seconds=seconds, seed=seed)
+    return offered.result()
 
 
 def floor_ms(release: Release, questions: Questions) -> npt.NDArray[np.float64]:

@@ -73,17 +73,17 @@ def rebuild(refresh: Refresh) -> Outcome:
         refresh: whose outcome was a full rebuild.
     """
     data = refresh.log.until(refresh.to)
-    start = refresh.state.at
-    held = is_held_back(data.events[c.USER_ID].to_numpy(), number=refresh.state.number)
+    start = refresh.window.state.at
+    held = is_held_back(data.events[c.USER_ID].to_numpy(), number=refresh.window.state.number)
     fresh = data.events[c.TS].dt.epoch("us").to_numpy() >= start
     tested = data.events.filter(pl.Series(held & fresh))
     kept = replace(data, events=data.events.filter(pl.Series(~(held & fresh))))
-    experiment = refresh.experiment
+    experiment = refresh.window.experiment
     lab = Study.of(kept, experiment)
     fitted = lab.fit(
         at=refresh.to,
         steps=int(refresh.parent.manifest.settings["steps"]),
-        half_life_s=refresh.state.popularity.half_lives_s[-1],
+        half_life_s=refresh.window.state.popularity.half_lives_s[-1],
     )
     state = learned_state(fitted, kept, experiment=experiment)
     window = window_lookup(data.events, DEFAULT_WINDOW_FEATURES)
@@ -91,7 +91,9 @@ def rebuild(refresh: Refresh) -> Outcome:
 
     past = data.events.filter(pl.Series(~fresh))
     pair = _judged(refresh, state, past, tested, window)
-    measured = Measured(facts=refresh.facts(), usual=refresh.notes.facts, held_back=pair, gain=pair)
+    measured = Measured(
+        facts=refresh.facts(), usual=refresh.window.notes.facts, held_back=pair, gain=pair
+    )
     verdict = gate(measured, refresh.limits, accept=refresh.accept)
 
     everything = InteractionLog.from_events(data.events, items=state.items)
@@ -154,8 +156,8 @@ def _judged(
     window: WindowLookup,
 ) -> Paired | None:
     """The new fit beside what is served now, each with popularity of its own."""
-    judge, before, values = refresh.judge_of_window(), refresh.state, []
-    length = refresh.experiment.features.history_length
+    judge, before, values = refresh.window.judge, refresh.window.state, []
+    length = refresh.window.experiment.features.history_length
     for own in (state, before):
         exam = judge.exam(past, tested, at=before.at, items=own.items)
         model = recommender_of(own.towers, own.items, own.popularity, window, history_length=length)

@@ -15,41 +15,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-from safetensors.torch import load_file, save_file
-
 from recbench.errors import JobError, ReleaseError
-from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.files import one_at_a_time, whole_file
-from recbench.jobs.build import towers_for
-from recbench.jobs.candidate import Candidate
+from recbench.files import one_at_a_time
 from recbench.jobs.code_digest import code_digest
 from recbench.jobs.cost import joules_so_far
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
+from recbench.jobs.refresh_judged import judged
 from recbench.jobs.refresh_plan import instant_of, plan_of
-from recbench.jobs.seal import seal_release
+from recbench.jobs.refresh_sealed import sealed_candidate
+from recbench.jobs.refresh_update import UPDATED, kept_update, restored_update
+from recbench.jobs.refresh_window import RefreshWindow
 from recbench.jobs.steps import Steps
-from recbench.models.content import ItemContent
-from recbench.models.two_tower import TwoTower
-from recbench.refresh import Manifest, Registry, Release
+from recbench.refresh import Registry, Release
 from recbench.refresh.advance import Advanced, UpdatePlan, advance
-from recbench.refresh.examine import examine, total_drift, window_values
-from recbench.refresh.facts import WindowFacts, window_facts
+from recbench.refresh.facts import WindowFacts
 from recbench.refresh.forecast import Done, Forecast, forecast, is_worth_it
 from recbench.refresh.gate import Limits, Measured, Verdict, gate
-from recbench.refresh.judge import Judge
-from recbench.refresh.notes import Notes, judged_since
-from recbench.refresh.state import LearnedState
-from recbench.refresh.stored import needed_by, read_state
-from recbench.refresh.stored_ranker import has_ranker
-from recbench.settings import Experiment, RefreshSettings
+from recbench.refresh.stored import needed_by
+from recbench.settings import RefreshSettings
 from recbench.tables.lake_log import LakeLog
 
 __all__ = ["Refresh", "asked"]
 
-UPDATED = "updated.safetensors"
 NOTHING_NEW = "no event has come since the parent's watermark"
 
 
@@ -161,46 +148,14 @@ class Refresh:
     # What has come
 
     @cached_property
-    def experiment(self) -> Experiment:
-        """The dials of the last full fit."""
-        return Experiment.from_json(self.parent.manifest.settings)
-
-    @cached_property
-    def _parent_state(self) -> tuple[LearnedState, Notes]:
-        state, notes = read_state(self.parent.folder, self._new_towers)
-        return state, Notes.from_json(notes)
-
-    @property
-    def state(self) -> LearnedState:
-        """The parent's."""
-        return self._parent_state[0]
-
-    @property
-    def notes(self) -> Notes:
-        """The parent's."""
-        return self._parent_state[1]
-
-    @cached_property
-    def events(self) -> pl.DataFrame:
-        """The window: events since the parent's instant."""
-        return self.log.since(self.state.at, until=self.to)
-
-    @cached_property
-    def n_before(self) -> int:
-        """Events of the lake before the parent's instant, late ones among them."""
-        return self.log.n_before(self.state.at)
+    def window(self) -> RefreshWindow:
+        """The parent, and what has come since."""
+        idle_days, say = self.settings.idle_days, self.say
+        return RefreshWindow(self.log, self.registry, self.parent, self.to, idle_days, say)
 
     def facts(self) -> WindowFacts:
         """What the window looks like."""
-        end = max(self.to, self.state.at)
-
-        def found() -> dict[str, Any]:
-            n_late = max(0, self.n_before - self.notes.n_known)
-            start, items = self.state.at, self.state.items
-            facts = window_facts(self.events, start=start, end=end, items=items, n_late=n_late)
-            return facts.to_json()
-
-        return WindowFacts.from_json(self.steps.once("read", found))
+        return WindowFacts.from_json(self.steps.once("read", lambda: self.window.facts().to_json()))
 
     @property
     def is_empty(self) -> bool:
@@ -231,105 +186,30 @@ class Refresh:
 
     @cached_property
     def _advanced(self) -> Advanced:
-        place = self.folder / UPDATED
         if not self.steps.has("update"):
             with self._step("update") as facts:
                 done = self._advance(self.plan)
-                parts = {"towers": done.state.towers.state_dict(), "moments": done.state.moments}
-                with whole_file(place) as draft:
-                    save_file(
-                        {
-                            f"{part}/{name}": tensor.contiguous()
-                            for part, tensors in parts.items()
-                            for name, tensor in tensors.items()
-                        },
-                        draft,
-                    )
-                facts |= {
-                    "losses": done.update.losses,
-                    "n_examples": done.n_examples,
-                    "n_earlier": len(done.trained.at),
-                    "n_new_items": done.n_new_items,
-                    "balance": done.update.balance,
-                }
+                facts |= kept_update(done, self.folder)
             return done
-        # all but the weights is made again, which takes no step
-        held, told = load_file(place), self.steps.read("update")
-        done = self._advance(replace(self.plan, steps=0))
-        towers = done.state.towers
-        towers.load_state_dict(_part(held, "towers"))
-        moments = _part(held, "moments")
-        update = replace(
-            done.update,
-            towers=towers,
-            moments=moments,
-            losses=told["losses"],
-            balance=told["balance"],
+        return restored_update(
+            self.folder,
+            self.steps.read("update"),
+            without_steps=lambda: self._advance(replace(self.plan, steps=0)),
         )
-        state = replace(done.state, towers=towers.eval(), moments=moments)
-        return replace(done, state=state, update=update, n_examples=told["n_examples"])
 
     @property
     def plan(self) -> UpdatePlan:
         """How much is learned, by the parent's dials and the refresh's own."""
-        return plan_of(self.experiment, self.settings, protocol=self.log.protocol)
+        return plan_of(self.window.experiment, self.settings, protocol=self.log.protocol)
 
     def judge(self) -> Measured:
         """Everything that is measured before there are files."""
         if not self.steps.has("judge"):
-            self.update()
+            done = self.update()
             with self._step("judge") as facts:
-                facts |= self._judged().to_json()
-        return Measured.from_json(self.steps.read("judge"), self.notes.facts)
-
-    def _judged(self) -> Measured:
-        done = self._advanced
-        measured = examine(
-            done,
-            self.events,
-            past=self._past_of,
-            judge=self.judge_of_window(),
-            facts=self.facts(),
-            hidden=self._tombstones,
-        )
-        return replace(
-            measured,
-            **self._judged_since(),
-            total_drift=self._total_drift(),
-            grown_share=1 - self.notes.n_items_full / len(done.state.items),
-        )
-
-    def _judged_since(self) -> dict[str, Any]:
-        """``anchor, evidence, steps``: what the window's users say of the last releases."""
-        manifest, notes = self.parent.manifest, self.notes
-        refreshed = manifest.parent if "refresh" in manifest.settings else None
-        followed = notes.followed(
-            release=manifest.release, before=refreshed, margin=self.limits.margin
-        )
-        names = {name for step in followed for name in (step.release, step.before)}
-        states = {manifest.release: self.state}
-        for name in sorted(names | ({notes.anchor} if notes.anchor else set())):
-            if (state := self._state_of(name)) is not None:
-                states[name] = state
-        judged = window_values(
-            list(states.values()),
-            events=self.events,
-            past=self._past_of,
-            judge=self.judge_of_window(),
-            hidden=self._tombstones,
-        )
-        values = dict(zip(states, judged, strict=True))
-        return judged_since(
-            values, notes, followed, release=manifest.release, margin=self.limits.margin
-        )
-
-    def _total_drift(self) -> float:
-        full = self._state_of(self.notes.full)
-        if full is None:
-            return 0.0
-        return total_drift(
-            full, self._advanced.state, items=self.log.items, judge=self.judge_of_window()
-        )
+                margin = self.limits.margin
+                facts |= judged(self.window, done, facts=self.facts(), margin=margin).to_json()
+        return Measured.from_json(self.steps.read("judge"), self.window.notes.facts)
 
     # What is made of it
 
@@ -340,14 +220,14 @@ class Refresh:
         return self._of_input()
 
     def _of_input(self) -> Verdict:
-        measured = Measured(facts=self.facts(), usual=self.notes.facts)
+        measured = Measured(facts=self.facts(), usual=self.window.notes.facts)
         return gate(measured, self.limits, accept=self.accept)
 
     def seal(self) -> Release | None:
         """The candidate as a release that is not yet the current one; None where there is none."""
         if not self.steps.has("seal"):
             verdict = self._of_input()
-            measured = Measured(facts=self.facts(), usual=self.notes.facts)
+            measured = Measured(facts=self.facts(), usual=self.window.notes.facts)
             if verdict.decision != "hold":
                 try:
                     measured = self.judge()
@@ -369,35 +249,21 @@ class Refresh:
     def measured(self) -> Measured:
         """All that the verdict rests on; before ``seal`` that is the window's facts."""
         if not self.steps.has("seal"):
-            return Measured(facts=self.facts(), usual=self.notes.facts)
-        return Measured.from_json(self.steps.read("seal")["measured"], self.notes.facts)
+            return Measured(facts=self.facts(), usual=self.window.notes.facts)
+        return Measured.from_json(self.steps.read("seal")["measured"], self.window.notes.facts)
 
     def _sealed(self, measured: Measured) -> tuple[Verdict, str, Measured]:
-        done = next((m for m in self.registry.releases() if self._made_here(m)), None)
-        if done is not None:  # sealed by a run that died before it could say so
-            told = Measured.from_json(done.metrics["refresh"], self.notes.facts)
-            return Verdict.from_json(done.gate), done.release, told
-        if has_ranker(self.parent):
-            self.say(
-                f"The ranker of {self.parent.manifest.release} is not carried on: what it knows is "
-                "as of its own instant. `03_train_two_tower -p ranker=true` learns a new one"
-            )
-        with self.registry.draft() as draft:
-            candidate = self._candidate()
-            bound = candidate.write(draft, self._next_notes())
-            of_files = candidate.measured(draft)
-            broken = (*measured.broken, *of_files.pop("broken"))
-            measured = replace(measured, broken=broken, **of_files)
-            verdict = gate(measured, self.limits, accept=self.accept)
-            manifest = candidate.manifest(
-                key=self.folder.name,
-                created=self.steps.read("decides")["begun"],
-                bound=bound,
-                verdict=verdict,
-                measured=measured,
-            )
-            sealed = seal_release(self.registry, draft, manifest)
-        return verdict, sealed.manifest.release, measured
+        return sealed_candidate(
+            self.window,
+            self._advanced,
+            measured,
+            facts=self.facts(),
+            settings=self.settings,
+            limits=self.limits,
+            accept=self.accept,
+            key=self.folder.name,
+            created=self.steps.read("decides")["begun"],
+        )
 
     def publish(self) -> Outcome:
         """Make the candidate current where the gate lets it pass; write down how it ended.
@@ -514,76 +380,14 @@ class Refresh:
     @property
     def _share(self) -> float:
         n = self.facts().n_events
-        return n / max(1, n + self.n_before)
-
-    def judge_of_window(self) -> Judge:
-        """What sets exams to models of this log."""
-        return Judge(
-            self.log.protocol, DEFAULT_WINDOW_FEATURES, self.experiment.features.history_length
-        )
-
-    def _tombstones(self, state: LearnedState) -> npt.NDArray[np.int64]:
-        return state.tombstones(idle_us=self.settings.idle_days * 86_400e6)
-
-    def _new_towers(self, content: ItemContent) -> TwoTower:
-        return towers_for(content, self.experiment)
-
-    def _past_of(self, users: pl.Series) -> pl.DataFrame:
-        return self.log.of_users(users.unique(), before=self.state.at)
-
-    def _state_of(self, release: str | None) -> LearnedState | None:
-        """The state of an earlier release with the parent's catalogue; None where it is gone."""
-        if release is None or release == self.parent.manifest.release:
-            return None
-        try:
-            folder = self.registry.open(release).folder
-        except ReleaseError:
-            self.say(f"Release {release} is gone or damaged: nothing is compared with it")
-            return None
-        state, _ = read_state(folder, self._new_towers)
-        return state.grown_to(self.log.items, self.state.items)
+        return n / max(1, n + self.window.n_before)
 
     def _advance(self, plan: UpdatePlan) -> Advanced:
-        return advance(
-            self.state, self.events, to=self.to, items=self.log.items, past=self._past_of, plan=plan
-        )
-
-    def _next_notes(self) -> Notes:
-        return self.notes.after(
-            self.facts(),
-            parent=self.parent.manifest.release,
-            n_known=self.n_before + self.facts().n_events,
-            evidence=self.judge().evidence,
-            steps=self.judge().steps,
-            margin=self.limits.margin,
-            level=self.limits.level,
-        )
-
-    def _candidate(self) -> Candidate:
-        state = self._advanced.state
-        return Candidate(
-            log=self.log,
-            parent=self.parent,
-            state=state,
-            events=self.events,
-            past=self._past_of,
-            hidden=self._tombstones(state),
-            settings=self.settings,
-            history_length=self.experiment.features.history_length,
-            export=self.experiment.export,
-            new_towers=self._new_towers,
-        )
+        new, items = self.window, self.log.items
+        return advance(new.state, new.events, to=self.to, items=items, past=new.past_of, plan=plan)
 
     @contextmanager
     def _step(self, name: str) -> Iterator[dict[str, Any]]:
         self.say(name)
         with self.steps.timed(name) as facts:
             yield facts
-
-    def _made_here(self, manifest: Manifest) -> bool:
-        refresh = manifest.settings.get("refresh") or {}
-        return bool(refresh.get("key") == self.folder.name)
-
-
-def _part(held: dict[str, Any], part: str) -> dict[str, Any]:
-    return {n.removeprefix(f"{part}/"): t for n, t in held.items() if n.startswith(f"{part}/")}

@@ -33,6 +33,9 @@ STYLE = """<style>
 .run-report th { text-align: left; padding-right: 1em; }
 .run-report .failed { color: #b00020; }
 body:not(:has(#show-code:checked)) .jp-CodeCell > .jp-Cell-inputWrapper { display: none; }
+@media screen and (prefers-color-scheme: dark) { /* hues stay, as in the lab's dark theme */
+  html { background: white; filter: invert(0.93) hue-rotate(180deg); }
+}
 </style>"""
 
 

@@ -93,8 +93,8 @@ class Sweep:
             parameters: as W&B's ``parameters``; see ``SweepSpace.of``.
             metric: which number of a trial counts.
             goal: whether more or less is better.
-            method: how points are chosen.
-            n_trials: failed ones included; of a grid at most as many as it has points.
+            method: how points are chosen; a space of no more points than trials is a grid.
+            n_trials: failed ones included; at most as many as the space has points.
             seed: of the choice.
 
         Raises:
@@ -107,6 +107,8 @@ class Sweep:
             raise InputError(f"`n_trials` must be at least 1, got {n_trials}")
         path = find_notebook(notebook, notebooks_path())
         space = SweepSpace.of(parameters, notebook_parameters(path), source=f"`{path.name}`")
+        if space.n_points <= n_trials:
+            method = "grid"  # who draws from so few would try some twice and others never
         if method == "grid":
             n_trials = min(n_trials, len(space.points()))
         return cls(path, space, metric, goal, method, n_trials, seed)

@@ -1,6 +1,7 @@
 """What a sweep varies: W&B's words for it, checked against the notebook's typed parameters."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -56,6 +57,11 @@ class SweepSpace:
         if not varied:
             raise InputError("A sweep needs something to vary: `values`, or `min` and `max`")
         return cls(varied, fixed)
+
+    @property
+    def n_points(self) -> float:
+        """How many combinations there are; infinite where a range is of numbers not whole."""
+        return math.prod(_size(values) for values in self.varied.values())
 
     def points(self) -> list[dict[str, Any]]:
         """Every combination of what is varied; the last parameter changes first.
@@ -129,9 +135,17 @@ def _range(parameter: Parameter, said: Mapping[str, Any]) -> Range:
     return Range(low, high, log=RANGES[distribution])
 
 
+def _size(values: Choice | Range) -> float:
+    if isinstance(values, Choice):
+        return len(set(values.values))
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return values.high - values.low + 1
+    return math.inf
+
+
 def _every(name: str, values: Choice | Range) -> list[Any]:
     if isinstance(values, Choice):
-        return list(values.values)
+        return list(dict.fromkeys(values.values))
     if isinstance(values.low, int) and isinstance(values.high, int):
         return list(range(values.low, values.high + 1))
     raise InputError(f"A grid needs `values` of `{name}`; it lies between numbers")

@@ -58,6 +58,13 @@ def test_the_report_needs_neither_network_nor_kernel_and_begins_with_the_summary
     )
     assert len(widths) == 2
     assert min(widths) > 100
+
+    # dark where the reader's system is
+    filters = "() => getComputedStyle(document.documentElement).filter"
+    assert page.evaluate(filters) == "none"
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(filters).startswith("invert(0.93)")
+    page.emulate_media(color_scheme="light")
     assert page.locator(".jp-Cell img[alt*='busy: p99 9.00 ms, beyond 8 ms']").is_visible()
     assert page.locator(".jp-Cell td", has_text="two-tower").is_visible()
 

@@ -1,10 +1,14 @@
 """The bench of the service, at a tiny size."""
 
+import json
+from urllib.request import Request, urlopen
+
 import numpy as np
 import polars as pl
 import pytest
 
 from recbench.benchmarks import serve
+from recbench.benchmarks.bare_stack import bare_service
 from recbench.benchmarks.full_service import online_snapshot
 from recbench.benchmarks.service_load import Questions
 from recbench.errors import InputError, JobError
@@ -12,6 +16,7 @@ from recbench.events.broker import embedded_broker
 from recbench.features.online.state import OnlineState
 from recbench.features.shipped import SHIPPED_FEATURES
 from recbench.refresh.contents import Contents
+from recbench.serving.served_release import ServedRelease
 
 
 def test_every_figure_is_measured_on_a_real_service(monkeypatch, trained):
@@ -24,6 +29,8 @@ def test_every_figure_is_measured_on_a_real_service(monkeypatch, trained):
     assert figures["errors"] == figures["fallbacks"] == 0
     assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"] <= figures["p999_ms"]
     assert figures["floor_p50_ms"] > 0
+    assert 0 < figures["bare_p50_ms"] <= figures["bare_p99_ms"]
+    assert figures["p99_vs_bare"] == figures["p99_ms"] / figures["bare_p99_ms"]
     assert figures["exposed_frac"] == 1.0
     # Poisson: the rate that was offered is half of the saturation within four standard errors
     expected = figures["saturation_rps"] / 2 * 0.3
@@ -35,6 +42,20 @@ def test_the_floor_calls_tower_and_index_for_every_user(tiny_served):
     taken = serve.floor_ms(tiny_served.releases[0], questions)
     assert len(taken) == serve.LEAST_CALLS
     assert (taken > 0).all()
+
+
+def test_the_bare_stack_gives_the_list_of_tower_and_index(tiny_served):
+    release = tiny_served.registry.open()
+    questions = Questions(release, n_users=2)
+    served = ServedRelease.load(release)
+    with bare_service(tiny_served.workspace, workers=1) as bare:
+        url = f"http://127.0.0.1:{bare.target.port}/recommend"
+        answers = [json.load(urlopen(Request(url, body))) for body in questions.bodies]
+    for user, answer in zip(questions.users.tolist(), answers, strict=True):
+        query = served.query_embeddings([served.known(served.histories.row(user))])
+        rows, _ = served.index.search(query, k=20)
+        assert answer["release"] == release.manifest.release
+        assert [item["item_id"] for item in answer["items"]] == served.items.ids[rows[0]].tolist()
 
 
 def test_the_online_store_knows_what_the_release_knows(tiny_served, tmp_path):

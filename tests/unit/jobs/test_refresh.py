@@ -16,6 +16,7 @@ from recbench.datasets import in_lake
 from recbench.errors import InputError, JobError, ReleaseError
 from recbench.jobs import candidate as candidate_module
 from recbench.jobs import refresh as module
+from recbench.jobs import refresh_judged
 from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.outcomes import past_refreshes
 from recbench.jobs.publish import make_release
@@ -94,9 +95,9 @@ def test_a_refresh_makes_a_release_that_serves_what_is_new(place, registry, tiny
     assert list(manifest.exports["query_tower"]) == ["fp32", "fp16", "int8"]
     assert manifest.index["kept_from"] == parent
     served = ReleasedRecommender.load(registry.open())
-    user = refresh.events[c.USER_ID][-1]
+    user = refresh.window.events[c.USER_ID][-1]
     clicked = tiny_events.filter(
-        pl.col(c.USER_ID) == user, pl.col(c.TS) <= refresh.events[c.TS][-1]
+        pl.col(c.USER_ID) == user, pl.col(c.TS) <= refresh.window.events[c.TS][-1]
     )
     own = served.queries(np.array([user]))
     np.testing.assert_array_equal(
@@ -128,7 +129,7 @@ def test_a_release_of_before_is_refreshed_into_one_with_all_towers(place, regist
 def test_the_released_state_is_that_of_memory(place, registry):
     refresh = refresh_of(place)
     refresh.run()
-    held, _ = read_state(registry.open().folder, refresh._new_towers)
+    held, _ = read_state(registry.open().folder, refresh.window.new_towers)
     made = refresh.update().state
     assert held.items == made.items
     assert (held.at, held.number) == (made.at, made.number) == (refresh.to, 1)
@@ -150,7 +151,7 @@ def test_what_nobody_clicks_any_more_is_not_recommended(place, registry):
     refresh = refresh_of(place, settings=idle)
     refresh.run()
     gone = refresh.update().state.tombstones(idle_us=2 * 86_400e6)
-    assert 0 < len(gone) < len(refresh.state.items)
+    assert 0 < len(gone) < len(refresh.window.state.items)
     served = ReleasedRecommender.load(registry.open(refresh.seal().manifest.release))
     shown = served.recommend(served.users.ids[:20], k=len(served.items))
     assert not set(shown[c.ITEM_ID].to_list()) & set(served.items.ids[gone].tolist())
@@ -163,11 +164,11 @@ def test_users_long_gone_leave_the_release_and_come_back_whole(place, registry, 
     gone = refresh.seal()
     stayed = pl.read_parquet(gone.path("interactions.parquet"))[c.USER_ID].unique()
     before = pl.read_parquet(refresh.parent.path("interactions.parquet"))[c.USER_ID].unique()
-    assert set(refresh.events[c.USER_ID]) <= set(stayed)
+    assert set(refresh.window.events[c.USER_ID]) <= set(stayed)
     assert 0 < len(stayed) < len(before)
     registry.publish(gone.manifest.release)
     later = refresh_of(place, 1.0, settings=RefreshSettings(steps=3, idle_days=1.0))
-    back = set(later.events[c.USER_ID]) & (set(before) - set(stayed))
+    back = set(later.window.events[c.USER_ID]) & (set(before) - set(stayed))
     later.run()
     held = pl.read_parquet(later.seal().path("interactions.parquet"))
     for user in back:
@@ -216,7 +217,7 @@ def test_after_it_nothing_is_left_to_do(place):
 def test_one_follows_another(place, registry):
     for share in (0.93, 0.96, 1.0):
         assert refresh_of(place, share).run().decision == "publish"
-    state, _ = read_state(registry.open().folder, refresh_of(place)._new_towers)
+    state, _ = read_state(registry.open().folder, refresh_of(place).window.new_towers)
     assert state.number == 3
     done = past_refreshes(place / "workspace", data=registry.open().manifest.data)
     assert [one.done.n_events for one in done] == [72, 72, 96]
@@ -390,7 +391,8 @@ def test_a_line_that_has_lost_is_rolled_back_to_its_anchor(place, registry, monk
     refresh = refresh_of(place, 0.96)
     other = np.random.default_rng(0).random(4_000)
     lost = Evidence(0.01).after(other * 0.9, other)
-    monkeypatch.setattr(Refresh, "_judged_since", lambda _: {"anchor": anchor, "evidence": lost})
+    found = {"anchor": anchor, "evidence": lost}
+    monkeypatch.setattr(refresh_judged, "_since", lambda *_, **__: found)
     outcome = refresh.run()
     assert outcome.decision == "full rebuild"
     assert outcome.reasons[0].startswith("lasting loss")
@@ -399,11 +401,11 @@ def test_a_line_that_has_lost_is_rolled_back_to_its_anchor(place, registry, monk
 
 def test_evidence_is_carried_from_refresh_to_refresh(place, registry):
     refresh_of(place, 0.93).run()
-    first = refresh_of(place, 0.93).notes
+    first = refresh_of(place, 0.93).window.notes
     assert first.anchor == first.full is not None
     assert first.evidence.n_users == 0
     refresh_of(place, 0.96).run()
-    second = refresh_of(place, 0.96).notes
+    second = refresh_of(place, 0.96).window.notes
     assert second.full == first.full
     assert second.evidence.n_users > 0 or second.anchor != first.anchor
     (step,) = second.steps
@@ -461,7 +463,7 @@ def test_policy_gradient_is_a_refresh_that_the_same_gate_judges(place, registry,
     release = registry.open(outcome.release)
     assert release.manifest.gate["verdict"] == outcome.decision
     before, after = (
-        dict(read_state(one.folder, refresh._new_towers)[0].towers.named_parameters())
+        dict(read_state(one.folder, refresh.window.new_towers)[0].towers.named_parameters())
         for one in (refresh.parent, release)
     )
     moved = {

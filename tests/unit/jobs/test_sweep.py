@@ -77,6 +77,15 @@ def test_a_grid_tries_every_point_once_and_names_the_best(notebook, trials):
     assert result.summary()["best"]["run"] == result.run == ranked["run"][0]
 
 
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_a_space_of_few_points_is_tried_whole_and_no_point_twice(notebook, trials, method):
+    sweep = swept(notebook, {"k": {"min": 4, "max": 6}}, method=method, n_trials=20)
+
+    sweep.run()
+
+    assert sorted(p["k"] for _, p in trials.asked) == [4, 5, 6]
+
+
 def test_bayes_comes_nearer_than_chance(notebook, trials):
     values = {
         method: swept(notebook, OPEN, method=method, n_trials=40).run().trials["value"]
