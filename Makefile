@@ -18,7 +18,7 @@ SOAK_S ?= 1800
 WORKERS ?= 2
 # What is slow waits more than it computes.
 SLOW_WORKERS ?= 3
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 tests/in_memory.sh $(BIN)/pytest --dist worksteal
 # The files that hold a marker: to import all others takes each process twenty seconds.
 marked = $$(grep -rlE --include='test_*.py' 'mark\.($(1))\b' tests)
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
@@ -50,7 +50,7 @@ check-all: env ## the linters and what `make test` leaves out; artifacts/ keeps 
 	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
 	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -n $(SLOW_WORKERS) \
 	  -m "(slow or browser) and not alone" $(call marked,slow|browser)
-	$(BIN)/pytest -m alone $(call marked,alone)
+	tests/in_memory.sh $(BIN)/pytest -m alone $(call marked,alone)
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

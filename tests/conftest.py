@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from recbench import columns as c
 from recbench.refresh import Registry
+
+settings.register_profile("at any pace", deadline=None)  # a busy machine is no failure
+settings.load_profile("at any pace")
 
 N_USERS, N_ITEMS, N_EVENTS = 60, 40, 2400
 

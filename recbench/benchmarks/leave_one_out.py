@@ -15,14 +15,13 @@ from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import Recommender
 from recbench.jobs import study
-from recbench.jobs.build import catalogue
 from recbench.jobs.two_stage import FirstStage
 from recbench.models.baselines import ALS, DecayedEASE, ItemKNN, Markov, Popularity
 from recbench.models.content import ItemContent
 from recbench.models.ranking import RankingFeatures, Retrievers
 from recbench.models.ranking.two_stage import TwoStage
 from recbench.settings import workspace_path
-from recbench.tables.log import EventLog
+from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.training.listwise import fit_ranker
 

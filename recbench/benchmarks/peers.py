@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from recbench import columns as c
+from recbench.benchmarks.peers_python import peers_python
 from recbench.errors import InputError, JobError
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.ranking import evaluate
 from recbench.evaluation.recommender import as_frame
 from recbench.features.batch import window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import Cut, batches_for, catalogue, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
 from recbench.jobs.study import Study, TunedPrior, open_log
 from recbench.models.candidate_features import CandidateFeatures, CandidateHistory
 from recbench.models.content import ItemContent
@@ -29,14 +30,14 @@ from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.query_towers import SequenceQueryTower
 from recbench.models.two_tower import CandidateTower, ItemEncoder, TwoTower
 from recbench.settings import Experiment
-from recbench.tables.log import EventLog
+from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.training.batches import Batches
 from recbench.training.examples import Examples, ranges
 from recbench.training.fit import fit
 from recbench.training.target_shares import TargetShares
 
-__all__ = ["measure", "peers_python"]
+__all__ = ["measure"]
 
 SCRIPT = Path(__file__).parent / "foreign" / "peers_training.py"
 DATA = "movielens-100k"
@@ -53,12 +54,6 @@ class _Sizes:
     dim: int = 64
     n_layers: int = 2
     n_heads: int = 2
-
-
-def peers_python() -> Path | None:
-    """The interpreter with RecTools and RecBole, beside the package; None if it is not built."""
-    folder = Path(__file__).parents[2] / ".venv-peers"
-    return folder / "bin" / "python" if (folder / ".complete").exists() else None
 
 
 def measure(*, workspace: Path, seed: int = 0) -> dict[str, float]:

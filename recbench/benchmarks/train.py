@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from recbench import columns as c
 from recbench.benchmarks import catalogue, peers
 from recbench.benchmarks.generated import generated_events
+from recbench.benchmarks.peers_python import peers_python
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
 from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
@@ -77,7 +78,7 @@ def run(
             }
         )
     figures = medians(measured, keys=KEYS) | catalogue.measure(n_items=items, seed=seed)
-    if peers.peers_python() is not None:
+    if peers_python() is not None:
         figures |= peers.measure(workspace=workspace_path(), seed=seed)
     return BenchResult("train", figures, measured)
 

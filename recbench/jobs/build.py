@@ -12,7 +12,6 @@ import polars as pl
 import torch
 from torch import nn
 
-from recbench import columns as c
 from recbench.cluster.ranks import ranks_on
 from recbench.errors import InputError
 from recbench.features.batch import Engine, window_lookup
@@ -25,7 +24,7 @@ from recbench.models.frozen import TwoTowerRecommender
 from recbench.models.query_towers import PooledQueryTower, SequenceQueryTower
 from recbench.models.two_tower import CandidateTower, ItemEncoder, TwoTower
 from recbench.settings import Experiment, TrainingSettings, workspace_path
-from recbench.tables.log import EventLog
+from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.tables.vocabulary import Vocabulary
 from recbench.training.batches import Batches
@@ -78,11 +77,6 @@ class FittedTwoTower:
 def microseconds(instant: datetime) -> int:
     """The instant in microseconds since the epoch."""
     return round(instant.timestamp() * 1e6)
-
-
-def catalogue(data: EventLog) -> Vocabulary:
-    """Every item of the data set, whether or not it was clicked yet."""
-    return Vocabulary.of(data.items[c.ITEM_ID])
 
 
 def batches_for(

@@ -17,12 +17,12 @@ from recbench.errors import InputError
 from recbench.files import one_at_a_time, sha256_of
 from recbench.jobs.apart import Apart
 from recbench.jobs.children_record import ChildRecord, ChildrenRecord
+from recbench.jobs.code_digest import code_digest
 from recbench.jobs.listener import Listener
 from recbench.jobs.manifest import Manifest, Status, recorded
 from recbench.jobs.on_cluster import OnCluster
 from recbench.jobs.parameters import resolve_parameters
 from recbench.jobs.progress import Bar
-from recbench.jobs.refresh_plan import code_digest
 from recbench.jobs.run import RunFailedError, Way, notebook_parameters, resume_run, run_notebook
 from recbench.jobs.runs import find_notebook
 from recbench.settings import notebooks_path, runs_path, workspace_path

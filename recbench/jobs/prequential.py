@@ -25,9 +25,10 @@ from recbench.features.batch import window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
 from recbench.files import whole_file
 from recbench.jobs.build import Cut, fit_two_tower
+from recbench.jobs.code_digest import code_digest
 from recbench.jobs.learned import learned_state
 from recbench.jobs.progress import rounds_of
-from recbench.jobs.refresh_plan import code_digest, plan_of
+from recbench.jobs.refresh_plan import plan_of
 from recbench.jobs.study import Study
 from recbench.models.frozen import TwoTowerRecommender, WindowLookup
 from recbench.refresh.advance import advance

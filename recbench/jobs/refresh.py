@@ -17,10 +17,11 @@ from typing import Any, Self
 
 from recbench.errors import JobError, ReleaseError
 from recbench.files import one_at_a_time
+from recbench.jobs.code_digest import code_digest
 from recbench.jobs.cost import joules_so_far
 from recbench.jobs.outcomes import OUTCOME, REFRESHES, Outcome, past_refreshes
 from recbench.jobs.refresh_judged import judged
-from recbench.jobs.refresh_plan import code_digest, instant_of, plan_of
+from recbench.jobs.refresh_plan import instant_of, plan_of
 from recbench.jobs.refresh_sealed import sealed_candidate
 from recbench.jobs.refresh_update import UPDATED, kept_update, restored_update
 from recbench.jobs.refresh_window import RefreshWindow

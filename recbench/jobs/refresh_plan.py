@@ -1,12 +1,9 @@
 """From settings to what a refresh learns and where its log ends."""
 
-import hashlib
 from datetime import UTC, datetime
-from pathlib import Path
 
 from recbench.errors import InputError
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.files import sha256_of
 from recbench.refresh.advance import UpdatePlan
 from recbench.refresh.update import Rates
 from recbench.settings import Experiment, RefreshSettings
@@ -15,7 +12,7 @@ from recbench.tables.log import Protocol
 from recbench.training.objective import Objective, StepLoss
 from recbench.training.policy_gradient import Reinforce
 
-__all__ = ["code_digest", "instant_of", "plan_of"]
+__all__ = ["instant_of", "plan_of"]
 
 
 def plan_of(experiment: Experiment, settings: RefreshSettings, *, protocol: Protocol) -> UpdatePlan:
@@ -78,13 +75,3 @@ def instant_of(log: LakeLog, text: str) -> int | None:
     if not 0 < share <= 1:
         raise InputError(f"`until` must be a share in (0, 1] or a time, got {text!r}")
     return log.instant_at(share) if share < 1 else None
-
-
-def code_digest() -> str:
-    """Of the package's own source: other code may come to another outcome."""
-    root = Path(__file__).parents[1]
-    files = sorted(path for path in root.rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(root)} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()[:16]

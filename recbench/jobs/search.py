@@ -19,7 +19,6 @@ import psutil
 from recbench.errors import InputError, JobError
 from recbench.evaluation.ranking import RankingResult
 from recbench.evaluation.recommender import Recommender
-from recbench.jobs.build import catalogue
 from recbench.jobs.space import BASELINE_SPACES, Space, experiment_with, suggest
 from recbench.jobs.study import MODEL, REFERENCE, Study, TunedPrior
 from recbench.models.baselines import (
@@ -31,6 +30,7 @@ from recbench.models.baselines import (
     WithRecencyPrior,
 )
 from recbench.settings import Experiment
+from recbench.tables.log import catalogue
 from recbench.tables.queries import InteractionLog
 
 if TYPE_CHECKING:

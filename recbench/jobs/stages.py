@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from recbench.errors import InputError
 from recbench.files import whole_file, write_json
-from recbench.jobs.refresh_plan import code_digest
+from recbench.jobs.code_digest import code_digest
 from recbench.jobs.steps import Steps
 
 __all__ = ["stage"]

@@ -19,9 +19,7 @@ from recbench.evaluation.exam import Exam
 from recbench.evaluation.ranking import RankingResult, paired_difference
 from recbench.features.batch import Engine, collect, window_features
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import Cut, FittedTwoTower, Measure, catalogue, fit_two_tower, microseconds
 from recbench.jobs.compare import baselines, best_half_life, best_priors, result_table
-from recbench.jobs.publish import Released, make_release
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
 from recbench.settings import (
@@ -32,13 +30,15 @@ from recbench.settings import (
     TrainingSettings,
 )
 from recbench.tables.describe import describe
-from recbench.tables.log import EventLog
+from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch and its exporter take seconds to import: not for what only reads a log
     from distributed import Client
 
+    from recbench.jobs.build import FittedTwoTower, Measure
+    from recbench.jobs.publish import Released
     from recbench.models.ranking.two_stage import TwoStage
     from recbench.training.fit import Accelerator
 
@@ -202,7 +202,7 @@ class Study:
         *,
         on_value: Callable[[int, float], None] | None = None,
         checkpointed: bool = True,
-    ) -> FittedTwoTower:
+    ) -> "FittedTwoTower":
         """The two-tower on train alone, stopped where the validation is best.
 
         Args:
@@ -220,13 +220,15 @@ class Study:
             checkpointed=checkpointed,
         )
 
-    def fit_on_past(self, prior: TunedPrior, *, steps: int) -> FittedTwoTower:
+    def fit_on_past(self, prior: TunedPrior, *, steps: int) -> "FittedTwoTower":
         """The two-tower on train and validation, for the test."""
         return self._fit(
             self.split.past, prior, at=self._test_us, steps=steps, label="train+validation"
         )
 
-    def fit_on_all(self, prior: TunedPrior, *, steps: int, but_last: float = 0.0) -> FittedTwoTower:
+    def fit_on_all(
+        self, prior: TunedPrior, *, steps: int, but_last: float = 0.0
+    ) -> "FittedTwoTower":
         """The two-tower on every event, for a release as of the log's end.
 
         Args:
@@ -240,16 +242,17 @@ class Study:
         if not 0 <= but_last <= 0.5:
             raise InputError(f"The share left to a refresh must lie in [0, 0.5], got {but_last}")
         n = round(but_last * len(self.data.events))
-        at = microseconds(self.data.events[c.TS][-n] if n else self.data.watermark) + (not n)
+        ts = self.data.events[c.TS].dt.epoch("us")
+        at = int(ts[-n]) if n else int(ts[-1]) + 1
         known = replace(self, data=self.data.until(at))
         return known._fit(known.data.events, prior, at=at, steps=steps, label="all events")
 
-    def fit(self, *, at: int, steps: int, half_life_s: float) -> FittedTwoTower:
+    def fit(self, *, at: int, steps: int, half_life_s: float) -> "FittedTwoTower":
         """The two-tower on every event with dials that are known, as of ``at`` in microseconds."""
         prior = TunedPrior(half_life_s, float("nan"), pl.DataFrame(), {})
         return self._fit(self.data.events, prior, at=at, steps=steps, label="full rebuild")
 
-    def results(self, final: FittedTwoTower, prior: TunedPrior) -> dict[str, RankingResult]:
+    def results(self, final: "FittedTwoTower", prior: TunedPrior) -> dict[str, RankingResult]:
         """The two-tower and every baseline on the test."""
         exam = self.test_exam()
         rivals = baselines(
@@ -293,7 +296,7 @@ class Study:
         return figures | {"prior_half_life_days": prior.half_life_days, "steps": steps}
 
     def fit_ranker(
-        self, fitted: FittedTwoTower, settings: RankingSettings | None = None
+        self, fitted: "FittedTwoTower", settings: RankingSettings | None = None
     ) -> "TwoStage":
         """A ranker as of the same instant, learned from earlier cuts of the same events.
 
@@ -314,15 +317,17 @@ class Study:
 
     def release(
         self,
-        fitted: FittedTwoTower,
+        fitted: "FittedTwoTower",
         results: dict[str, RankingResult],
         *,
         workspace: Path,
         publish: bool = True,
         commit: str | None = None,
         ranker: "TwoStage | None" = None,
-    ) -> Released:
+    ) -> "Released":
         """Export, check, bind and, if asked for, publish; ``ranker``: that of ``fit_ranker``."""
+        from recbench.jobs.publish import Released, make_release
+
         registry = Registry(workspace / "registry")
         seen = self.data.until(fitted.at)
         release = make_release(
@@ -342,7 +347,7 @@ class Study:
     @property
     def validation_us(self) -> int:
         """Where the validation starts, microseconds since the epoch."""
-        return microseconds(self.split.validation_ts)
+        return self.split.validation_us
 
     @property
     def horizon_us(self) -> int:
@@ -351,7 +356,7 @@ class Study:
 
     @property
     def _test_us(self) -> int:
-        return microseconds(self.split.test_ts)
+        return self.split.test_us
 
     def _exam(self, past: pl.DataFrame, test: pl.DataFrame, *, at: int) -> Exam:
         return Exam.of(
@@ -371,15 +376,13 @@ class Study:
         at: int,
         label: str,
         steps: int | None = None,
-        measure: Measure | None = None,
+        measure: "Measure | None" = None,
         on_value: Callable[[int, float], None] | None = None,
         checkpointed: bool = True,
-    ) -> FittedTwoTower:
-        cut = Cut(
-            at=at,
-            horizon_us=self.horizon_us,
-            half_life_s=prior.half_life_s,
-        )
+    ) -> "FittedTwoTower":
+        from recbench.jobs.build import Cut, fit_two_tower
+
+        cut = Cut(at=at, horizon_us=self.horizon_us, half_life_s=prior.half_life_s)
         return fit_two_tower(
             self.data,
             events,

@@ -10,7 +10,6 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import Recommender
-from recbench.jobs.build import catalogue
 from recbench.models.baselines import (
     ALS,
     VSKNN,
@@ -25,7 +24,7 @@ from recbench.models.ranking import RankingFeatures, Retrievers
 from recbench.models.ranking.two_stage import TwoStage
 from recbench.models.ranking.years import ItemYears
 from recbench.settings import RankingSettings
-from recbench.tables.log import EventLog, Protocol
+from recbench.tables.log import EventLog, Protocol, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.training.listwise import RankedLists, fit_ranker
 

@@ -6,7 +6,8 @@ weights takes a thousandth of an export.
 
 import logging
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from recbench.errors import ReleaseError
 __all__ = ["OPSET", "export_graph", "patched_graph"]
 
 OPSET = 20
+MERGED = 1024  # numbers of a constant, at most, that the optimiser compares with others
 
 
 def export_graph(
@@ -61,7 +63,8 @@ def export_graph(
         )
         if program is None:  # never with `dynamo`
             raise ReleaseError("torch gave no ONNX program")
-        optimize_ir(program.model, should_fold=_without_weights)
+        with _all_different(program.model.graph, module.state_dict()):
+            optimize_ir(program.model, should_fold=_without_weights)
         _without_integer_clips(program.model.graph)
         _with_divisions(program.model.graph)
     program.save(path)
@@ -93,6 +96,26 @@ def patched_graph(
     del model.graph.value_info[:]  # says how many items there were
     onnx.save(model, path)
     return True
+
+
+@contextmanager
+def _all_different(graph: ir.Graph, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Meanwhile small weights hold other numbers, so that none is merged with what it equals.
+
+    Before the first step many are all zeros: of these the optimiser would keep one, or none.
+    """
+    held = {
+        name: value
+        for name, value in graph.initializers.items()
+        if name in weights and 0 < weights[name].numel() <= MERGED
+    }
+    own = {name: value.const_value for name, value in held.items()}
+    for number, (name, value) in enumerate(held.items(), 1):
+        stand_in = torch.arange(weights[name].numel()).reshape(weights[name].shape) + 1e4 * number
+        value.const_value = ir.tensor(stand_in.to(weights[name].dtype).numpy(), name=name)
+    yield
+    for name, value in held.items():
+        value.const_value = own[name]
 
 
 def _without_weights(node: Any) -> bool | None:

@@ -8,8 +8,9 @@ import polars as pl
 
 from recbench import columns as c
 from recbench.errors import InputError
+from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["EventLog", "Protocol", "as_protocol", "repeats"]
+__all__ = ["EventLog", "Protocol", "as_protocol", "catalogue", "repeats"]
 
 Protocol = Literal["masked", "next_in_session", "next_basket", "impressions"]
 
@@ -52,6 +53,11 @@ class EventLog:
     def repeats(self) -> bool:
         """Whether an item of the history may be recommended again under the protocol."""
         return repeats(self.protocol)
+
+
+def catalogue(data: EventLog) -> Vocabulary:
+    """Every item of the data set, whether or not it was clicked yet."""
+    return Vocabulary.of(data.items[c.ITEM_ID])
 
 
 def repeats(protocol: Protocol) -> bool:

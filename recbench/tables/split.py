@@ -22,6 +22,16 @@ class TimeSplit:
     test_ts: datetime
 
     @property
+    def validation_us(self) -> int:
+        """Where the validation starts, microseconds since the epoch."""
+        return round(self.validation_ts.timestamp() * 1e6)
+
+    @property
+    def test_us(self) -> int:
+        """Where the test starts, microseconds since the epoch."""
+        return round(self.test_ts.timestamp() * 1e6)
+
+    @property
     def past(self) -> pl.DataFrame:
         """Train and validation together: all that is before the test."""
         return pl.concat([self.train, self.validation])

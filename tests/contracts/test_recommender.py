@@ -53,12 +53,19 @@ def at(log):
 @pytest.fixture(scope="module")
 def fitted_two_tower(data, at):
     from recbench.jobs.build import Cut, fit_two_tower
-    from recbench.settings import Experiment, FeatureSettings, TowerSettings, TrainingSettings
+    from recbench.settings import (
+        Experiment,
+        ExportSettings,
+        FeatureSettings,
+        TowerSettings,
+        TrainingSettings,
+    )
 
     experiment = Experiment(
         features=FeatureSettings(history_length=8),
         towers=TowerSettings(embedding_dim=8, hidden_dim=8),
         training=TrainingSettings(max_steps=5, batch_size=16, n_uniform=20, n_cuts=4),
+        export=ExportSettings(precisions=()),
     )
 
     def fit(encoder="pooled"):

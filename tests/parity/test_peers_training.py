@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from recbench.benchmarks import peers
+from recbench.benchmarks.peers_python import peers_python
 from recbench.tables.log import EventLog
 
 pytestmark = pytest.mark.slow
@@ -15,7 +16,7 @@ def data(tiny_events, tiny_items):
 
 
 def test_both_sides_train_on_the_same_positions(data, monkeypatch):
-    if peers.peers_python() is None:
+    if peers_python() is None:
         pytest.skip(".venv-peers is not built: run `make env-peers`")
     asked = {}
     ask = peers._ask
@@ -34,7 +35,7 @@ def test_both_sides_train_on_the_same_positions(data, monkeypatch):
 
 
 def test_recboles_lists_hold_nothing_seen(data):
-    if peers.peers_python() is None:
+    if peers_python() is None:
         pytest.skip(".venv-peers is not built: run `make env-peers`")
     answer = peers._ask(
         "recbole",

@@ -1,5 +1,6 @@
 """A tiny study that tests of models, training, export and jobs share."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -82,6 +83,73 @@ def tiny_fit(tiny_data, tiny_arguments):
     from recbench.jobs.build import fit_two_tower
 
     return fit_two_tower(tiny_data, tiny_data.events, steps=TINY_STEPS, **tiny_arguments)
+
+
+@pytest.fixture(scope="session")
+def known_graphs(tmp_path_factory):
+    """Graphs by what they are of, and a folder for them."""
+    return {}, tmp_path_factory.mktemp("graphs")
+
+
+@pytest.fixture(scope="module")
+def graphs_once(known_graphs):
+    """Towers built alike are exported once; the graph is then given new weights, as by a refresh.
+
+    An export takes seconds. Every release compares its graphs with torch, as ever.
+    """
+    from recbench.jobs import exports
+
+    with pytest.MonkeyPatch.context() as patch:
+        for tower in ("query_tower", "candidate_tower"):
+            export, patched = (
+                getattr(exports, f"{does}_{tower}") for does in ("export", "patched")
+            )
+            patch.setattr(exports, f"export_{tower}", exported_once(export, patched, known_graphs))
+        yield
+
+
+def exported_once(export, patched, known_graphs):
+    known, folder = known_graphs
+
+    def write(towers, path):
+        key = export.__name__, repr(getattr(towers, "query_tower", towers))
+        if key in known and patched(known[key], towers, path):
+            return
+        export(towers, path)
+        known[key] = shutil.copy(path, folder / f"{len(known)}.onnx")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tiny_fit, tiny_data, tiny_experiment, tmp_path_factory):
+    """A workspace with `tiny_fit` as its published release; not to be changed.
+
+    Every precision is exported, which takes seconds: who only reads a release reads this one.
+    """
+    from recbench.jobs.publish import make_release
+    from recbench.refresh import Registry
+
+    workspace = tmp_path_factory.mktemp("workspace")
+    registry = Registry(workspace / "registry")
+    release = make_release(
+        tiny_fit,
+        tiny_data,
+        tiny_data.events,
+        registry=registry,
+        experiment=tiny_experiment,
+        metrics={},
+    )
+    registry.publish(release.manifest.release)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tiny_workspace):
+    """The release of `tiny_workspace`."""
+    from recbench.refresh import Registry
+
+    return Registry(tiny_workspace / "registry").open()
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from recbench.benchmarks.quality.peers import PEERS, foreign_lists
 from recbench.benchmarks.quality.rivals import Rival, rivals
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import Recommender
-from recbench.jobs.build import Cut, FittedTwoTower, catalogue, fit_two_tower
+from recbench.jobs.build import Cut, FittedTwoTower, fit_two_tower
 from recbench.jobs.two_stage import first_stage, pseudo_lists, second_stage
 from recbench.models.baselines import RecencyPopularity
 from recbench.settings import Encoder, Experiment, RankingSettings
-from recbench.tables.log import EventLog
+from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 
 __all__ = ["Contest", "Entry"]

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from recbench.benchmarks.peers import peers_python
+from recbench.benchmarks.peers_python import peers_python
 from recbench.errors import InputError, JobError
 from recbench.tables.queries import InteractionLog, Queries
 from recbench.tables.vocabulary import Vocabulary

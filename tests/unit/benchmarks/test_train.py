@@ -8,7 +8,7 @@ from recbench.errors import InputError
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(peers, "peers_python", lambda: None)
+    monkeypatch.setattr(train, "peers_python", lambda: None)
     monkeypatch.setattr(catalogue, "STEPS", 2)
 
 
@@ -21,7 +21,7 @@ def test_without_peers_there_are_our_own_figures(small):
 
 
 def test_with_peers_their_figures_stand_beside(small, monkeypatch):
-    monkeypatch.setattr(peers, "peers_python", lambda: "python")
+    monkeypatch.setattr(train, "peers_python", lambda: "python")
     monkeypatch.setattr(peers, "measure", lambda **_: {"vs_rectools_sasrec": 2.0})
     assert train.run(runs=1, events=3_000, steps=2, items=10_000).figures["vs_rectools_sasrec"] == 2
 

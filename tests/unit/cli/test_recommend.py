@@ -14,29 +14,9 @@ KNOWN, UNKNOWN = 1000, 10**12
 LATE = datetime(2027, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def released(tiny_fit, tiny_data, tiny_experiment, tmp_path_factory):
-    """A workspace with one published release, and that release."""
-    from recbench.jobs.publish import make_release
-    from recbench.refresh import Registry
-
-    workspace = tmp_path_factory.mktemp("workspace")
-    registry = Registry(workspace / "registry")
-    release = make_release(
-        tiny_fit,
-        tiny_data,
-        tiny_data.events,
-        registry=registry,
-        experiment=tiny_experiment,
-        metrics={},
-    )
-    registry.publish(release.manifest.release)
-    return workspace, release
-
-
 @pytest.fixture(autouse=True)
-def folder(released, tmp_path, monkeypatch):
-    monkeypatch.setenv("RECBENCH_WORKSPACE", str(released[0]))
+def folder(tiny_workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECBENCH_WORKSPACE", str(tiny_workspace))
     monkeypatch.chdir(tmp_path)
     pl.DataFrame({"user_id": [UNKNOWN, KNOWN, UNKNOWN]}).write_parquet("users.parquet")
 
@@ -66,7 +46,7 @@ def failing(capsys, *arguments):
     return capsys.readouterr().err
 
 
-def test_lists_are_written_for_each_user_once(capsys, released):
+def test_lists_are_written_for_each_user_once(capsys, tiny_release):
     main(["recommend", "--users", "users.parquet", "--k", "5", "--out", "out/recs.parquet"])
     lists = pl.read_parquet("out/recs.parquet")
     assert lists.schema == {
@@ -77,17 +57,17 @@ def test_lists_are_written_for_each_user_once(capsys, released):
     }
     assert lists["user_id"].to_list() == [UNKNOWN] * 5 + [KNOWN] * 5
     assert lists["rank"].to_list() == [1, 2, 3, 4, 5] * 2
-    release = released[1].manifest.release
+    release = tiny_release.manifest.release
     assert capsys.readouterr().out == (
         "10 rows for 2 users, 1 of them unknown (recency popularity), "
         f"by release {release}: out/recs.parquet\n"
     )
 
 
-def test_an_unknown_user_gets_the_popularity_of_the_release(released):
+def test_an_unknown_user_gets_the_popularity_of_the_release(tiny_release):
     main(["recommend", "--users", "users.parquet", "--k", "40", "--out", "recs.parquet"])
     lists = pl.read_parquet("recs.parquet").filter(pl.col("user_id") == UNKNOWN)
-    popularity = pl.read_parquet(released[1].path("popularity.parquet"))
+    popularity = pl.read_parquet(tiny_release.path("popularity.parquet"))
     expected = popularity.with_row_index().sort("prior", "index", descending=[True, False])
     assert lists["item_id"].to_list() == expected["item_id"].to_list()
     assert lists["score"].to_list() == pytest.approx(expected["prior"].to_list(), rel=1e-6)
@@ -112,8 +92,8 @@ def test_all_users_are_those_with_a_history(tiny_events):
 
 
 @pytest.mark.parametrize("how", ["id", "path"])
-def test_a_release_may_be_named_by_id_or_path(released, how):
-    release = released[1]
+def test_a_release_may_be_named_by_id_or_path(tiny_release, how):
+    release = tiny_release
     name = release.manifest.release if how == "id" else str(release.folder)
     users = ["--users", "users.parquet"]
     main(["recommend", "--release", name, *users, "--out", "named.parquet"])
@@ -134,11 +114,11 @@ def test_scores_keep_the_rows_and_their_other_columns(capsys, pairs, tiny_events
     assert "4 pairs scored" in capsys.readouterr().out
 
 
-def test_a_score_is_that_of_the_list(released, pairs):
+def test_a_score_is_that_of_the_list(tiny_release, pairs):
     main(["recommend", "--users", "users.parquet", "--k", "3", "--out", "recs.parquet"])
     lists = pl.read_parquet("recs.parquet")
     # asked at the instant after the last event, as the lists are
-    after = pl.read_parquet(released[1].path("interactions.parquet"))["ts"].max()
+    after = pl.read_parquet(tiny_release.path("interactions.parquet"))["ts"].max()
     asked = pairs(*lists.select("user_id", "item_id").iter_rows())
     asked.with_columns(ts=pl.lit(after) + pl.duration(microseconds=1)).write_parquet(
         "pairs.parquet"

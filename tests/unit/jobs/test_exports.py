@@ -12,29 +12,17 @@ from recbench.jobs.publish import make_release
 from recbench.jobs.study import experiment
 from recbench.refresh import Registry
 from recbench.refresh.released_tower import released_tower
+from recbench.runtime import tensorrt_check
 from recbench.runtime.onnx import OnnxQueryTower
 from recbench.runtime.tensorrt_check import Finding
 from recbench.serving.served_release import ServedRelease
 from recbench.settings import ExportSettings
 
 
-@pytest.fixture(scope="module")
-def released(tiny_fit, tiny_data, tiny_experiment, tmp_path_factory):
-    registry = Registry(tmp_path_factory.mktemp("released") / "registry")
-    return make_release(
-        tiny_fit,
-        tiny_data,
-        tiny_data.events,
-        registry=registry,
-        experiment=tiny_experiment,
-        metrics={},
-    )
-
-
 @pytest.fixture
-def older(released):
+def older(tiny_release):
     """The release as it was made before manifests told of exports."""
-    return replace(released, manifest=replace(released.manifest, exports={}))
+    return replace(tiny_release, manifest=replace(tiny_release.manifest, exports={}))
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +35,14 @@ def asked(tiny_fit):
     return tiny_fit.log.queries(tiny_fit.log.users.ids, tiny_fit.at)
 
 
-def test_the_manifest_says_of_every_tower_what_was_measured(released):
-    told = released.manifest.exports
+def test_the_manifest_says_of_every_tower_what_was_measured(tiny_release):
+    told = tiny_release.manifest.exports
     assert {tower: list(held) for tower, held in told.items()} == {
         "query_tower": ["fp32", "fp16", "int8"],
         "candidate_tower": ["fp32"],
     }
     for one in (*told["query_tower"].values(), *told["candidate_tower"].values()):
-        assert one["bytes"] == released.manifest.files[one["file"]]["bytes"]
+        assert one["bytes"] == tiny_release.manifest.files[one["file"]]["bytes"]
         assert one["opset"] == 20
         assert one["worst_overlap"] <= one["overlap"] <= 1
         assert one["overlap"] >= 0.97
@@ -64,7 +52,7 @@ def test_the_manifest_says_of_every_tower_what_was_measured(released):
     differences = [one["largest_difference"] for one in (fp32, fp16, int8)]
     assert differences == sorted(differences)
     assert differences[0] < 1e-5 < differences[1] < 2e-3
-    assert released.manifest.parity["largest_difference"] == fp32["largest_difference"]
+    assert tiny_release.manifest.parity["largest_difference"] == fp32["largest_difference"]
 
 
 def test_a_smaller_tower_is_compared_on_requests_that_did_not_scale_it(tiny_fit, asked):
@@ -78,13 +66,13 @@ def test_a_smaller_tower_is_compared_on_requests_that_did_not_scale_it(tiny_fit,
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_every_precision_of_a_release_is_served(released, precision):
-    served = ServedRelease.load(released, precision=precision)
+def test_every_precision_of_a_release_is_served(tiny_release, precision):
+    served = ServedRelease.load(tiny_release, precision=precision)
     served.warm()
     rows = np.zeros((1, 4), dtype=np.int64)
     zeros = np.zeros((1, 4), dtype=np.float32)
     window = np.zeros((1, len(served.window_names)), dtype=np.float32)
-    graph = released_tower(released, precision)
+    graph = released_tower(tiny_release, precision)
     expected = OnnxQueryTower(graph, n_items=len(served.items))(rows, zeros, zeros, window)
     np.testing.assert_array_equal(served.tower(rows, zeros, zeros, window), expected)
 
@@ -96,7 +84,7 @@ def written(draft, tiny_fit, asked, **options):
 
 
 def test_a_precision_below_the_bound_is_left_out_with_the_reason(
-    released, tmp_path, tiny_fit, asked, monkeypatch
+    tiny_release, tmp_path, tiny_fit, asked, monkeypatch
 ):
     def spoiled(source, path, histories):
         rest(source, path, histories)
@@ -112,7 +100,7 @@ def test_a_precision_below_the_bound_is_left_out_with_the_reason(
 
     rest = module.as_int8
     monkeypatch.setattr(module, "as_int8", spoiled)
-    told = written(tmp_path, tiny_fit, asked, parent=released)
+    told = written(tmp_path, tiny_fit, asked, parent=tiny_release)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "query_tower.onnx",
         "query_tower_fp16.onnx",
@@ -139,8 +127,26 @@ def test_a_precision_that_tensorrt_could_not_build_is_left_out(
     assert not (tmp_path / "query_tower_fp16.onnx").exists()
 
 
+def test_a_graph_that_tensorrt_could_not_build_is_not_released(
+    tiny_fit, tiny_data, tiny_experiment, tmp_path, monkeypatch
+):
+    found = Finding("operator", "Fancy", "is not supported (1 nodes)")
+    monkeypatch.setattr(tensorrt_check, "tensorrt_findings", lambda *_: [found])
+    registry = Registry(tmp_path / "registry")
+    with pytest.raises(ReleaseError, match="operator at Fancy: is not supported"):
+        make_release(
+            tiny_fit,
+            tiny_data,
+            tiny_data.events,
+            registry=registry,
+            experiment=tiny_experiment,
+            metrics={},
+        )
+    assert registry.releases() == []
+
+
 def test_a_refresh_exports_and_checks_nothing_anew(
-    released, tmp_path, tiny_fit, state, asked, monkeypatch
+    tiny_release, tmp_path, tiny_fit, state, asked, monkeypatch
 ):
     for name in (
         "export_query_tower",
@@ -149,16 +155,16 @@ def test_a_refresh_exports_and_checks_nothing_anew(
         "require_tensorrt",
     ):
         monkeypatch.setattr(module, name, None)
-    told = written(tmp_path, tiny_fit, asked, parent=released)
+    told = written(tmp_path, tiny_fit, asked, parent=tiny_release)
     assert list(told) == ["fp32", "fp16", "int8"]
-    exports = module.Exports(draft=tmp_path, settings=ExportSettings(), parent=released)
+    exports = module.Exports(draft=tmp_path, settings=ExportSettings(), parent=tiny_release)
     candidate = exports.candidate_tower(tiny_fit.model, state, asked)["fp32"]
     assert candidate["largest_difference"] < 1e-5
     inputs, n_items = tiny_fit.model.inputs(asked), len(tiny_fit.model.items)
     for name in ("query_tower.onnx", "query_tower_fp16.onnx"):
         ours, before = (
             OnnxQueryTower(folder / name, n_items=n_items)(*inputs)
-            for folder in (tmp_path, released.folder)
+            for folder in (tmp_path, tiny_release.folder)
         )
         np.testing.assert_array_equal(ours, before)  # the weights are the same, too
 
@@ -174,10 +180,10 @@ def test_the_graph_of_a_release_that_was_not_checked_is_checked(
 
 
 def test_a_candidate_tower_unlike_torch_is_not_released(
-    released, tmp_path, tiny_fit, state, asked, monkeypatch
+    tiny_release, tmp_path, tiny_fit, state, asked, monkeypatch
 ):
     monkeypatch.setattr(module, "LARGEST_DIFFERENCE", -1.0)
-    exports = module.Exports(draft=tmp_path, settings=ExportSettings(), parent=released)
+    exports = module.Exports(draft=tmp_path, settings=ExportSettings(), parent=tiny_release)
     with pytest.raises(ReleaseError, match="candidate tower differs from torch by .*e-0"):
         exports.candidate_tower(tiny_fit.model, state, asked)
 

@@ -1,18 +1,17 @@
 """A full fit as a job: made where there is no release, and again where small steps fail."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from recbench.datasets import in_lake
-from recbench.errors import ReleaseError
 from recbench.jobs.rebuild import first_release, rebuild
 from recbench.jobs.refresh import Refresh
 from recbench.refresh import Registry
 from recbench.refresh.gate import Limits
-from recbench.runtime import tensorrt_check
 from recbench.serving import ReleasedRecommender
-from recbench.settings import RefreshSettings
+from recbench.settings import ExportSettings, RefreshSettings
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +24,16 @@ def log(tiny_events, tiny_items, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workspace_of_first(log, tiny_experiment, tmp_path_factory):
+def experiment(tiny_experiment):
+    """Of releases in float32 alone."""
+    return replace(tiny_experiment, export=ExportSettings(precisions=()))
+
+
+@pytest.fixture(scope="module")
+def workspace_of_first(log, experiment, graphs_once, tmp_path_factory):
     """A workspace with the first release of the log; not to be changed."""
     workspace = tmp_path_factory.mktemp("first") / "workspace"
-    first_release(log, workspace=workspace, share=0.9, experiment=tiny_experiment)
+    first_release(log, workspace=workspace, share=0.9, experiment=experiment)
     return workspace
 
 
@@ -70,14 +75,3 @@ def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(
     later = Refresh.of(log, workspace=workspace, settings=RefreshSettings(steps=2))
     assert later.parent.manifest.release == rebuilt.release
     assert later.is_empty
-
-
-def test_a_graph_that_tensorrt_could_not_build_is_not_released(
-    log, tiny_experiment, tmp_path, monkeypatch
-):
-    found = tensorrt_check.Finding("operator", "Fancy", "is not supported (1 nodes)")
-    monkeypatch.setattr(tensorrt_check, "tensorrt_findings", lambda *_: [found])
-    workspace = tmp_path / "workspace"
-    with pytest.raises(ReleaseError, match="operator at Fancy: is not supported"):
-        first_release(log, workspace=workspace, share=0.9, experiment=tiny_experiment)
-    assert Registry(workspace / "registry").current() is None

@@ -34,7 +34,7 @@ FIRST = 0.9
 
 
 @pytest.fixture(scope="module")
-def started(tiny_events, tiny_items, tiny_experiment, tmp_path_factory):
+def started(tiny_events, tiny_items, tiny_experiment, graphs_once, tmp_path_factory):
     """A workspace with the log in its lake and a release as of nine tenths of it."""
     folder = tmp_path_factory.mktemp("started")
     tiny_events.write_parquet(folder / "tiny.events.parquet")

@@ -62,8 +62,8 @@ def test_a_baseline_has_the_same_number_of_trials(search, model):
 
 
 def test_a_baseline_is_fitted_as_it_was_judged(search, lab, prior):
-    from recbench.jobs.build import catalogue
     from recbench.models.baselines import RecencyPopularity
+    from recbench.tables.log import catalogue
     from recbench.tables.queries import InteractionLog
 
     found = search(3).run("EASE")

@@ -41,7 +41,7 @@ def results(study, prior, final):
 
 
 @pytest.fixture(scope="module")
-def released(study, prior, measured, results, tmp_path_factory):
+def released(study, prior, measured, results, graphs_once, tmp_path_factory):
     workspace = tmp_path_factory.mktemp("workspace")
     fitted = study.fit_on_all(prior, steps=measured.steps)
     return fitted, workspace, study.release(fitted, results, workspace=workspace)
@@ -100,7 +100,9 @@ def test_the_manifest_binds_what_the_release_is_made_of(released, study):
     assert {"query_tower.onnx", "index.safetensors", "interactions.parquet"} <= set(manifest.files)
 
 
-def test_a_release_of_the_past_holds_nothing_of_the_test(study, final, results, tmp_path):
+def test_a_release_of_the_past_holds_nothing_of_the_test(
+    study, final, results, graphs_once, tmp_path
+):
     made = study.release(final, results, workspace=tmp_path, publish=False)
     held = pl.read_parquet(made.release.path("interactions.parquet"))
     assert held["ts"].max() < study.split.test_ts

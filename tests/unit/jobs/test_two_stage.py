@@ -9,9 +9,10 @@ import pytest
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import recommend
-from recbench.jobs.build import catalogue, microseconds
+from recbench.jobs.build import microseconds
 from recbench.jobs.two_stage import first_stage, fit_two_stage, pseudo_lists
 from recbench.settings import RankingSettings
+from recbench.tables.log import catalogue
 
 SETTINGS = RankingSettings(n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1)
 HORIZON_US = 5 * 86_400_000_000

@@ -6,13 +6,9 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def exported(tiny_fit, tmp_path_factory):
-    """The default tower."""
-    from recbench.runtime.export import export_query_tower
-
-    path = tmp_path_factory.mktemp("export") / "query_tower.onnx"
-    export_query_tower(tiny_fit.model, path)
-    return path
+def exported(tiny_release):
+    """The default tower: that of `tiny_fit`."""
+    return tiny_release.path("query_tower.onnx")
 
 
 @pytest.fixture(scope="session")

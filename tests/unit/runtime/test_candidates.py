@@ -5,20 +5,15 @@ import onnxruntime
 import pytest
 import torch
 
-from recbench.runtime.candidates import (
-    CANDIDATE_INPUTS,
-    FrozenCandidateTower,
-    export_candidate_tower,
-)
+from recbench.runtime.candidates import CANDIDATE_INPUTS, FrozenCandidateTower
 from recbench.runtime.profiles import Profile, Range
 from recbench.runtime.tensorrt_check import tensorrt_findings
 
 
-@pytest.fixture(scope="module")
-def candidate_tower(tiny_fit, tmp_path_factory):
-    path = tmp_path_factory.mktemp("candidates") / "candidate_tower.onnx"
-    export_candidate_tower(tiny_fit.towers, path)
-    return path
+@pytest.fixture
+def candidate_tower(tiny_release):
+    """That of `tiny_fit`."""
+    return tiny_release.path("candidate_tower.onnx")
 
 
 def items(towers, rows):

@@ -37,7 +37,7 @@ def fitted(request, tiny_data, tiny_fit):
 
 
 @pytest.fixture(scope="module")
-def release(fitted, tiny_experiment, tmp_path_factory):
+def release(fitted, tiny_experiment, graphs_once, tmp_path_factory):
     data, tower, ranker = fitted
     return make_release(
         tower,

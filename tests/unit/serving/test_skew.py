@@ -11,6 +11,7 @@ from recbench.jobs.build import Cut, fit_two_tower
 from recbench.jobs.publish import make_release
 from recbench.refresh import Registry
 from recbench.serving import ReleasedRecommender
+from recbench.settings import ExportSettings
 
 DAY_US = 86_400_000_000
 
@@ -38,13 +39,13 @@ def fitted(impressions, tiny_experiment):
 
 
 @pytest.fixture(scope="module")
-def released(impressions, fitted, tiny_experiment, tmp_path_factory):
+def released(impressions, fitted, tiny_experiment, graphs_once, tmp_path_factory):
     release = make_release(
         fitted,
         impressions,
         impressions.events,
         registry=Registry(tmp_path_factory.mktemp("workspace") / "registry"),
-        experiment=tiny_experiment,
+        experiment=replace(tiny_experiment, export=ExportSettings(precisions=())),
         metrics={},
     )
     return ReleasedRecommender.load(release)

@@ -10,13 +10,12 @@ from recbench.benchmarks.quality.rivals import rivals
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
 from recbench.models.baselines import PersonalFrequency, Popularity, RecencyPopularity
+from recbench.tables.log import catalogue
 from recbench.tables.queries import InteractionLog
 
 
 @pytest.fixture(scope="module")
 def exam(tiny_data):
-    from recbench.jobs.build import catalogue
-
     at = int(tiny_data.events["ts"].dt.epoch("us")[2000])
     past, test = tiny_data.events[:2000], tiny_data.events[2000:]
     found = Exam.of(
@@ -90,7 +89,7 @@ def test_foreign_lists_answer_what_they_were_asked_and_nothing_else(exam):
 
 @pytest.mark.slow
 def test_recboles_models_rank_in_their_own_environment(exam):
-    from recbench.benchmarks.peers import peers_python
+    from recbench.benchmarks.peers_python import peers_python
     from recbench.benchmarks.quality.peers import PEERS, foreign_lists
 
     if peers_python() is None:

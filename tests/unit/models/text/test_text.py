@@ -99,25 +99,30 @@ def test_a_damaged_cache_is_told(encoder, tmp_path, at):
         cached_embeddings(encoder, TEXTS, folder=tmp_path)
 
 
+# forked once all is imported and loaded: that takes a process seconds
+TWO_PROCESSES = """
+import os
+import sys
+from pathlib import Path
+
+from recbench.models.text import TextEncoder
+from recbench.models.text.cache import cached_embeddings
+
+encoder = TextEncoder.load(sys.argv[1])
+other = os.fork()
+for word in sys.argv[3:6] if other else sys.argv[6:]:
+    cached_embeddings(encoder, [f"{word} night"], folder=Path(sys.argv[2]), label="")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
+"""
+
+
 def test_two_processes_share_a_cache(deepseek_folder, tmp_path):
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from recbench.models.text import TextEncoder\n"
-        "from recbench.models.text.cache import cached_embeddings\n"
-        "encoder = TextEncoder.load(sys.argv[1])\n"
-        "texts = [f'{word} night' for word in sys.argv[3:]]\n"
-        "for text in texts:\n"
-        "    cached_embeddings(encoder, [text], folder=Path(sys.argv[2]), label='')\n"
-    )
-    groups = (["red", "blue", "star"], ["love", "day", "space"])
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, deepseek_folder, tmp_path, *words])
-        for words in groups
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    words = ["red", "blue", "star", "love", "day", "space"]
+    command = [sys.executable, "-c", TWO_PROCESSES, deepseek_folder, tmp_path, *words]
+    assert subprocess.run(command, timeout=120, check=False).returncode == 0
     encoder = TextEncoder.load(deepseek_folder)
     encoder.embed = None  # everything is there
-    texts = [f"{word} night" for words in groups for word in words]
+    texts = [f"{word} night" for word in words]
     assert cached_embeddings(encoder, texts, folder=tmp_path).shape == (6, encoder.dim)
 
 
