@@ -15,6 +15,10 @@ PROPENSITY = "propensity"  # chance of this item here, given those above; null: 
 REQUEST_ID = "request_id"  # rows shown together carry the same one
 SLOT_PROPENSITY = "slot_propensity"  # as propensity, whatever stands above
 CONTEXT = "context"  # features that a bandit decided by, float32 in base64
+TOWERS = "towers"  # the release whose full fit the towers of a context go on from
+PROTECTED = "protected"  # whether a floor under exposure is for this item
+FLOOR_KEPT = "floor_kept"  # whether this request's list was made with the floor
+FLOOR_CHANCE = "floor_chance"  # of its being made as it was, with the floor or without
 
 PUBLISHED_AT = "published_at"
 TITLE = "title"

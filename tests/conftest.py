@@ -83,6 +83,12 @@ def naive_features():
 
 
 @pytest.fixture(scope="session")
+def stand_in_nvml():
+    """Makes a stand-in for pynvml: `stand_in_nvml.py` says what it takes."""
+    return _module("stand_in_nvml.py").stand_in_nvml
+
+
+@pytest.fixture(scope="session")
 def served_toy():
     """The module `served_toy.py`: a release to work out by hand, and a service that serves it."""
     return _module("served_toy.py")

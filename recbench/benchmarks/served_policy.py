@@ -64,6 +64,7 @@ def release_of(n_items: int, dim: int, *, seed: int = 0) -> ServedRelease:
     clicks = no_clicks()
     return ServedRelease(
         id="generated",
+        fit="generated",
         items=Vocabulary(np.arange(n_items)),
         tower=nothing,
         index=ExactIndex(embeddings, by_popularity[:0]),
@@ -88,7 +89,8 @@ def _snapshot(path: Path, release: ServedRelease, *, seed: int) -> Path:
     learner = Learner(context_dim(dim, N_RATES), LoggedContexts(), window_us=1, reward=Reward())
     items = rng.integers(0, n_items, EVENTS)
     rewards = (rng.random(EVENTS) < 0.1).astype(np.float64)
-    learner.belief.learn(rng.normal(size=(EVENTS, learner.belief.dim)), rewards)
+    belief = learner.beliefs.of(release.fit)
+    belief.learn(rng.normal(size=(EVENTS, belief.dim)), rewards)
     learner.counts.add(items, rewards, np.arange(EVENTS))
     learner.save(path)
     return path

@@ -8,6 +8,7 @@ import click
 
 from recbench.cli.input import Duration
 from recbench.cli.output import json_option, print_table, save_json
+from recbench.cli.policy_floors import floors
 from recbench.cli.streams import (
     StatusShown,
     broker_options,
@@ -79,6 +80,14 @@ def policy() -> None:
 @click.option("--neural", is_flag=True, help="Neural-linear: a network learns the features.")
 @click.option(
     "--relearn-every", default=5_000, show_default=True, type=click.IntRange(min=1), help="Events."
+)
+@click.option(
+    "--forget",
+    "forget",
+    type=click.IntRange(min=1_000),
+    metavar="DECISIONS",
+    help="After so many a decision counts half in what is believed, as refreshes move the towers. "
+    "Default: all count alike.",
 )
 @click.option("--snapshot-every", type=Duration(), default="5s", show_default=True)
 @click.option("--until-end", is_flag=True, help="Stop where the topics end now.")
@@ -153,6 +162,9 @@ def show(snapshot: Path, json_path: Path | None) -> None:
     save_json(json_path, told)
 
 
+policy.add_command(floors)
+
+
 def _learner(dials: dict[str, Any]) -> "Learner":
     from recbench.evaluation.off_policy.reward import Reward
     from recbench.policy.belief import Relearning
@@ -168,6 +180,7 @@ def _learner(dials: dict[str, Any]) -> "Learner":
         lateness_us=dials["allowed_lateness"] // MICROSECOND,
         relearning=Relearning(every=dials["relearn_every"]) if dials["neural"] else None,
         half_life_us=dials["half_life"] / MICROSECOND,
+        half_life_events=dials["forget"],
     )
 
 

@@ -80,7 +80,8 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     "--floor",
     metavar="KIND=SHARE",
     help="Keep a least share of slots for the long tail (tail=0.3) or for new items (new=0.1); "
-    "with --policy or without.",
+    "with --policy or without. tail=0.3,free=0.05: but for so many lists, by which `recbench "
+    "policy floors` tells what it costs.",
 )
 @click.option(
     "--explore-off",

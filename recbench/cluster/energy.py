@@ -19,6 +19,7 @@ __all__ = [
     "IDLE_THREAD_W",
     "EnergyMeter",
     "WorkerJoules",
+    "installed_nvml",
     "joules_per_hundredth",
     "open_meter",
 ]
@@ -76,7 +77,7 @@ def open_meter(
     else:
         count = cpu_seconds or _cpu_seconds
         readers[f"model, {BUSY_THREAD_W:g} W a busy thread"] = lambda: BUSY_THREAD_W * count()
-    nvml = _installed_nvml() if nvml is None else nvml
+    nvml = installed_nvml() if nvml is None else nvml
     if nvml is not None:
         readers["NVML"] = lambda: _nvml_joules(nvml)
     return EnergyMeter.of(readers)
@@ -116,7 +117,7 @@ class WorkerJoules:
         model = f"model, {BUSY_THREAD_W:g} W a busy thread"
         source = "RAPL, by share of CPU time" if zones else model
         number = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
-        nvml = _installed_nvml() if nvml is None and number.isdigit() else nvml
+        nvml = installed_nvml() if nvml is None and number.isdigit() else nvml
         if nvml is None or not number.isdigit():
             made = cls(source, counter, _machine_busy_s, lambda: 0.0)
         else:
@@ -192,7 +193,7 @@ def _nvml_joules(nvml: Any, indexes: Sequence[int] | None = None) -> float:
     return millijoules / 1e3
 
 
-def _installed_nvml() -> Any:
+def installed_nvml() -> Any:
     """NVML where it is installed and has a GPU; None on a machine without."""
     try:
         import pynvml

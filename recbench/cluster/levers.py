@@ -1,37 +1,37 @@
-"""What saves energy or money beside the number of workers: proposals, and one that is asked for.
+"""What saves energy or money beside the number of workers: proposals, which change nothing.
 
-Nothing here changes a GPU by itself: ``power_capped`` does, and only if told that it may.
+What an hour or a refresh is worth is here, too; a GPU's power limit is in ``gpu_power``.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recbench.cluster.scaling import Hour, ScalingPolicy
 from recbench.errors import InputError
 
-__all__ = ["GpuSetting", "break_even_gain", "power_capped", "proposed_setting", "seconds_to_wait"]
+__all__ = [
+    "TrainSetting",
+    "break_even_gain",
+    "cheapest_in_time",
+    "proposed_setting",
+    "seconds_to_wait",
+]
 
 ROUNDING = 1e-9
 
 
-class GpuSetting(NamedTuple):
-    """One way to train on a GPU, measured."""
+class TrainSetting(NamedTuple):
+    """One way to train, measured."""
 
-    power_cap_w: float
+    power_cap_w: float | None  # of the GPU; None: as it was, or there is none
     batch_size: int
     examples_per_s: float
-    drawn_w: float
-
-    @property
-    def joules_per_example(self) -> float:
-        """What an example costs."""
-        return self.drawn_w / self.examples_per_s
+    joules_per_example: float
 
 
-def proposed_setting(measured: Sequence[GpuSetting], *, slower: float = 0.1) -> GpuSetting:
+def proposed_setting(measured: Sequence[TrainSetting], *, slower: float = 0.1) -> TrainSetting:
     """The setting with the fewest joules an example that is hardly slower than the fastest.
 
     Args:
@@ -48,33 +48,29 @@ def proposed_setting(measured: Sequence[GpuSetting], *, slower: float = 0.1) -> 
     return min(quick, key=lambda setting: setting.joules_per_example)
 
 
-@contextmanager
-def power_capped(nvml: Any, index: int, watts: float, *, allowed: bool) -> Iterator[None]:
-    """A GPU's power limit while the block runs; afterwards it is what it was.
+def cheapest_in_time(
+    measured: Sequence[TrainSetting], *, examples: float, within_s: float
+) -> TrainSetting:
+    """The setting with the fewest joules an example among those that are done in time.
 
     Args:
-        nvml: the module ``pynvml``, begun; the change needs root.
-        index: of the GPU.
-        watts: within what the GPU allows.
-        allowed: the user's own word.
+        measured: each with its own speed and joules.
+        examples: to train on.
+        within_s: seconds that it may take.
 
     Raises:
-        InputError: not allowed, or more or less than the GPU allows.
+        InputError: nothing was measured, or no setting is fast enough.
     """
-    if not allowed:
-        raise InputError(f"GPU {index} keeps its power limit: pass `allowed=True` to set {watts} W")
-    device = nvml.nvmlDeviceGetHandleByIndex(index)
-    low, high = nvml.nvmlDeviceGetPowerManagementLimitConstraints(device)
-    if not low <= 1000 * watts <= high:
+    if not measured:
+        raise InputError("`measured` is empty: time some steps at each power cap and batch size")
+    in_time = [s for s in measured if examples <= s.examples_per_s * within_s]
+    if not in_time:
+        fastest = max(s.examples_per_s for s in measured)
         raise InputError(
-            f"`watts` of GPU {index} must lie in {low / 1000:g} to {high / 1000:g}, got {watts:g}"
+            f"No setting trains {examples:g} examples within {within_s:g} s: the fastest, with "
+            f"{fastest:g} examples/s, takes {examples / fastest:.0f} s"
         )
-    before = nvml.nvmlDeviceGetPowerManagementLimit(device)
-    nvml.nvmlDeviceSetPowerManagementLimit(device, int(1000 * watts))
-    try:
-        yield
-    finally:
-        nvml.nvmlDeviceSetPowerManagementLimit(device, before)
+    return min(in_time, key=lambda setting: setting.joules_per_example)
 
 
 def seconds_to_wait(

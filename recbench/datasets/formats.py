@@ -13,7 +13,14 @@ from recbench import columns as c
 from recbench.datasets.spreadsheet import from_serial_days, read_sheet
 from recbench.errors import InputError
 
-__all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
+__all__ = [
+    "kuairand",
+    "movielens",
+    "movietweetings",
+    "online_retail",
+    "open_bandit",
+    "yoochoose",
+]
 
 SHEETS = (".xlsx", ".csv")
 Tables = tuple[pl.DataFrame, pl.DataFrame]
@@ -151,6 +158,32 @@ def _kuairand_log(path: Path) -> pl.DataFrame:
         pl.col("tab").cast(pl.Int8, strict=False),
     )
     return columns.collect()
+
+
+def open_bandit(path: Path) -> Tables:
+    """Open Bandit: one slot of a fashion shop's page a row, with the chance that it had.
+
+    Users are anonymous: those whose four features are the same have one id. Rows cannot be put
+    together into pages, so each is a request of its own; ``position`` counts from 0.
+    """
+    with _archive(path) as archive:
+        raw = pl.read_csv(archive.read("men.csv"), infer_schema=False)
+        context = pl.read_csv(archive.read("item_context.csv"), infer_schema=False)
+    user = pl.concat_str(pl.col("^user_feature_[0-9]$"), separator="|")
+    events = raw.select(
+        user.rank("dense").cast(pl.Int64).alias(c.USER_ID),
+        pl.col("item_id").alias(c.ITEM_ID),
+        pl.col("timestamp")
+        .str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=False)
+        .alias(c.TS),
+        pl.col("click").cast(pl.Int8, strict=False).alias(c.CLICKED),
+        (pl.col("position").cast(pl.Int16, strict=False) - 1).alias(c.POSITION),
+        pl.col("propensity_score").cast(pl.Float64, strict=False).alias(c.PROPENSITY),
+        pl.col(raw.columns[0]).cast(pl.Int64).alias(c.REQUEST_ID),
+    )
+    kinds = pl.concat_str(pl.col("^item_feature_[1-3]$"), separator="|")
+    items = context.select(pl.col("item_id").alias(c.ITEM_ID), kinds.alias(c.CATEGORY))
+    return events.sort(c.TS, maintain_order=True), items
 
 
 def _rated(raw: pl.DataFrame) -> pl.DataFrame:

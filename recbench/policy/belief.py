@@ -40,10 +40,15 @@ class Belief:
     Args:
         dim: of the features.
         relearning: None: the features themselves are what the sums are of.
+        half_life: events after which one counts half; None: all count alike for ever.
     """
 
-    def __init__(self, dim: int, *, relearning: Relearning | None = None) -> None:
-        self.dim, self.relearning = dim, relearning
+    def __init__(
+        self, dim: int, *, relearning: Relearning | None = None, half_life: float | None = None
+    ) -> None:
+        if half_life is not None and not half_life > 0:
+            raise InputError(f"`half_life` must be positive, got {half_life}")
+        self.dim, self.relearning, self.half_life = dim, relearning, half_life
         self.statistics = LinearStatistics.zeros(dim)
         self.network: Network | None = None
         self._recent = np.empty((0, dim), dtype=np.float32), np.empty(0)
@@ -52,6 +57,8 @@ class Belief:
     def learn(self, features: Features, rewards: Rewards) -> None:
         """Take in (E, dim) features and (E,) rewards."""
         seen = features if self.network is None else self.network(features)
+        if self.half_life is not None:
+            self.statistics.forget(0.5 ** (len(rewards) / self.half_life))
         self.statistics.add(seen, rewards)
         if self.relearning is None:
             return

@@ -12,7 +12,8 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.events.shown import completed, is_action, is_exposure
-from recbench.policy.belief import Belief, Relearning
+from recbench.policy.belief import Relearning
+from recbench.policy.beliefs import Beliefs
 from recbench.policy.item_counts import ItemCounts
 from recbench.policy.pending import PendingDecisions
 from recbench.policy.snapshot import read_snapshot, write_snapshot
@@ -25,7 +26,14 @@ Context = Callable[[pl.DataFrame], npt.NDArray[np.floating]]
 OFFSET = pl.col(c.KAFKA_OFFSET)
 HALF_LIFE_US = 6 * 3_600_000_000
 SILENT = 1_000  # decisions after which it is odd that none was rewarded
-FIXED = ("neural", "window_us", "watch_share", "full_watch_ms", "half_life_us")
+FIXED = (
+    "neural",
+    "window_us",
+    "watch_share",
+    "full_watch_ms",
+    "half_life_us",
+    "half_life_events",
+)
 TELL = ("n_late", "n_unknown", "n_repeats")
 
 
@@ -33,7 +41,9 @@ class Learner:
     """Takes in exposures and actions as they come, and knows how far it has read.
 
     Rows at offsets that it has read are passed over, so that a stream may be read again from
-    anywhere before. The watermark is the latest ``ts`` of the slowest partition.
+    anywhere before. The watermark is the latest ``ts`` of the slowest partition. Exposures whose
+    contexts are of other towers (``towers``: a release that was fitted anew) go into a belief of
+    their own; the rates of items go on.
 
     Args:
         dim: d of the features; None: of the first that come.
@@ -44,6 +54,7 @@ class Learner:
         lateness_us: how far behind the latest row of its partition one may come.
         relearning: of a network, for neural-linear; None: linear in the features.
         half_life_us: after which a showing counts half in an item's rate.
+        half_life_events: decisions after which one counts half in what is believed; None: never.
     """
 
     def __init__(
@@ -56,11 +67,13 @@ class Learner:
         lateness_us: int = 0,
         relearning: Relearning | None = None,
         half_life_us: float = HALF_LIFE_US,
+        half_life_events: float | None = None,
     ) -> None:
         self.offsets: dict[str, int] = {}  # partition of a topic -> the next offset to be read
         self.idle: set[str] = set()  # partitions that do not hold the watermark back
         self.n_without_context = 0
-        self.belief = Belief(dim or 0, relearning=relearning)
+        self.beliefs = Beliefs(dim or 0, relearning=relearning, half_life=half_life_events)
+        self.towers: list[str] = []  # whose contexts came so far
         self.counts = ItemCounts(half_life_us=half_life_us)
         self.pending = PendingDecisions(window_us=window_us, reward=reward)
         self._context, self._lateness_us = context, lateness_us
@@ -68,8 +81,8 @@ class Learner:
 
     @property
     def statistics(self) -> LinearStatistics:
-        """Of what is known for good."""
-        return self.belief.statistics
+        """Of what is known for good, of the towers that were learnt last."""
+        return self.beliefs.statistics
 
     @property
     def watermark_us(self) -> int | None:
@@ -115,7 +128,7 @@ class Learner:
         done = None if watermark is None else self.pending.closed(watermark)
         if done is None:
             return 0
-        self.belief.learn(done.features, done.rewards)
+        self.beliefs.learn(self.towers, done.groups, done.features, done.rewards)
         self.counts.add(done.item_ids, done.rewards, done.ts)
         return len(done)
 
@@ -137,8 +150,11 @@ class Learner:
     def told(self) -> dict[str, Any]:
         """Numbers of a snapshot: where it stands, and what was counted."""
         return {
-            "dim": self.belief.dim,
-            "neural": self.belief.relearning is not None,
+            "dim": self.beliefs.dim,
+            "neural": self.beliefs.relearning is not None,
+            "half_life_events": self.beliefs.half_life,
+            "towers": self.towers,
+            "beliefs": self.beliefs.told(),
             "offsets": self.offsets,
             "latest": self._latest,
             "watermark_us": self.watermark_us,
@@ -157,7 +173,7 @@ class Learner:
     def save(self, path: Path) -> None:
         """Statistics, what waits, and offsets in one file, whole or not at all."""
         arrays = {
-            "belief": self.belief.arrays(),
+            "beliefs": self.beliefs.arrays(),
             "items": self.counts.arrays(),
             "pending": self.pending.arrays(),
         }
@@ -170,8 +186,8 @@ class Learner:
             InputError: it is no snapshot, of other features, or of another window or reward.
         """
         told, arrays = read_snapshot(path)
-        if self.belief.dim not in {0, told["dim"]}:
-            raise InputError(f"{path} has {told['dim']} features, this learner {self.belief.dim}")
+        if self.beliefs.dim not in {0, told["dim"]}:
+            raise InputError(f"{path} has {told['dim']} features, this learner {self.beliefs.dim}")
         own = self.told()
         for name in FIXED:
             if told[name] != own[name]:
@@ -179,13 +195,16 @@ class Learner:
                     f"{path} was learnt with `{name}` {told[name]}, got {own[name]}: what is in it "
                     "cannot be added to; begin a new one"
                 )
-        parts: dict[str, dict[str, Any]] = {"belief": {}, "items": {}, "pending": {}}
+        parts: dict[str, dict[str, Any]] = {"beliefs": {}, "items": {}, "pending": {}}
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = array
-        self.belief = Belief(told["dim"], relearning=self.belief.relearning)
-        numbers = {name: told[name] for name in ("n_events", "reward_sum")}
-        self.belief.restore(parts["belief"], **numbers)
+        before = self.beliefs
+        self.beliefs = Beliefs(
+            told["dim"], relearning=before.relearning, half_life=before.half_life
+        )
+        self.beliefs.restore(told["beliefs"], parts["beliefs"])
+        self.towers = told["towers"]
         self.counts.restore(parts["items"])
         self.pending.restore(parts["pending"])
         for name in TELL:
@@ -195,18 +214,27 @@ class Learner:
 
     def _note(self, shown: pl.DataFrame) -> None:
         features = self._context(shown)
-        if not self.belief.dim and features.shape[-1]:
-            self.belief = Belief(features.shape[1], relearning=self.belief.relearning)
-        if features.shape != (len(shown), self.belief.dim):
+        if not self.beliefs.dim:
+            self.beliefs.dim = features.shape[-1]
+        dim = self.beliefs.dim
+        if features.shape != (len(shown), dim):
             raise InputError(
-                f"`context` must make features of shape ({len(shown)}, {self.belief.dim}), got "
-                f"{features.shape}"
+                f"`context` must make features of shape ({len(shown)}, {dim}), got {features.shape}"
             )
-        is_known = ~np.isnan(features[:, 0]) if self.belief.dim else np.zeros(len(shown), np.bool_)
+        is_known = ~np.isnan(features[:, 0]) if dim else np.zeros(len(shown), np.bool_)
         if not is_known.all():
             self.n_without_context += int((~is_known).sum())
             shown, features = shown.filter(pl.Series(is_known)), features[is_known]
-        self.pending.note(*_keys(shown), features)
+        self.pending.note(*_keys(shown), features, self._towers_of(shown))
+
+    def _towers_of(self, shown: pl.DataFrame) -> Ints:
+        """(E,) places among ``towers``; an exposure that does not say has an empty name."""
+        known = c.TOWERS in shown.columns
+        names = shown[c.TOWERS].fill_null("") if known else pl.Series([""] * len(shown))
+        seen = names.unique(maintain_order=True).to_list()
+        self.towers += [name for name in seen if name not in self.towers]
+        places = {name: place for place, name in enumerate(self.towers)}
+        return np.array([places[name] for name in names.to_list()], dtype=np.int64)
 
     def _unread(self, rows: pl.DataFrame, source: str) -> pl.DataFrame:
         missing = [n for n in (c.KAFKA_PARTITION, c.KAFKA_OFFSET) if n not in rows.columns]

@@ -13,6 +13,7 @@ __all__ = ["FEWEST", "Network", "learn_network", "statistics_of"]
 
 Floats = npt.NDArray[np.float32]
 FEWEST = 32  # events
+CONSTANT = 1e-6  # relative spread; features are float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +21,7 @@ class Network:
     """Features (E, f) to the last hidden layer (E, d) with a one; plain arrays, no framework."""
 
     centre: Floats  # (f,)
-    scale: Floats  # (f,)
+    scale: Floats  # (f,); infinite where a feature is left out
     layers: tuple[tuple[Floats, Floats], ...]  # weights (in, out) and biases (out,)
 
     @property
@@ -68,7 +69,8 @@ def learn_network(
     if len(features) < FEWEST:
         raise InputError(f"A network needs {FEWEST} events or more, got {len(features)}")
     centre, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    # what varied by rounding only taught nothing: left out, as it may vary once the network decides
+    scale = np.where(scale > CONSTANT * (1 + np.abs(centre)), scale, np.inf)
     x = torch.from_numpy(((features - centre) / scale).astype(np.float32))
     y = torch.from_numpy(np.asarray(rewards, dtype=np.float32))
     generator = torch.Generator().manual_seed(seed)

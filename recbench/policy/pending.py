@@ -18,7 +18,7 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 Key = tuple[int, int]
 Act = tuple[int, bool, int]  # ts, clicked, watch_ms
 SLICES = 16  # of a window: what is shown within one may close together
-BLOCK = ("request_ids", "item_ids", "ts", "features", "clicked", "watch_ms")
+BLOCK = ("request_ids", "item_ids", "ts", "features", "groups", "clicked", "watch_ms")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +29,7 @@ class Closed:
     rewards: Floats  # (E,)
     item_ids: Ints  # (E,)
     ts: Ints  # (E,) microseconds
+    groups: Ints  # (E,) as they were noted
 
     def __len__(self) -> int:
         """E."""
@@ -43,6 +44,7 @@ class _Block:
     item_ids: Ints
     ts: Ints  # microseconds
     features: npt.NDArray[np.floating]
+    groups: Ints
     clicked: npt.NDArray[np.bool_]
     watch_ms: Ints
     latest: int = field(init=False)
@@ -90,20 +92,30 @@ class PendingDecisions:
         return sum(map(len, self._early.values()))
 
     def note(
-        self, request_ids: Ints, item_ids: Ints, ts: Ints, features: npt.NDArray[np.floating]
+        self,
+        request_ids: Ints,
+        item_ids: Ints,
+        ts: Ints,
+        features: npt.NDArray[np.floating],
+        groups: Ints | None = None,
     ) -> None:
-        """Remember (E,) decisions and their (E, d) features; those it has are counted, and left."""
+        """Remember (E,) decisions and their (E, d) features; those it has are counted, and left.
+
+        ``groups`` (E,) tells them apart for whoever learns; default: all are of group 0.
+        """
+        groups = np.zeros(len(ts), dtype=np.int64) if groups is None else groups
         keys = list(zip(request_ids.tolist(), item_ids.tolist(), strict=True))
         if self._has_repeats(keys):
             fresh = self._first_of(keys)
             self.n_repeats += len(keys) - len(fresh)
             request_ids, item_ids, ts = request_ids[fresh], item_ids[fresh], ts[fresh]
-            features = features[fresh]
+            features, groups = features[fresh], groups[fresh]
             keys = [keys[row] for row in fresh.tolist()]
         slices = ts // max(1, self.window_us // SLICES)
         for one in np.unique(slices):
             rows = slice(None) if (slices == one).all() else np.flatnonzero(slices == one)
-            self._hold(request_ids[rows], item_ids[rows], ts[rows], features[rows])
+            keyed = request_ids[rows], item_ids[rows], ts[rows]
+            self._hold(*keyed, features[rows], groups[rows])
         for key in self._early.keys() & set(keys) if self._early else ():
             for act in self._early.pop(key):
                 self._count(*self._places[key], act)
@@ -147,6 +159,7 @@ class PendingDecisions:
             np.concatenate([self.reward.values(block.clicked, block.watch_ms) for block in done]),
             np.concatenate([block.item_ids for block in done]),
             np.concatenate([block.ts for block in done]),
+            np.concatenate([block.groups for block in done]),
         )
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -182,12 +195,16 @@ class PendingDecisions:
             self._was_closed.add((request, item))
 
     def _hold(
-        self, request_ids: Ints, item_ids: Ints, ts: Ints, features: npt.NDArray[np.floating]
+        self,
+        request_ids: Ints,
+        item_ids: Ints,
+        ts: Ints,
+        features: npt.NDArray[np.floating],
+        groups: Ints,
     ) -> None:
         n = len(ts)
-        block = _Block(
-            request_ids, item_ids, ts, features, np.zeros(n, np.bool_), np.zeros(n, np.int64)
-        )
+        nothing = np.zeros(n, np.bool_), np.zeros(n, np.int64)
+        block = _Block(request_ids, item_ids, ts, features, groups, *nothing)
         self._places.update({key: (block, row) for row, key in enumerate(block.pairs())})
         self._blocks.append(block)
 

@@ -22,15 +22,16 @@ from recbench.policy.statistics import LinearStatistics, Posterior
 
 __all__ = ["Snapshot", "read_snapshot", "write_snapshot"]
 
-FORMAT = 1
-BELIEF, ITEMS = "belief.", "items."
+FORMAT = 2  # 1 did not say whose towers its contexts were of
+BELIEFS, ITEMS = "beliefs.", "items."
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """What a policy decides by."""
+    """What a policy decides by, on the towers of one full fit."""
 
+    towers: str  # the release of that fit; empty: exposures did not say
     posterior: Posterior
     network: Network | None  # whose last layer the posterior is over
     counts: ItemCounts
@@ -40,28 +41,35 @@ class Snapshot:
     told: Mapping[str, Any]  # offsets and counts, as the learner has them
 
     @classmethod
-    def read(cls, path: Path, *, ridge: float = 1.0) -> Self:
+    def read(cls, path: Path, *, towers: str | None = None, ridge: float = 1.0) -> Self:
         """The latest state of a learner.
+
+        Args:
+            path: of the file.
+            towers: the release of a full fit, whose belief is wanted; where there is none, or by
+                default, it is that of the towers that were learnt last.
+            ridge: of the posterior.
 
         Raises:
             InputError: it is no snapshot.
         """
-        told, arrays = read_snapshot(path, parts=(BELIEF, ITEMS))
-        belief, items = _part(arrays, BELIEF), _part(arrays, ITEMS)
+        told, arrays = read_snapshot(path, parts=(BELIEFS, ITEMS))
         counts = ItemCounts(half_life_us=told["half_life_us"])
-        counts.restore(items)
+        counts.restore(_part(arrays, ITEMS))
+        own, belief = _belief_of(told, arrays, towers)
         sums = LinearStatistics(
-            belief["gram"], belief["moment"], told["n_events"], told["reward_sum"]
+            belief["gram"], belief["moment"], own["n_events"], own["reward_sum"]
         )
         network = network_of(belief)
         prior = None if network else _by_rate(sums.dim)
         return cls(
+            own["towers"],
             Posterior.of(sums, ridge=ridge, prior=prior),
             network,
             counts,
             told["dim"],
-            told["n_events"],
-            told["reward_sum"],
+            sums.n_events,
+            sums.reward_sum,
             told,
         )
 
@@ -116,6 +124,22 @@ def _by_rate(dim: int) -> npt.NDArray[np.float64]:
     if dim >= N_RATES:
         prior[dim - N_RATES] = 1.0
     return prior
+
+
+def _belief_of(
+    told: Mapping[str, Any], arrays: Arrays, towers: str | None
+) -> tuple[dict[str, Any], Arrays]:
+    """What is said of a belief, and its arrays; one of nothing where nothing was learnt yet."""
+    held: list[dict[str, Any]] = told["beliefs"]
+    if not held:
+        nothing = LinearStatistics.zeros(told["dim"])
+        return (
+            {"towers": "", "n_events": 0.0, "reward_sum": 0.0},
+            {"gram": nothing.gram, "moment": nothing.moment},
+        )
+    names = [belief["towers"] for belief in held]
+    place = names.index(towers) if towers in names else len(held) - 1
+    return held[place], _part(arrays, f"{BELIEFS}{place}.")
 
 
 def _part(arrays: Arrays, begin: str) -> Arrays:

@@ -27,6 +27,10 @@ LONGEST_S = 0.1  # of a step, as far as silence goes: who was asleep has not lis
 FIELDS: dict[str, FieldType] = {  # of an exposure, beside the canonical ones
     c.CONTEXT: "string",
     c.SLOT_PROPENSITY: "float",
+    c.TOWERS: "string",
+    c.PROTECTED: "bool",
+    c.FLOOR_KEPT: "bool",
+    c.FLOOR_CHANCE: "float",
     "least_propensity": "float",
     "release": "string",
 }

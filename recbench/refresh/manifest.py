@@ -59,6 +59,15 @@ class Manifest:
         return (datetime.fromisoformat(self.watermark) - EPOCH) // MICROSECOND
 
     @property
+    def fit(self) -> str:
+        """The release whose full fit its towers go on from; refreshes name it, a fit is its own.
+
+        Embeddings of two releases of one fit are close to each other; those of two fits have
+        nothing to do with each other.
+        """
+        return str(self.settings.get("refresh", {}).get("fit", self.release))
+
+    @property
     def own_id(self) -> str:
         """The id that belongs to this manifest: when it was made, and a digest of all it binds."""
         created = datetime.fromisoformat(self.created).astimezone(UTC)

@@ -16,6 +16,7 @@ from recbench.serving.stored_user import StoredUser
 __all__ = [
     "Answer",
     "Chances",
+    "Floored",
     "Retrieval",
     "answer_list",
     "answer_lists",
@@ -37,6 +38,16 @@ class Chances(NamedTuple):
     slot_propensities: list[float | None]  # whatever stands above
     least: float  # what the budget promises
     contexts: list[str] | None = None  # what a policy saw of each, for whoever learns from it
+    towers: str | None = None  # the full fit that these go back to
+    floor: "Floored | None" = None  # None: there is no floor
+
+
+class Floored(NamedTuple):
+    """What a floor's price can be estimated by."""
+
+    is_kept: bool  # by this list; a share of lists is free of the floor, by chance
+    chance: float  # of its being kept, or free, as it was
+    is_protected: list[bool]  # of the items
 
 
 class Retrieval(NamedTuple):

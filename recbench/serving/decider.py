@@ -22,7 +22,7 @@ from recbench.policy.item_counts import N_RATES, ItemCounts
 from recbench.policy.logged_context import encoded_contexts
 from recbench.policy.off_switch import OffSwitch
 from recbench.policy.snapshot import Snapshot
-from recbench.serving.answer import Answer, Chances
+from recbench.serving.answer import Answer, Chances, Floored
 from recbench.serving.protected import FloorDial, Protected, protected_items
 from recbench.serving.requests import AskedList
 from recbench.serving.served_release import Retrieved, ServedRelease
@@ -120,20 +120,25 @@ class Decider:
         if ready is None or not is_ready or made is None or self._switch.is_off:
             return replace(answer, item_ids=answer.item_ids[:k], scores=answer.scores[:k])
         rows, retrieved = made.rows, answer.scores
-        if ready.protected is not None:
+        is_free = self._is_free()
+        if ready.protected is not None and not is_free:
             rows, retrieved = self._with_protected(release, ready.protected, asked, answer)
         candidates = release.candidate_embeddings[rows]
         features = tower_context(made.query, candidates, ready.further[rows])
         scores = self._scores(ready.snapshot, features, retrieved)
-        found = self._decided(
-            scores, k, None if ready.protected is None else ready.protected.is_protected[rows]
-        )
-        chosen = found.places
+        protected = None if ready.protected is None else ready.protected.is_protected[rows]
+        found = self._decided(scores, k, protected, is_free=is_free)
+        chosen, floor = found.places, None
+        if protected is not None and self.floor_dial is not None:
+            free = self.floor_dial.free
+            floor = Floored(not is_free, free if is_free else 1 - free, protected[chosen].tolist())
         chances = Chances(
             [None if np.isnan(chance) else chance for chance in found.propensities.tolist()],
             [None] * len(chosen),
             self.dials.least_propensity,
             encoded_contexts(features[chosen]),
+            release.fit,
+            floor,
         )
         return replace(
             answer,
@@ -153,12 +158,17 @@ class Decider:
             "recbench_floor_given_up_total": self.given_up,
         }
 
+    def _is_free(self) -> bool:
+        """Whether the next list is made as if there were no floor."""
+        free = 0.0 if self.floor_dial is None else self.floor_dial.free
+        return free > 0 and self._rng.random() < free
+
     def _decided(
-        self, scores: Floats, k: int, protected: npt.NDArray[np.bool_] | None
+        self, scores: Floats, k: int, protected: npt.NDArray[np.bool_] | None, *, is_free: bool
     ) -> DecidedList:
         overdrawn = self.n_strayed >= self.dials.at_most * self.n_slots + BURST
         dials = self._by_rule if overdrawn else self.dials
-        if self.floor is None or protected is None:
+        if self.floor is None or protected is None or is_free:
             found = decided_list(scores, k, dials, self._rng)
         else:
             spread = float(scores.std()) or 1.0  # the price is in units of it
@@ -168,6 +178,7 @@ class Decider:
             )
             best = np.sort(scores)[::-1][: len(found.places)]
             self.given_up += float(best.sum() - scores[found.places].sum())
+        if self.floor is not None and protected is not None:  # also what is free of it counts
             self.floor.shown(protected[found.places])
         self.n_slots += len(found.places)
         self.n_strayed += found.n_strayed
@@ -199,7 +210,7 @@ class Decider:
         if self.path is None or not self.path.exists():
             return None, none
         try:
-            snapshot = Snapshot.read(self.path)
+            snapshot = Snapshot.read(self.path, towers=release.fit)
         except InputError as error:
             self._say(str(error))
             return None, none
@@ -210,6 +221,13 @@ class Decider:
                 f"{release.id} have {dim}: begin a new one (`recbench policy learn --out`)"
             )
             return None, none
+        if snapshot.n_events and snapshot.towers != release.fit:
+            learnt_on = snapshot.towers or "towers that its exposures do not name"
+            self._say(
+                f"{self.path} has learnt on {learnt_on}, and release {release.id} has the towers "
+                f"of the fit {release.fit}: the learner goes on with what is shown from now on"
+            )
+            return None, snapshot.counts
         if snapshot.n_events < max(self.dials.least_events, 1):
             self._say(f"{self.path} has learnt from {snapshot.n_events:.0f} decisions only")
             return None, snapshot.counts

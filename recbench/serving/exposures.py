@@ -157,8 +157,9 @@ def exposure_messages(
     """One message an item, as ``recbench.events.messages`` reads them.
 
     A slot that is filled by rule has a null propensity, and is marked so. ``slot_propensity`` and
-    ``least_propensity`` come with lists of which chance filled a slot, ``context`` with those that
-    a policy decided.
+    ``least_propensity`` come with lists of which chance filled a slot, ``context`` and ``towers``
+    with those that a policy decided, ``floor_kept``, ``floor_chance`` and ``protected`` where there
+    is a floor.
     """
     features = {name: _whole(value) for name, value in served.items()}
     common = orjson.dumps(
@@ -192,7 +193,10 @@ def _drawn_item(item_id: int, position: int, chances: Chances) -> bytes:
         "least_propensity": chances.least,
     }
     if chances.contexts is not None:
-        fields["context"] = chances.contexts[position]
+        fields |= {"context": chances.contexts[position], "towers": chances.towers}
+    if chances.floor is not None:
+        fields |= {"floor_kept": chances.floor.is_kept, "floor_chance": chances.floor.chance}
+        fields["protected"] = chances.floor.is_protected[position]
     return orjson.dumps(fields)[1:]
 
 

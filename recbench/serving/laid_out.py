@@ -27,7 +27,7 @@ __all__ = ["lay_out", "open_laid_out"]
 
 FACTS, INDEX, TOWER, RANKER = "facts.json", "index.faiss", "tower.onnx", "ranker.onnx"
 OF_RANKER = "ranker-"  # how names of its arrays begin
-NAMED = ("id", "window_names", "history_length", "watermark_us", "repeats")
+NAMED = ("id", "fit", "window_names", "history_length", "watermark_us", "repeats")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -80,6 +80,7 @@ def open_laid_out(folder: Path) -> ServedRelease:
     items = Vocabulary.restored(arrays["item_ids"], arrays["item_order"])
     return ServedRelease(
         id=facts["id"],
+        fit=facts["fit"],
         items=items,
         tower=OnnxQueryTower(folder / TOWER, n_items=len(arrays["item_ids"]), is_optimised=True),
         index=_index(folder, arrays, facts["index"]),

@@ -26,23 +26,30 @@ class FloorDial(NamedTuple):
 
     kind: Kind
     least: float
+    free: float = 0.0  # share of requests that are made without it, so that its price can be told
 
     @classmethod
     def parse(cls, text: str) -> "FloorDial":
-        """Of ``tail=0.3``.
+        """Of ``tail=0.3``, or ``tail=0.3,free=0.05``.
 
         Raises:
             InputError: anything else.
         """
-        name, _, share = text.partition("=")
+        own, _, rest = text.partition(",")
+        name, _, share = own.partition("=")
+        word, _, freed = (rest or "free=0").partition("=")
         try:
-            least = float(share)
+            least, free = float(share), float(freed)
         except ValueError as error:
-            raise InputError(f"A floor is tail=SHARE or new=SHARE, got {text!r}") from error
+            raise InputError(
+                f"A floor is tail=SHARE or new=SHARE, and perhaps ,free=SHARE; got {text!r}"
+            ) from error
+        if word != "free" or not 0 <= free <= 0.5:
+            raise InputError(f"After a floor comes free=SHARE, from 0 to 0.5; got {rest!r}")
         if name not in KINDS:
             raise InputError(f"A floor is for {' or '.join(KINDS)}, got {name!r}")
         ExposureFloor(least=least)  # a share
-        return cls("tail" if name == "tail" else "new", least)
+        return cls("tail" if name == "tail" else "new", least, free)
 
 
 class Protected(NamedTuple):

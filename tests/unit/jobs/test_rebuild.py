@@ -63,6 +63,7 @@ def test_a_worn_out_model_is_fitted_anew_on_all_that_is_known(
     manifest = registry.open().manifest
     assert rebuilt.release == rebuilt.current == manifest.release
     assert manifest.settings["rebuilt_after"] == started.manifest.release
+    assert manifest.fit == manifest.release  # towers of its own
     served = ReleasedRecommender.load(registry.open())
     assert len(served.log.ts) == len(log.whole().events)
     # the next refresh starts from it, and finds nothing new

@@ -90,7 +90,7 @@ def test_a_refresh_makes_a_release_that_serves_what_is_new(place, registry, tiny
     assert outcome.decision == "publish"
     assert outcome.current == outcome.release == registry.current() != parent
     manifest = registry.open().manifest
-    assert manifest.parent == parent
+    assert manifest.parent == manifest.fit == parent
     assert manifest.gate["verdict"] == "publish"
     assert list(manifest.exports["query_tower"]) == ["fp32", "fp16", "int8"]
     assert manifest.index["kept_from"] == parent
@@ -215,8 +215,10 @@ def test_after_it_nothing_is_left_to_do(place):
 
 
 def test_one_follows_another(place, registry):
+    fit = registry.current()
     for share in (0.93, 0.96, 1.0):
         assert refresh_of(place, share).run().decision == "publish"
+    assert registry.open().manifest.fit == fit  # whose towers they all go on from
     state, _ = read_state(registry.open().folder, refresh_of(place).window.new_towers)
     assert state.number == 3
     done = past_refreshes(place / "workspace", data=registry.open().manifest.data)

@@ -50,6 +50,20 @@ def test_belief_is_kept_and_taken_up_again():
     assert again.network.dim == one.network.dim
 
 
+def test_earlier_events_fade_where_they_are_to_be_forgotten():
+    features, rewards = events(100)
+    fading, whole = Belief(3, half_life=50.0), Belief(3)
+    for belief in (fading, whole):
+        belief.learn(features[:50], rewards[:50])
+        belief.learn(features[50:], rewards[50:])
+    assert whole.statistics.n_events == 100
+    assert fading.statistics.n_events == 75  # the first fifty count half
+    halves = [features[at : at + 50].T @ features[at : at + 50] for at in (0, 50)]
+    assert fading.statistics.gram == pytest.approx(0.5 * halves[0] + halves[1], rel=1e-5)
+    with pytest.raises(InputError, match="`half_life` must be positive, got 0"):
+        Belief(3, half_life=0)
+
+
 def test_network_of_nothing_is_refused():
     with pytest.raises(InputError, match="`every` must be at least 1, got 0"):
         Relearning(every=0)

@@ -5,6 +5,7 @@ import pytest
 from recbench.errors import InputError
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.policy.learner import Learner
+from recbench.policy.snapshot import Snapshot, write_snapshot
 
 MINUTE = 60_000_000
 
@@ -208,3 +209,58 @@ def test_snapshot_of_another_window_or_reward_is_not_added_to(tmp_path):
     other = Learner(3, context, window_us=10 * MINUTE, reward=Reward(watch_share=0.5))
     with pytest.raises(InputError, match="`watch_share` 0.0, got 0.5"):
         other.restore(path)
+    other = Learner(3, context, window_us=10 * MINUTE, reward=Reward(), half_life_events=2_000)
+    with pytest.raises(InputError, match="`half_life_events` None, got 2000"):
+        other.restore(path)
+
+
+def test_learner_that_forgets_goes_on_forgetting(tmp_path):
+    path = tmp_path / "learner.safetensors"
+    options = {"window_us": 10 * MINUTE, "reward": Reward(), "half_life_events": 200}
+    whole, rows = Learner(3, context, **options), a_stream()
+    for start in range(0, len(rows), 50):
+        whole.feed(rows[start : start + 50])
+    whole.feed(an_hour_later(rows))
+    n_shown = len(rows.filter(pl.col("position").is_not_null()))
+    assert whole.statistics.n_events < 0.6 * n_shown
+    whole.save(path)
+    again = Learner(3, context, **options)
+    again.restore(path)
+    assert again.beliefs.half_life == 200
+    same(again, whole)
+
+
+def test_contexts_of_a_rebuilt_release_are_learnt_apart_and_rates_go_on(tmp_path):
+    """Requests 0 to 149 are of one fit, then the service swaps to another, then it rolls back."""
+    request = pl.col("request_id")
+    named = pl.when(request < 150).then(pl.lit("first")).otherwise(pl.lit("second"))
+    rows = a_stream().with_columns(
+        pl.when(request < 280).then(named).otherwise(pl.lit("first")).alias("towers")
+    )
+    learner, path = a_learner(), tmp_path / "learner.safetensors"
+    for start in range(0, len(rows), 40):
+        learner.feed(rows[start : start + 40])
+        learner.save(path)
+        again = a_learner()
+        again.restore(path)
+        learner = again
+    learner.feed(an_hour_later(rows))
+    shown = rows.filter(pl.col("position").is_not_null())
+    expected = shown["towers"].value_counts().sort("towers")["count"].to_list()
+    told = {one["towers"]: one["n_events"] for one in learner.told()["beliefs"]}
+    assert told == dict(zip(["first", "second"], expected, strict=True))
+    assert learner.statistics.n_events == told["first"]  # what came last
+    assert len(learner.counts.item_ids) == 5
+    learner.save(path)
+    second = Snapshot.read(path, towers="second")
+    assert (second.towers, second.n_events) == ("second", told["second"])
+    assert Snapshot.read(path, towers="third").towers == "first"  # there is none: the latest
+    a_learner().save(path)
+    assert Snapshot.read(path).n_events == 0
+
+
+def test_snapshot_of_the_format_before_is_refused(tmp_path):
+    path = tmp_path / "learner.safetensors"
+    write_snapshot(path, {"format": 1}, {"items": {}})
+    with pytest.raises(InputError, match="of format 1, this reads 2: begin a new one"):
+        a_learner().restore(path)

@@ -41,3 +41,15 @@ def test_same_seed_gives_the_same_network_and_leaves_torch_alone():
 def test_few_events_teach_no_network():
     with pytest.raises(InputError, match="needs 32 events or more, got 5"):
         learn_network(*bent(5, 0))
+
+
+def test_feature_that_never_varied_is_left_out():
+    """Such as rates of items before anything was shown: later they are not zero."""
+    rng = np.random.default_rng(0)
+    features = np.stack([rng.normal(size=400), np.full(400, 0.3)], axis=1)
+    network = learn_network(features, (features[:, 0] > 0).astype(float))
+    asked = np.array([[1.0, 0.3], [1.0, 7.0], [-1.0, 7.0]])
+    hidden = network(asked)
+    np.testing.assert_array_equal(hidden[0], hidden[1])
+    expected = Posterior.of(statistics_of(network, features, features[:, 0] > 0)).expected(hidden)
+    assert expected[1] > 0.5 > expected[2]

@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 
+from recbench.evaluation.off_policy.floor import floor_price
 from recbench.evaluation.off_policy.reward import Reward
 from recbench.policy.decision import DecisionDials
 from recbench.policy.learner import Learner
@@ -35,13 +37,13 @@ def a_list(decider, served, asked=USER):
     return decider.list_of(served, wide, answer_list(served, wide, None))
 
 
-def snapshot_that_likes(path, item, *, n=100, dim=DIM, reward=1.0):
+def snapshot_that_likes(path, item, *, served, n=100, dim=DIM, reward=1.0):
     """Of a learner whose every showing of the item was rewarded, and of no other one."""
     learner = Learner(dim, LoggedContexts(), window_us=1, reward=Reward())
     rng = np.random.default_rng(0)
     items = rng.choice([10, 20, 30, 40], n)
     rewards = reward * (items == item)
-    learner.belief.learn(rng.normal(size=(n, dim)) * 1e-3, rewards)
+    learner.beliefs.of(served.fit).learn(rng.normal(size=(n, dim)) * 1e-3, rewards)
     learner.counts.add(items, rewards, np.arange(n))
     learner.save(path)
     return path
@@ -62,8 +64,6 @@ def test_without_a_snapshot_the_tower_decides_and_contexts_are_logged(served, tm
 
 
 def _frame(contexts):
-    import polars as pl
-
     return pl.DataFrame({"context": contexts})
 
 
@@ -72,7 +72,7 @@ def test_snapshot_decides_as_soon_as_it_is_there_and_goes_on_when_it_changes(ser
     decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
     decider.renew(served)
     for item in (10, 20, 10):
-        snapshot_that_likes(path, item)
+        snapshot_that_likes(path, item, served=served)
         assert decider.is_stale(served)
         decider.renew(served)
         answer = a_list(decider, served)
@@ -82,7 +82,7 @@ def test_snapshot_decides_as_soon_as_it_is_there_and_goes_on_when_it_changes(ser
 
 @pytest.mark.parametrize("rule", ["greedy", "ucb", "thompson"])
 def test_every_rule_decides(served, tmp_path, rule):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, n=2_000)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served, n=2_000)
     dials = dataclasses.replace(DIALS, rule=rule, scale=0.01, epsilon=0.0)
     decider = a_decider(dials, snapshot=path)
     decider.renew(served)
@@ -100,7 +100,7 @@ def test_every_rule_decides(served, tmp_path, rule):
 def test_snapshot_that_cannot_be_trusted_leaves_the_order_to_the_tower(
     served, tmp_path, made, why, caplog
 ):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, **made)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served, **made)
     decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
     decider.renew(served)
     assert why in decider.refused
@@ -111,8 +111,43 @@ def test_snapshot_that_cannot_be_trusted_leaves_the_order_to_the_tower(
     assert "is no snapshot of a learner" in decider.refused
 
 
+def test_snapshot_learnt_on_other_towers_leaves_the_order_to_the_tower(served, tmp_path, caplog):
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
+    decider = a_decider(dataclasses.replace(DIALS, epsilon=0.0), snapshot=path)
+    refreshed = dataclasses.replace(served, id="refreshed")  # goes on from the same fit
+    decider.renew(refreshed)
+    assert decider.refused is None
+    assert a_list(decider, refreshed).item_ids[0] == 10
+
+    rebuilt = dataclasses.replace(served, id="rebuilt", fit="rebuilt")
+    decider.renew(rebuilt)
+    assert f"has learnt on {served.fit}, and release rebuilt has the towers" in decider.refused
+    assert "The tower decides" in caplog.text
+    assert a_list(decider, rebuilt).item_ids == answer_list(rebuilt, USER, None).item_ids
+
+
+def test_snapshot_that_does_not_say_its_towers_decides_nothing(served, tmp_path):
+    nameless = dataclasses.replace(served, fit="")
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=nameless)
+    decider = a_decider(snapshot=path)
+    decider.renew(served)
+    assert "towers that its exposures do not name" in decider.refused
+
+
+def test_exposures_name_the_towers_of_their_contexts_and_what_a_floor_changed(served):
+    decider = a_decider(floor=FloorDial("tail", 0.3))
+    decider.renew(served)
+    chances = a_list(decider, served).chances
+    assert chances.towers == served.fit == served.id
+    assert (chances.floor.is_kept, chances.floor.chance) == (True, 1.0)
+    assert len(chances.floor.is_protected) == 2
+    without = a_decider()
+    without.renew(served)
+    assert a_list(without, served).chances.floor is None
+
+
 def test_what_a_request_is_not_shown_chance_does_not_show_either(served, tmp_path):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
     asked = AskedList(user_id=99, k=2, exclude_items=np.array([10, 40]))
     decider = a_decider(
         dataclasses.replace(DIALS, epsilon=1.0), snapshot=path, floor=FloorDial("tail", 0.5)
@@ -123,7 +158,7 @@ def test_what_a_request_is_not_shown_chance_does_not_show_either(served, tmp_pat
 
 
 def test_switch_traffic_and_another_release_leave_the_list_to_the_tower(served, tmp_path):
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 10, served=served)
     by_tower = answer_list(served, USER, None).item_ids
     none = a_decider(dataclasses.replace(DIALS, traffic=0.0), snapshot=path)
     assert none.widened(USER) is USER
@@ -167,7 +202,7 @@ def test_budget_ends_exploration_before_it_is_overdrawn(served, tmp_path):
 def test_floor_is_kept_and_its_price_is_measured(served, tmp_path, with_policy):
     tail = protected_items(served, "tail")
     assert served.items.ids[tail.is_protected].tolist() == [10, 20, 40]  # 30 is the most popular
-    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30)
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30, served=served)
     dials = dataclasses.replace(DIALS, epsilon=0.05)
     asked = AskedList(user_id=99, k=1)
     shares, given_up = [], []
@@ -186,6 +221,30 @@ def test_floor_is_kept_and_its_price_is_measured(served, tmp_path, with_policy):
     assert given_up[1] > given_up[0] >= 0
     n_protected = sum(item != 30 for item in lists)
     assert decider.counts()["recbench_floor_slots_total"] == n_protected
+
+
+def test_price_of_a_floor_is_found_in_what_was_served(served, tmp_path):
+    path = snapshot_that_likes(tmp_path / "policy.safetensors", 30, served=served)
+    dials = dataclasses.replace(DIALS, epsilon=0.4)
+    decider = a_decider(dials, snapshot=path, floor=FloorDial("tail", 0.6, free=0.25))
+    decider.renew(served)
+    rng, asked, rows = np.random.default_rng(0), AskedList(user_id=99, k=1), []
+    for request in range(4_000):
+        answer = a_list(decider, served, asked)
+        item, floor = answer.item_ids[0], answer.chances.floor
+        assert floor.chance == (0.75 if floor.is_kept else 0.25)
+        clicked = bool(rng.random() < (0.5 if item == 30 else 0.1))
+        rows.append((request, item, floor.is_kept, floor.chance, floor.is_protected[0], clicked))
+    names = ["request_id", "item_id", "floor_kept", "floor_chance", "protected", "clicked"]
+    found = floor_price(pl.DataFrame(rows, schema=names, orient="row"), Reward())
+    # free of the floor, the rule shows 30 and chance each of the four: .4 x 3 / 4 are protected,
+    # and .6 x .5 + .4 x (.5 + .1 + .1 + .1) / 4 is earned
+    without = {row["policy"]: row for row in found.reward.rows()}["without"]
+    assert without["bootstrap_low"] < 0.38 < without["bootstrap_high"]
+    # over all lists the share is kept, so of those with the floor it is (.6 - .25 x .3) / .75
+    assert found.gained_share.value == pytest.approx(0.7 - 0.3, abs=0.05)
+    assert found.lost.low < 0.4 * (0.5 - 0.1) < found.lost.high
+    assert decider.floor.shown_share == pytest.approx(0.6, abs=0.02)
 
 
 def test_protected_items_are_bound_by_filters(served):

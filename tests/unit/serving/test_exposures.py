@@ -13,7 +13,8 @@ from recbench.events.messages import MessageDecoder, Messages
 from recbench.events.served_features import with_features
 from recbench.events.shown import LabelWindows
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.serving.answer import Chances
+from recbench.policy.stream import FIELDS
+from recbench.serving.answer import Chances, Floored
 from recbench.serving.exposures import KafkaExposures, exposure_messages
 from recbench.serving.options import ExposureLog
 
@@ -62,6 +63,22 @@ def test_slots_of_chance_are_read_with_their_propensities_and_the_others_without
         "slot_propensity": 0.125,
         "least_propensity": 0.001,
     }
+
+
+def test_what_a_policy_and_a_floor_add_is_read_as_it_was_logged():
+    floor = Floored(is_kept=False, chance=0.05, is_protected=[True, False])
+    chances = Chances([0.5, None], [None] * 2, 0.001, ["AAAA", "AACA"], "the-fit", floor)
+    values = messages(10, 20, chances=chances)
+    asked = Messages(values, [None] * 2, np.zeros(2, np.int32), np.arange(2), [TS_US // 1_000] * 2)
+    rows = MessageDecoder("test", fields=FIELDS).decode(asked).events
+    assert rows[c.CONTEXT].to_list() == ["AAAA", "AACA"]
+    assert rows[c.TOWERS].to_list() == ["the-fit"] * 2
+    assert rows.select(c.FLOOR_KEPT, c.FLOOR_CHANCE, c.PROTECTED).rows() == [
+        (False, 0.05, True),
+        (False, 0.05, False),
+    ]
+    told = json.loads(decoded(values).events[c.EXTRA][0])  # where nobody asks for columns
+    assert (told["floor_kept"], told["floor_chance"], told["protected"]) == (False, 0.05, True)
 
 
 def test_the_joiner_makes_examples_of_them_with_the_features_as_served():

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from recbench.events.broker import embedded_broker
-from recbench.policy.snapshot import read_snapshot
+from recbench.policy.snapshot import Snapshot, read_snapshot
 from recbench.refresh import Registry
 
 LIKED = 10  # what everybody clicks; the tower puts it last
@@ -26,23 +26,32 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def broker(place):
     with embedded_broker(place / "broker") as started:
-        started.create_topic("shown", partitions=2)
-        started.create_topic("acts", partitions=1)
         yield started
 
 
-@pytest.fixture(scope="module")
-def service(place, broker, served_toy):
+def started(place, broker, served_toy):
+    """A service of the toy release, with topics, workspace and snapshot of its own."""
+    for what, partitions in (("shown", 2), ("acts", 1)):
+        broker.create_topic(topic(place, what), partitions=partitions)
     registry = Registry(place / "registry")
     registry.publish(served_toy.seal(registry).release.manifest.release)
-    running = served_toy.RunningService(
+    return served_toy.RunningService(
         place,
         *("--policy", str(place / "policy.safetensors")),
         *("--decide", "rule=greedy,epsilon=0.4,candidates=4,least_events=100"),
         *("--policy-off", str(place / "off")),
-        *("--bootstrap-servers", broker.bootstrap_servers, "--topic", "shown"),
-    )
-    yield running.until_ready()
+        *("--bootstrap-servers", broker.bootstrap_servers, "--topic", topic(place, "shown")),
+    ).until_ready()
+
+
+def topic(place, what):
+    return f"{place.name}-{what}"
+
+
+@pytest.fixture(scope="module")
+def service(place, broker, served_toy):
+    running = started(place, broker, served_toy)
+    yield running
     assert running.stop() == 0, running.said
 
 
@@ -50,21 +59,31 @@ def asked(service, n, *, first_user=1_000):
     return [service.recommend(user_id=first_user + user, k=2) for user in range(n)]
 
 
-def click(broker, lists):
+def click(place, broker, lists):
     """Everybody who was shown the liked item clicks it."""
     producer = Producer(broker.client_settings())
     for number, answer in enumerate(lists):
         if LIKED in [item["item_id"] for item in answer["items"]]:
             event = {"user_id": 1_000 + number, "item_id": LIKED, "ts": time.time_ns() // 1_000}
             event["request_id"] = int(answer["request_id"])
-            producer.produce("acts", json.dumps(event).encode())
+            producer.produce(topic(place, "acts"), json.dumps(event).encode())
+    assert producer.flush(30) == 0
+
+
+def pass_windows(place, broker, *, ahead_s):
+    """One row of nobody's a partition, so much later than now."""
+    producer = Producer(broker.client_settings())
+    later = {"user_id": 0, "item_id": 0, "ts": time.time_ns() // 1_000 + int(ahead_s * 1e6)}
+    for what, partition in (("shown", 0), ("shown", 1), ("acts", 0)):
+        producer.produce(topic(place, what), json.dumps(later).encode(), partition=partition)
     assert producer.flush(30) == 0
 
 
 def learn(place, broker, *options):
     command = [sys.executable, "-c", "from recbench.cli import main; main()", "policy", "learn"]
     command += ["--out", str(place / "policy.safetensors"), "--until-end", "--window", "10s"]
-    command += ["--topic", "shown", "--topic", "acts", "--allowed-lateness", "0s"]
+    command += ["--topic", topic(place, "shown"), "--topic", topic(place, "acts")]
+    command += ["--allowed-lateness", "0s"]
     done = subprocess.run(
         [*command, "--bootstrap-servers", broker.bootstrap_servers, *options],
         env=os.environ | {"RECBENCH_WORKSPACE": str(place), "OMP_NUM_THREADS": "1"},
@@ -86,14 +105,10 @@ def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, pla
     chance = 1 - 0.4 + 0.4 / 4
     assert {round(i["propensity"], 9) for i in firsts} == {round(chance, 9), round(0.1, 9)}
     assert abs(share - chance) < 4.5 * np.sqrt(chance * (1 - chance) / N)
-    click(broker, before)
+    click(place, broker, before)
     service.until(lambda: service.metric("recbench_policy_slots_total") >= 2 * N)
     time.sleep(0.2)  # what was shown goes to Kafka beside the requests
-    producer = Producer(broker.client_settings())
-    later = {"user_id": 0, "item_id": 0, "ts": time.time_ns() // 1_000 + 60_000_000}
-    for topic, partition in (("shown", 0), ("shown", 1), ("acts", 0)):
-        producer.produce(topic, json.dumps(later).encode(), partition=partition)
-    assert producer.flush(30) == 0
+    pass_windows(place, broker, ahead_s=60)
     told = learn(place, broker)
     n_clicked = sum(LIKED in [i["item_id"] for i in answer["items"]] for answer in before)
     assert told["n_events"] == 2 * N
@@ -121,3 +136,54 @@ def test_switch_gives_the_lists_back_to_the_tower(service, place):
         assert [item["propensity"] for item in answer["items"]] == [None, None]
         assert answer["items"][0]["item_id"] != LIKED
     (place / "off").unlink()
+
+
+def taught(place, broker, service, *options, n_shown):
+    """Show lists, have the liked item clicked, learn; what the first slots show afterwards."""
+    lists = asked(service, N)
+    click(place, broker, lists)
+    service.until(lambda: service.metric("recbench_policy_slots_total") >= n_shown)
+    time.sleep(0.6)  # what was shown goes to Kafka beside the requests
+    pass_windows(place, broker, ahead_s=10.5)  # what is shown half a second from now is within
+    learn(place, broker, *options)
+    service.until(lambda: service.metric("recbench_policy_decides") == 1)
+    firsts = [answer["items"][0]["item_id"] for answer in asked(service, 60)]
+    time.sleep(0.6)
+    return firsts
+
+
+@pytest.fixture
+def neural(place, broker, served_toy):
+    """A service for a neural-linear policy, and its place."""
+    own = place / "neural"
+    own.mkdir()
+    running = started(own, broker, served_toy)
+    yield running, own
+    assert running.stop() == 0, running.said
+
+
+@pytest.mark.slow
+def test_neural_policy_decides_until_the_towers_are_fitted_anew_and_learns_those(
+    neural, broker, served_toy
+):
+    service, place = neural
+    path, options = place / "policy.safetensors", ("--neural", "--relearn-every", "100")
+    for n_shown in (2 * N, 4 * N + 2 * 60):  # no network knows what a rate is worth while all are 0
+        firsts = taught(place, broker, service, *options, n_shown=n_shown)
+    first = Snapshot.read(path)
+    assert first.network is not None
+    assert firsts.count(LIKED) > 30  # .7 of them: the rule, and chance among four
+
+    registry = Registry(place / "registry")
+    later = served_toy.seal(registry, created="2026-01-03T00:00:00+00:00").release.manifest
+    registry.publish(later.release)
+    service.until(lambda: service.recommend(user_id=1, k=2)["release"] == later.release)
+    service.until(lambda: service.metric("recbench_policy_decides") == 0)
+    assert f"has learnt on {first.towers}, and release {later.release}" in service.said
+    firsts = [answer["items"][0] for answer in asked(service, 30)]
+    assert all(item["propensity"] < 0.5 for item in firsts if item["item_id"] == LIKED)
+
+    shown_so_far = int(service.metric("recbench_policy_slots_total"))
+    firsts = taught(place, broker, service, *options, n_shown=shown_so_far + 2 * N)
+    assert Snapshot.read(path).towers == later.release
+    assert firsts.count(LIKED) > 30
