@@ -57,7 +57,7 @@ KEYS = (
     "bare_requests_per_s",
     "bare_cpu_ms_per_request",
     "bare_open_p99_ms",
-    "p99_vs_bare",
+    "vs_bare",
     "tool_p50_ms",
     "exposed_frac",
     "cpu_ms_per_request",
@@ -83,8 +83,8 @@ def run(
     as Poisson arrivals, timed from when each was due: ``open_...``. ``floor_...`` is the tower and
     the index called in this process, ``vs_floor`` its median over the one through HTTP with a
     single client. ``bare_...`` is the plainest service of the same tower and index, loaded in the
-    same way just before and after (``recbench.benchmarks.bare_stack``); ``p99_vs_bare`` is the
-    service's over the bare one's with eight clients. ``tool_p50_ms`` is what the load tool finds at
+    same way just before and after (``recbench.benchmarks.bare_stack``); ``vs_bare`` is its
+    p99 over the service's, with eight clients. ``tool_p50_ms`` is what the load tool finds at
     a server that does nothing; ``busy_before_frac`` the share of the cores that others used before.
 
     Args:
@@ -145,7 +145,7 @@ def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -
     closed, open_ = loops[CLIENTS].summary(), opened.summary()
     return figures | {
         "bare_open_p99_ms": bare_opened.summary()["p99_ms"],
-        "p99_vs_bare": closed["p99_ms"] / figures["bare_p99_ms"],
+        "vs_bare": figures["bare_p99_ms"] / closed["p99_ms"],
         **{name: closed[name] for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms")},
         "requests_per_s": closed["answered_per_s"],
         "saturation_rps": saturation,

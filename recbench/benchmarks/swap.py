@@ -142,6 +142,7 @@ def run(
     items: int = 100_000,
     swaps: int = SWAPS,
     every_s: float = EVERY_S,
+    per_s: float | None = None,
     beside: bool = False,
     seed: int = 0,
 ) -> BenchResult:
@@ -161,6 +162,7 @@ def run(
         items: of the catalogue.
         swaps: releases to be published.
         every_s: between two of them.
+        per_s: requests a second; None: half of what the service bears, and 1,000 at least.
         beside: whether a two-tower is trained meanwhile, at idle priority.
         seed: of everything.
 
@@ -168,10 +170,10 @@ def run(
         InputError: a number below 1.
         JobError: the service does not start, or fails without any swap.
     """
-    if min(runs, events, items, swaps, every_s) <= 0:
+    if min(runs, events, items, swaps, every_s, 1 if per_s is None else per_s) <= 0:
         raise InputError(
-            "`runs`, `events`, `items`, `swaps` and `every_s` must be positive, got "
-            f"{runs, events, items, swaps, every_s}"
+            "`runs`, `events`, `items`, `swaps`, `every_s` and `per_s` must be positive, got "
+            f"{runs, events, items, swaps, every_s, per_s}"
         )
     measured = []
     for _ in range(runs):
@@ -185,15 +187,22 @@ def run(
             questions = Questions(registry.publish(names[0]))
             busy = busy_frac()
             with training(seed=seed) if beside else nullcontext():
-                swapped = _on_a_service(registry, names[1:], questions, every_s=every_s)
+                swapped = _on_a_service(
+                    registry, names[1:], questions, every_s=every_s, per_s=per_s
+                )
         measured.append(swapped.figures() | {"busy_before_frac": busy})
     return BenchResult("swap", medians(measured, keys=KEYS), measured)
 
 
 def _on_a_service(
-    registry: Registry, releases: Sequence[str], questions: Questions, *, every_s: float
+    registry: Registry,
+    releases: Sequence[str],
+    questions: Questions,
+    *,
+    every_s: float,
+    per_s: float | None,
 ) -> Swapped:
-    """Start a service, find out what it bears, and swap under half of that."""
+    """Start a service, find out what it bears, and swap under half of that or under ``per_s``."""
     workspace, first = registry.path.parent, registry.open(verify=False)
     with full_service(workspace, first) as (service, _), load_process() as pool:
         target, bodies = service.target, questions.bodies
@@ -205,7 +214,7 @@ def _on_a_service(
             releases,
             registry=registry,
             pool=pool,
-            per_s=max(LEAST_PER_S, saturation_per_s(table) / 2),
+            per_s=per_s or max(LEAST_PER_S, saturation_per_s(table) / 2),
             every_s=every_s,
         )
 

@@ -46,6 +46,7 @@ class _NamesBenches(click.Command):
 @click.option("--ranks", type=click.IntRange(min=2), help="How large the largest gang is.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Of a load.")
 @click.option("--swaps", type=click.IntRange(min=1), help="Releases to be published.")
+@click.option("--per-s", type=click.FloatRange(min=1), help="Requests offered a second.")
 @click.option("--beside", is_flag=True, default=None, help="Train meanwhile, at idle priority.")
 @json_option
 def bench(name: str, json_path: Path | None, **options: Any) -> None:

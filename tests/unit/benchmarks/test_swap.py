@@ -51,16 +51,19 @@ def test_releases_are_swapped_while_a_model_is_trained(monkeypatch, trained):
     monkeypatch.setattr(swap, "trained_release", trained)
     monkeypatch.setattr(swap, "WARM_S", 0.2)
     monkeypatch.setattr(swap, "PROBE_S", 0.3)
-    monkeypatch.setattr(swap, "LEAST_PER_S", 50.0)
-    result = swap.run(events=10_000, items=90, swaps=3, every_s=2.0, beside=True)
+    result = swap.run(events=10_000, items=90, swaps=3, every_s=2.0, per_s=60.0, beside=True)
     assert set(result.figures) == set(swap.KEYS)
+    # Poisson over 14 s: within four standard errors
+    assert result.figures["offered_rps"] * 14 == pytest.approx(60 * 14, abs=4 * (60 * 14) ** 0.5)
     assert result.figures["failed_requests"] == result.figures["mixed_releases"] == 0
     # a service that has no time for idle work may pass over a release, or be late for the last one
     assert 1 <= result.figures["swaps"] <= 3
     assert result.figures["recall_at_k"] == 1.0
 
 
-@pytest.mark.parametrize("sizes", [{"runs": 0}, {"events": 0}, {"items": 0}, {"swaps": 0}])
+@pytest.mark.parametrize(
+    "sizes", [{"runs": 0}, {"events": 0}, {"items": 0}, {"swaps": 0}, {"per_s": 0.0}]
+)
 def test_nothing_to_swap_is_refused(sizes):
     with pytest.raises(InputError, match="must be positive"):
         swap.run(**sizes)
