@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recbench.benchmarks.quality.mix import Mix
 from recbench.evaluation.recommender import Recommender
 from recbench.models.baselines import (
     ALS,
@@ -27,6 +28,7 @@ from recbench.tables.queries import InteractionLog
 __all__ = ["Rival", "rivals"]
 
 DAY_S = 86_400.0
+REST, REST_DAYS = 1e-3, 4.0  # weight and half-life of the popularity that fills a list up
 NEVER_S = float("inf")
 
 
@@ -137,4 +139,7 @@ def _decayed_ease(
 
 
 def _personal(log: InteractionLog, *, at: int, seed: int, half_life_days: float) -> Recommender:
-    return PersonalFrequency(log.items, half_life_s=half_life_days * DAY_S)
+    """Whoever took fewer items than a list holds gets the popular ones after them."""
+    own = PersonalFrequency(log.items, half_life_s=half_life_days * DAY_S)
+    rest = RecencyPopularity.fit(log, at=at, half_life_s=REST_DAYS * DAY_S)
+    return Mix({"own": own, "rest": rest}, (1.0, REST))

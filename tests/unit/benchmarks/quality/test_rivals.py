@@ -42,6 +42,17 @@ def test_sessions_have_markov_and_vsknn_beside_everything_else():
     }
 
 
+def test_personal_frequency_fills_its_lists_up_with_what_is_popular(exam):
+    log, at = exam.queries.log, int(exam.queries.ts[0])
+    (rival,) = [each for each in rivals("next_basket") if each.name == "personal frequency"]
+    scores = rival.fit(log, at=at, seed=0, half_life_days=120.0).score_items(exam.queries)
+    own = PersonalFrequency(log.items).score_items(exam.queries)
+    popular = RecencyPopularity.fit(log, at=at, half_life_s=4 * 86_400.0).score_items(exam.queries)
+    for mine, taken, known in zip(scores, own > 0, popular, strict=True):
+        assert mine[taken].min() > mine[~taken].max()
+        assert (np.diff(mine[~taken][np.argsort(known[~taken], kind="stable")]) >= 0).all()
+
+
 def test_the_best_mix_is_the_one_that_the_exam_likes_best(exam):
     log = exam.queries.log
     at = int(exam.queries.ts[0])
