@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 
 from recbench import columns as c
@@ -58,10 +59,17 @@ def lab(page, start_lab, tmp_path):
     return page
 
 
-def free_port():
+@pytest.fixture
+def port():
+    """A free one; a terminal's command outlives the lab, so who serves there is ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        number = probe.getsockname()[1]
+    yield number
+    for process in psutil.process_iter(["cmdline"]):
+        if f"serve --port {number}" in " ".join(process.info["cmdline"] or []):
+            process.terminate()
+            process.wait(30)
 
 
 def in_terminal(page, command):
@@ -97,11 +105,10 @@ def next_command(page):
 
 
 def test_ones_own_file_is_trained_compared_and_served_by_the_first_page_alone(
-    lab, ready, run_all, own_file, tmp_path
+    lab, ready, run_all, own_file, port, tmp_path
 ):
     from playwright.sync_api import expect
 
-    port = free_port()
     shots = Path(os.environ.get("RECBENCH_ARTIFACTS", tmp_path / "screenshots"))
 
     def run_the_page():
