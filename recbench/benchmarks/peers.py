@@ -21,7 +21,7 @@ from recbench.evaluation.ranking import evaluate
 from recbench.evaluation.recommender import as_frame
 from recbench.features.batch import window_lookup
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, new_towers
 from recbench.jobs.study import Study, TunedPrior, open_log
 from recbench.models.candidate_features import CandidateFeatures, CandidateHistory
 from recbench.models.content import ItemContent
@@ -246,8 +246,8 @@ def _cpu_to(study: Study, goal: float, *, prior: TunedPrior, popular: bool) -> f
     Raises:
         JobError: it never was.
     """
-    at, start = microseconds(study.split.validation_ts), time.process_time()
-    horizon_us = microseconds(study.split.test_ts) - at
+    at, start = study.split.validation_us, time.process_time()
+    horizon_us = study.split.test_us - at
     cut = Cut(at=at, horizon_us=horizon_us, half_life_s=prior.half_life_s)
     batches = batches_for(study.data, study.split.train, cut, experiment=study.experiment)
     if not popular:

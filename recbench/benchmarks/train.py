@@ -13,7 +13,7 @@ from recbench.benchmarks.generated import generated_events
 from recbench.benchmarks.peers_python import peers_python
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.errors import InputError, JobError
-from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, new_towers
 from recbench.models.two_tower import TwoTower
 from recbench.settings import Experiment, TrainingSettings, workspace_path
 from recbench.tables.log import EventLog
@@ -88,7 +88,7 @@ def generated_batches(n_events: int, settings: Experiment) -> tuple[EventLog, Ba
     events = generated_events(n_events, seed=settings.seed).filter(c.CLICKED)
     items = events.select(c.ITEM_ID).unique().sort(c.ITEM_ID)
     log = EventLog("generated", "masked", events, items, version=0)
-    cut = Cut(at=microseconds(log.watermark) + 1, horizon_us=DAY_US, half_life_s=86_400.0)
+    cut = Cut(at=log.watermark_us + 1, horizon_us=DAY_US, half_life_s=86_400.0)
     return log, batches_for(log, events, cut, experiment=settings)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from recbench.training.fit import Accelerator
 
-__all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "microseconds", "towers_for"]
+__all__ = ["Cut", "FittedTwoTower", "batches_for", "fit_two_tower", "towers_for"]
 
 FEWEST_STEPS = 20  # between two measures
 LEFT_TO_PREDICT = 0.1  # of the horizon, after the last pseudo-cut
@@ -72,11 +71,6 @@ class FittedTwoTower:
     def best_measure(self) -> float | None:
         """The highest on the curve; None where nothing was measured."""
         return max((measure for _, measure in self.curve), default=None)
-
-
-def microseconds(instant: datetime) -> int:
-    """The instant in microseconds since the epoch."""
-    return round(instant.timestamp() * 1e6)
 
 
 def batches_for(

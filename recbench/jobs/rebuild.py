@@ -22,13 +22,14 @@ from recbench.jobs.seal import seal_release
 from recbench.jobs.study import Study
 from recbench.models.frozen import WindowLookup
 from recbench.refresh import Manifest, Registry, Release
-from recbench.refresh.gate import Measured, Paired, gate
+from recbench.refresh.gate import Measured, Paired, Verdict, gate
 from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import paired, recommender_of
 from recbench.refresh.notes import Notes
 from recbench.refresh.state import LearnedState
 from recbench.settings import Experiment
 from recbench.tables.lake_log import LakeLog
+from recbench.tables.log import EventLog
 from recbench.tables.queries import InteractionLog
 
 __all__ = ["first_release", "rebuild"]
@@ -73,37 +74,60 @@ def rebuild(refresh: Refresh) -> Outcome:
         refresh: whose outcome was a full rebuild.
     """
     data = refresh.log.until(refresh.to)
-    start = refresh.window.state.at
-    held = is_held_back(data.events[c.USER_ID].to_numpy(), number=refresh.window.state.number)
-    fresh = data.events[c.TS].dt.epoch("us").to_numpy() >= start
-    tested = data.events.filter(pl.Series(held & fresh))
-    kept = replace(data, events=data.events.filter(pl.Series(~(held & fresh))))
-    experiment = refresh.window.experiment
-    lab = Study.of(kept, experiment)
-    fitted = lab.fit(
+    kept, past, tested = _parts(refresh, data)
+    parent = refresh.window
+    fitted = Study.of(kept, parent.experiment).fit(
         at=refresh.to,
         steps=int(refresh.parent.manifest.settings["steps"]),
-        half_life_s=refresh.window.state.popularity.half_lives_s[-1],
+        half_life_s=parent.state.popularity.half_lives_s[-1],
     )
-    state = learned_state(fitted, kept, experiment=experiment)
+    state = learned_state(fitted, kept, experiment=parent.experiment)
     window = window_lookup(data.events, DEFAULT_WINDOW_FEATURES)
-    length = experiment.features.history_length
-
-    past = data.events.filter(pl.Series(~fresh))
     pair = _judged(refresh, state, past, tested, window)
-    measured = Measured(
-        facts=refresh.facts(), usual=refresh.window.notes.facts, held_back=pair, gain=pair
-    )
+    measured = Measured(facts=refresh.facts(), usual=parent.notes.facts, held_back=pair, gain=pair)
     verdict = gate(measured, refresh.limits, accept=refresh.accept)
+    sealed = _sealed(refresh, data, state, window, verdict, measured, steps=fitted.steps)
+    if verdict.decision == "publish":
+        refresh.registry.publish(sealed)
+    return Outcome(
+        decision=verdict.decision,
+        reasons=tuple(str(reason) for reason in verdict.reasons),
+        release=sealed,
+        current=str(refresh.registry.current()),
+        done=refresh.done(),
+    )
 
+
+def _parts(refresh: Refresh, data: EventLog) -> tuple[EventLog, pl.DataFrame, pl.DataFrame]:
+    """What is trained on; what was before the window; what users held back did in it."""
+    start, number = refresh.window.state.at, refresh.window.state.number
+    held = is_held_back(data.events[c.USER_ID].to_numpy(), number=number)
+    fresh = data.events[c.TS].dt.epoch("us").to_numpy() >= start
+    kept = replace(data, events=data.events.filter(pl.Series(~(held & fresh))))
+    past = data.events.filter(pl.Series(~fresh))
+    return kept, past, data.events.filter(pl.Series(held & fresh))
+
+
+def _sealed(
+    refresh: Refresh,
+    data: EventLog,
+    state: LearnedState,
+    window: WindowLookup,
+    verdict: Verdict,
+    measured: Measured,
+    *,
+    steps: int,
+) -> str:
+    """The release of the new fit with everybody's events; its id."""
+    experiment = refresh.window.experiment
     everything = InteractionLog.from_events(data.events, items=state.items)
     popularity = RunningPopularity.of(
         everything, at=refresh.to, half_lives_s=state.popularity.half_lives_s
     )
     state = replace(state, popularity=popularity)
+    length = experiment.features.history_length
     model = recommender_of(state.towers, state.items, popularity, window, history_length=length)
     users = everything.users.ids
-    asked = everything.queries(users[:: max(1, len(users) // PARITY_QUERIES)], refresh.to)
     metrics = {"measured": "at the rebuild", "refresh": measured.to_json()}
     with refresh.registry.draft() as draft:
         bound = bind(
@@ -118,33 +142,36 @@ def rebuild(refresh: Refresh) -> Outcome:
                 n_items_full=len(state.items),
             ),
             metrics=metrics,
-            asked=asked,
+            asked=everything.queries(users[:: max(1, len(users) // PARITY_QUERIES)], refresh.to),
             export=experiment.export,
         )
-        settings: dict[str, Any] = dataclasses.asdict(experiment) | {"steps": fitted.steps}
-        manifest = Manifest(
-            release="",
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            data=data.name,
-            protocol=data.protocol,
-            watermark=str(data.events[c.TS].max()),
-            lake_version=data.version,
-            parent=refresh.registry.current(),
-            gate=verdict.to_json(),
-            metrics=metrics,
-            settings=settings | {"rebuilt_after": refresh.parent.manifest.release},
-            code={"version": __version__},
-            **bound,
-        )
-        sealed = seal_release(refresh.registry, draft, manifest).manifest.release
-    if verdict.decision == "publish":
-        refresh.registry.publish(sealed)
-    return Outcome(
-        decision=verdict.decision,
-        reasons=tuple(str(reason) for reason in verdict.reasons),
-        release=sealed,
-        current=str(refresh.registry.current()),
-        done=refresh.done(),
+        manifest = _manifest(refresh, data, bound, verdict, metrics, steps=steps)
+        return seal_release(refresh.registry, draft, manifest).manifest.release
+
+
+def _manifest(
+    refresh: Refresh,
+    data: EventLog,
+    bound: dict[str, Any],
+    verdict: Verdict,
+    metrics: dict[str, Any],
+    *,
+    steps: int,
+) -> Manifest:
+    settings: dict[str, Any] = dataclasses.asdict(refresh.window.experiment) | {"steps": steps}
+    return Manifest(
+        release="",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=data.name,
+        protocol=data.protocol,
+        watermark=str(data.events[c.TS].max()),
+        lake_version=data.version,
+        parent=refresh.registry.current(),
+        gate=verdict.to_json(),
+        metrics=metrics,
+        settings=settings | {"rebuilt_after": refresh.parent.manifest.release},
+        code={"version": __version__},
+        **bound,
     )
 
 

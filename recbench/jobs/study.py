@@ -16,10 +16,10 @@ from recbench import columns as c
 from recbench.datasets import load
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
-from recbench.evaluation.ranking import RankingResult, paired_difference
-from recbench.features.batch import Engine, collect, window_features
-from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
+from recbench.evaluation.ranking import RankingResult
+from recbench.features.batch import Engine
 from recbench.jobs.compare import baselines, best_half_life, best_priors, result_table
+from recbench.jobs.study_tables import feature_table, result_figures, split_facts
 from recbench.models.baselines import RecencyPopularity
 from recbench.refresh import Registry
 from recbench.settings import (
@@ -29,7 +29,6 @@ from recbench.settings import (
     TowerSettings,
     TrainingSettings,
 )
-from recbench.tables.describe import describe
 from recbench.tables.log import EventLog, catalogue
 from recbench.tables.queries import InteractionLog
 from recbench.tables.split import TimeSplit, split_by_time
@@ -145,32 +144,11 @@ class Study:
 
     def facts(self) -> pl.DataFrame:
         """The shape of the log and of its split."""
-        split = self.split
-        facts = describe(self.data) | {
-            "validation_from": split.validation_ts,
-            "test_from": split.test_ts,
-            "n_train": len(split.train),
-            "n_validation": len(split.validation),
-            "n_test": len(split.test),
-        }
-        return pl.DataFrame({"fact": list(facts), "value": [str(v) for v in facts.values()]})
+        return split_facts(self.data, self.split)
 
     def features(self) -> pl.DataFrame:
         """Each window feature over all events: how often it has a value, and how large."""
-        names = [feature.name for feature in DEFAULT_WINDOW_FEATURES]
-        query = window_features(
-            self.data.events.lazy(), DEFAULT_WINDOW_FEATURES, engine=self.engine
-        ).select(names)
-        values = collect(query, engine=self.engine)
-        return pl.DataFrame(
-            {
-                "feature": names,
-                "window": [str(feature.window) for feature in DEFAULT_WINDOW_FEATURES],
-                "nonzero_frac": [float((values[name] != 0).mean() or 0) for name in names],  # type: ignore[arg-type]  # a share
-                "median": [values[name].median() for name in names],
-                "p99": [values[name].quantile(0.99) for name in names],
-            }
-        )
+        return feature_table(self.data.events, engine=self.engine)
 
     def tune_prior(self) -> TunedPrior:
         """Half-life of recency popularity, and its weight in each baseline, by the validation."""
@@ -190,7 +168,7 @@ class Study:
 
     def test_exam(self) -> Exam:
         """The test, for models that know train and validation."""
-        return self._exam(self.split.past, self.split.test, at=self._test_us)
+        return self._exam(self.split.past, self.split.test, at=self.split.test_us)
 
     def with_experiment(self, experiment: Experiment) -> Self:
         """The same split under other dials."""
@@ -223,7 +201,7 @@ class Study:
     def fit_on_past(self, prior: TunedPrior, *, steps: int) -> "FittedTwoTower":
         """The two-tower on train and validation, for the test."""
         return self._fit(
-            self.split.past, prior, at=self._test_us, steps=steps, label="train+validation"
+            self.split.past, prior, at=self.split.test_us, steps=steps, label="train+validation"
         )
 
     def fit_on_all(
@@ -242,8 +220,8 @@ class Study:
         if not 0 <= but_last <= 0.5:
             raise InputError(f"The share left to a refresh must lie in [0, 0.5], got {but_last}")
         n = round(but_last * len(self.data.events))
-        ts = self.data.events[c.TS].dt.epoch("us")
-        at = int(ts[-n]) if n else int(ts[-1]) + 1
+        left = self.data.events[c.TS].dt.epoch("us").tail(n)
+        at = int(left[0]) if n else self.data.watermark_us + 1
         known = replace(self, data=self.data.until(at))
         return known._fit(known.data.events, prior, at=at, steps=steps, label="all events")
 
@@ -274,26 +252,14 @@ class Study:
         validation: float | None = None,
     ) -> dict[str, Any]:
         """What the run is remembered by; ``validation``: the measure that chose the steps."""
-        figures: dict[str, Any] = {}
-        if validation is not None:
-            figures[f"validation/{self.metric}"] = validation
-        for name in (MODEL, REFERENCE):
-            result = results[name]
-            for metric, group in (
-                (self.metric, "known"),
-                (self.metric, "all"),
-                (self.recall, "all"),
-            ):
-                if (interval := result.interval(metric, group)) is not None:
-                    figures[f"{name}/{metric}_{group}"] = interval.value
-            figures[f"{name}/coverage@{self.k}"] = result.lists[f"coverage@{self.k}"]
-        if len(results[MODEL].values(self.metric, "known")):
-            gap = paired_difference(
-                results[MODEL], results[REFERENCE], metric=self.metric, group="known"
-            )
-            figures |= {"gain_known": gap.value, "gain_known_low": gap.low}
-            figures |= {"gain_known_high": gap.high, "n_known": gap.n_users}
-        return figures | {"prior_half_life_days": prior.half_life_days, "steps": steps}
+        chose = {} if validation is None else {f"validation/{self.metric}": validation}
+        figures = result_figures(results, model=MODEL, reference=REFERENCE, k=self.k)
+        return {
+            **chose,
+            **figures,
+            "prior_half_life_days": prior.half_life_days,
+            "steps": steps,
+        }
 
     def fit_ranker(
         self, fitted: "FittedTwoTower", settings: RankingSettings | None = None
@@ -352,11 +318,7 @@ class Study:
     @property
     def horizon_us(self) -> int:
         """How long after a pseudo-cut a click is a target: as long as the validation lasts."""
-        return self._test_us - self.validation_us
-
-    @property
-    def _test_us(self) -> int:
-        return self.split.test_us
+        return self.split.test_us - self.validation_us
 
     def _exam(self, past: pl.DataFrame, test: pl.DataFrame, *, at: int) -> Exam:
         return Exam.of(

@@ -50,6 +50,11 @@ class EventLog:
         return cast("datetime", self.events[c.TS].max())
 
     @property
+    def watermark_us(self) -> int:
+        """The same in microseconds since the epoch."""
+        return int(self.events[c.TS].dt.epoch("us").max())  # type: ignore[arg-type]  # instants
+
+    @property
     def repeats(self) -> bool:
         """Whether an item of the history may be recommended again under the protocol."""
         return repeats(self.protocol)

@@ -8,7 +8,7 @@ import polars as pl
 from recbench import columns as c
 from recbench.errors import InputError
 
-__all__ = ["LeaveLastOut", "TimeSplit", "split_by_time", "split_leave_last_out"]
+__all__ = ["LeaveLastOut", "TimeSplit", "microseconds", "split_by_time", "split_leave_last_out"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +24,12 @@ class TimeSplit:
     @property
     def validation_us(self) -> int:
         """Where the validation starts, microseconds since the epoch."""
-        return round(self.validation_ts.timestamp() * 1e6)
+        return microseconds(self.validation_ts)
 
     @property
     def test_us(self) -> int:
         """Where the test starts, microseconds since the epoch."""
-        return round(self.test_ts.timestamp() * 1e6)
+        return microseconds(self.test_ts)
 
     @property
     def past(self) -> pl.DataFrame:
@@ -94,3 +94,8 @@ def split_leave_last_out(events: pl.DataFrame) -> LeaveLastOut:
         pl.len().over(c.USER_ID) > 1
     )
     return LeaveLastOut(events.filter(~last), events.filter(last))
+
+
+def microseconds(instant: datetime) -> int:
+    """Since the epoch."""
+    return round(instant.timestamp() * 1e6)

@@ -23,7 +23,7 @@ from distributed import Client
 from recbench.cluster.open import open_cluster
 from recbench.cluster.ranks import ranks_on
 from recbench.cluster.warm import WarmWorkers, warm_workers
-from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.fit import fit
@@ -90,7 +90,7 @@ def made(tiny_events, tiny_items):
     )
     data = EventLog("tiny", "masked", tiny_events, tiny_items, version=0)
     cut = Cut(
-        at=microseconds(data.watermark) + 1,
+        at=data.watermark_us + 1,
         horizon_us=3 * 86_400_000_000,
         half_life_s=5 * 86_400.0,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.fit import fit
@@ -36,7 +36,7 @@ def data(tiny_events, tiny_items):
 @pytest.fixture(scope="module")
 def batches(data, settings):
     cut = Cut(
-        at=microseconds(data.watermark) + 1,
+        at=data.watermark_us + 1,
         horizon_us=3 * DAY_US,
         half_life_s=5 * 86_400.0,
     )
@@ -67,7 +67,7 @@ def test_an_encoder_has_the_loss_of_the_cpu(data, settings, encoder):
         towers=replace(settings.towers, encoder=encoder),
         training=replace(settings.training, inner_weight=1.0),
     )
-    cut = Cut(at=microseconds(data.watermark) + 1, horizon_us=3 * DAY_US, half_life_s=5 * 86_400.0)
+    cut = Cut(at=data.watermark_us + 1, horizon_us=3 * DAY_US, half_life_s=5 * 86_400.0)
     batch = next(batches_for(data, data.events, cut, experiment=chosen).from_step(0))
     towers = new_towers(data, chosen)
     expected = batch_loss(towers, batch).item()

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from recbench.jobs.build import Cut, batches_for, microseconds, new_towers
+from recbench.jobs.build import Cut, batches_for, new_towers
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.fit import fit
@@ -38,7 +38,7 @@ def made(request, tiny_events, tiny_items):
     )
     data = EventLog("tiny", "masked", tiny_events, tiny_items, version=0)
     cut = Cut(
-        at=microseconds(data.watermark) + 1,
+        at=data.watermark_us + 1,
         horizon_us=3 * 86_400_000_000,
         half_life_s=5 * 86_400.0,
     )

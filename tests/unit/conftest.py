@@ -29,7 +29,8 @@ def tiny_experiment():
 
 @pytest.fixture(scope="session")
 def tiny_arguments(tiny_data, tiny_experiment):
-    from recbench.jobs.build import Cut, microseconds
+    from recbench.jobs.build import Cut
+    from recbench.tables.split import microseconds
 
     cut = Cut(
         at=microseconds(tiny_data.watermark) + 1,

@@ -9,10 +9,10 @@ import pytest
 from recbench.errors import InputError
 from recbench.evaluation.exam import Exam
 from recbench.evaluation.recommender import recommend
-from recbench.jobs.build import microseconds
 from recbench.jobs.two_stage import first_stage, fit_two_stage, pseudo_lists
 from recbench.settings import RankingSettings
 from recbench.tables.log import catalogue
+from recbench.tables.split import microseconds
 
 SETTINGS = RankingSettings(n_cuts=2, least_horizon_frac=1.0, n_each=5, hidden_dim=8, epochs=1)
 HORIZON_US = 5 * 86_400_000_000
@@ -38,7 +38,7 @@ def test_lists_do_not_change_with_what_comes_at_the_cut_or_later(data):
 
 
 def test_features_of_a_cut_do_not_see_its_targets(data):
-    at = microseconds(data.watermark) + 1
+    at = data.watermark_us + 1
     cut = at - HORIZON_US
     ts = pl.col("ts").dt.epoch("us")
     past, after = data.events.filter(ts < cut), data.events.filter(ts >= cut)
@@ -49,7 +49,7 @@ def test_features_of_a_cut_do_not_see_its_targets(data):
 
 
 def test_the_latest_cuts_are_given_what_is_left_of_the_horizon(tiny_data):
-    at = microseconds(tiny_data.watermark) + 1
+    at = tiny_data.watermark_us + 1
     settings = replace(SETTINGS, spacing_frac=0.25, least_horizon_frac=0.5)
     lists = pseudo_lists(
         tiny_data, tiny_data.events, at=at, horizon_us=HORIZON_US, settings=settings
@@ -67,7 +67,7 @@ def test_the_latest_cuts_are_given_what_is_left_of_the_horizon(tiny_data):
 
 def test_a_session_log_has_no_latest_cuts_as_each_event_is_one_request(tiny_data):
     sessions = replace(tiny_data, protocol="next_in_session")
-    at = microseconds(tiny_data.watermark) + 1
+    at = tiny_data.watermark_us + 1
     late = replace(SETTINGS, least_horizon_frac=0.125)
     assert len(lists_of(sessions, sessions.events, at=at)) == len(
         pseudo_lists(sessions, sessions.events, at=at, horizon_us=HORIZON_US, settings=late)
@@ -75,7 +75,7 @@ def test_a_session_log_has_no_latest_cuts_as_each_event_is_one_request(tiny_data
 
 
 def test_relevant_is_what_was_clicked_after_the_cut(tiny_data):
-    at = microseconds(tiny_data.watermark) + 1
+    at = tiny_data.watermark_us + 1
     ts = pl.col("ts").dt.epoch("us")
     past, after = (
         tiny_data.events.filter(part) for part in (ts < at - HORIZON_US, ts >= at - HORIZON_US)
@@ -94,7 +94,7 @@ def test_relevant_is_what_was_clicked_after_the_cut(tiny_data):
 
 
 def test_lists_are_full_and_candidates_come_first(data):
-    at = microseconds(data.watermark) + 1
+    at = data.watermark_us + 1
     model = fit_two_stage(data, data.events, at=at, horizon_us=HORIZON_US, settings=SETTINGS)
     log = model.retrievers
     from recbench.tables.queries import InteractionLog
@@ -123,7 +123,7 @@ def test_a_log_too_short_for_a_cut_is_refused(tiny_data):
 
 def test_newcomers_are_items_of_the_year_that_were_first_clicked_lately(tiny_data):
     ids = catalogue(tiny_data).ids
-    at = microseconds(tiny_data.watermark) + 1
+    at = tiny_data.watermark_us + 1
     year = tiny_data.watermark.year
     titles = pl.DataFrame({"item_id": ids, "title": [f"Item ({year - i % 2})" for i in ids]})
     dated = replace(tiny_data, items=titles)
@@ -138,7 +138,7 @@ def test_newcomers_are_items_of_the_year_that_were_first_clicked_lately(tiny_dat
 
 
 def test_a_catalogue_without_years_has_no_newcomers(tiny_data):
-    at = microseconds(tiny_data.watermark) + 1
+    at = tiny_data.watermark_us + 1
     undated = replace(tiny_data, items=pl.DataFrame({"item_id": catalogue(tiny_data).ids}))
     stage = first_stage(undated, undated.events, at=at, settings=SETTINGS)
     assert "newcomers" not in stage.retrievers.models

@@ -11,11 +11,12 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.features.running_popularity import RunningPopularity
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import fit_two_tower, microseconds
+from recbench.jobs.build import fit_two_tower
 from recbench.jobs.learned import learned_state
 from recbench.refresh.advance import UpdatePlan, advance, past_exemplars
 from recbench.refresh.held_back import is_held_back
 from recbench.tables.queries import InteractionLog
+from recbench.tables.split import microseconds
 from recbench.training.batches import Batches
 from recbench.training.policy_gradient import Reinforce
 

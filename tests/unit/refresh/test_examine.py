@@ -10,7 +10,7 @@ import torch
 
 from recbench import columns as c
 from recbench.features.shipped import DEFAULT_WINDOW_FEATURES
-from recbench.jobs.build import fit_two_tower, microseconds
+from recbench.jobs.build import fit_two_tower
 from recbench.jobs.learned import learned_state
 from recbench.models.frozen import TwoTowerRecommender
 from recbench.refresh.advance import UpdatePlan, advance
@@ -18,6 +18,7 @@ from recbench.refresh.examine import examine, total_drift, window_values
 from recbench.refresh.facts import window_facts
 from recbench.refresh.held_back import is_held_back
 from recbench.refresh.judge import Judge, drift_between
+from recbench.tables.split import microseconds
 
 JUDGE = Judge("masked", DEFAULT_WINDOW_FEATURES, 8, k=5)
 
