@@ -14,8 +14,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
   2>/dev/null && command -v "$$name" && break; done)
 BIN := .venv/bin
 SOAK_S ?= 1800
-# Two processes of tests: one computes while the other waits for a broker, a kernel or a service.
-WORKERS ?= 2
+# More processes of tests than cores: some compute while others wait for a broker, a kernel or a service.
+WORKERS ?= 3
 # What is slow waits more than it computes.
 SLOW_WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 tests/in_memory.sh $(BIN)/pytest --dist worksteal
@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 tests/in_memory.sh $(BIN)/pytest --dist worksteal
 marked = $$(grep -rlE --include='test_*.py' 'mark\.($(1))\b' tests)
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
-.PHONY: help demo test check check-all lab soak env env-obp env-peers env-flink lock clean
+.PHONY: help demo test test-slow check check-all lab soak env env-obp env-peers env-flink lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,10 +47,13 @@ check: env ## every linter
 	| xargs -0 -r $(BIN)/nbstripout --verify --extra-keys $(NOTEBOOK_KEYS)
 
 check-all: env ## the linters and what `make test` leaves out; artifacts/ keeps how pages looked
-	@$(MAKE) --jobs=4 --output-sync=target check env-obp env-peers env-flink
+	@$(MAKE) --jobs=3 --output-sync=target env-obp env-peers env-flink
+	@$(MAKE) --jobs=2 check test-slow
+	tests/in_memory.sh $(BIN)/pytest -m alone $(call marked,alone)
+
+test-slow: env ## what `make test` leaves out, but for what must run alone
 	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -n $(SLOW_WORKERS) \
 	  -m "(slow or browser) and not alone" $(call marked,slow|browser)
-	tests/in_memory.sh $(BIN)/pytest -m alone $(call marked,alone)
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

@@ -1,6 +1,7 @@
 """Fixtures that tests of several folders share."""
 
 import importlib.util
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,27 @@ settings.register_profile("at any pace", deadline=None)  # a busy machine is no 
 settings.load_profile("at any pace")
 
 N_USERS, N_ITEMS, N_EVENTS = 60, 40, 2400
+
+
+@pytest.hookimpl(trylast=True)  # of those that are left by `-m`
+def pytest_collection_modifyitems(items):
+    """Each process begins with its part of the longest tests, and steals what others leave."""
+
+    def seconds(item):
+        mark = item.get_closest_marker("long")
+        return mark.args[0] if mark else 0
+
+    n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    longest = sorted(filter(seconds, items), key=seconds, reverse=True)
+    others = [item for item in items if not seconds(item)]
+    ordered = []
+    for process in range(n_processes):  # as `--dist worksteal` deals them out
+        share = (len(items) - len(ordered)) // (n_processes - process)
+        own = longest[process::n_processes]
+        n_others = max(0, share - len(own))
+        ordered += own + others[:n_others]
+        others = others[n_others:]
+    items[:] = ordered + others
 
 
 @pytest.fixture(scope="session")

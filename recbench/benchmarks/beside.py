@@ -1,6 +1,12 @@
-"""What goes on beside a service: releases are published, a model is trained."""
+"""What goes on beside a service: releases are published, a model is trained.
+
+Each in a session of its own, as jobs have one: the system weighs sessions as a whole.
+"""
 
 import multiprocessing
+import os
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,12 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from recbench.errors import JobError
+from recbench.priority import lower_process
 from recbench.refresh import Registry
-from recbench.serving.idle import lower_process
 
 __all__ = ["publish_each", "training"]
 
-BEGIN_S = 300.0
+BEGIN_S, END_S = 300.0, 10.0
 EVENTS = 50_000  # of the log that is trained on
 
 
@@ -27,7 +33,7 @@ def publish_each(registry: Registry, releases: Sequence[str], *, every_s: float)
         releases: sealed ones, in order.
         every_s: between two beginnings of a publication, and before the first.
     """
-    lower_process()
+    _begin_as_a_job()
     moved, due = [], time.monotonic()
     for release in releases:
         due += every_s
@@ -55,17 +61,27 @@ def training(*, seed: int) -> Iterator[None]:
         if not process.is_alive():
             raise JobError(f"The training ended meanwhile, with code {process.exitcode}")
     finally:
+        process.terminate()
+        process.join(END_S)
         process.kill()
         process.join()
 
 
 def _train(seed: int, told: "Connection[str, str]") -> None:
-    lower_process()  # before torch starts threads, which inherit it
+    _begin_as_a_job()  # before torch starts threads, which inherit the priority
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that no folder is left behind
+    os.environ["TQDM_DISABLE"] = "1"  # nobody waits for it
     import tempfile
 
     from recbench.benchmarks.trained_release import trained_release
 
     told.send("begun")
-    while True:
+    while not told.poll():  # at its end: whoever wanted this is gone
         with tempfile.TemporaryDirectory() as folder:
             trained_release(Registry(Path(folder)), events=EVENTS, seed=seed)
+
+
+def _begin_as_a_job() -> None:
+    if hasattr(os, "setsid") and os.getpgrp() != os.getpid():
+        os.setsid()
+    lower_process()

@@ -1,6 +1,6 @@
 """A service with all that it has in production: an online store, and a broker for exposures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,20 +20,23 @@ TOPIC = "exposures"
 
 
 @contextmanager
-def full_service(workspace: Path, release: Release) -> Iterator[tuple[RunningService, Broker]]:
+def full_service(
+    workspace: Path, release: Release, *, options: Sequence[str] = ()
+) -> Iterator[tuple[RunningService, Broker]]:
     """Two workers that read an online store and tell a broker of their own what they show.
 
     Args:
         workspace: whose registry has the release published; the service's log goes there.
         release: whose users the store knows, as of its watermark.
+        options: further ones of ``recbench serve``.
     """
     snapshot = workspace / "online.safetensors"
     online_snapshot(release, snapshot)
     with embedded_broker(workspace / "broker") as broker:
         broker.create_topic(TOPIC, partitions=1)
         told = ["--bootstrap-servers", broker.bootstrap_servers, "--topic", TOPIC]
-        options = ["--snapshot", str(snapshot), *told]
-        with RunningService.start(workspace, options=options) as service:
+        every = ["--snapshot", str(snapshot), *told, *options]
+        with RunningService.start(workspace, options=every) as service:
             yield service, broker
 
 

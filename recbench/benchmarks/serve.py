@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError, JobError
 from recbench.events.broker import Broker
 from recbench.refresh import Registry, Release
-from recbench.serving.load import Answers, Target, load_process, open_loop
+from recbench.serving.load import Target, load_process, open_loop
 from recbench.serving.load.answers import latency_percentiles
 from recbench.serving.load.canned import canned_server
 from recbench.serving.served_release import ServedRelease
@@ -73,6 +74,7 @@ def run(
     events: int = 250_000,
     items: int = 100_000,
     seconds: float = 10.0,
+    real_time: bool = False,
     seed: int = 0,
 ) -> BenchResult:
     """Load a service of two workers over HTTP from another process, on a trained release.
@@ -92,6 +94,7 @@ def run(
         events: of the log that the two-tower is trained on.
         items: of the catalogue: perturbed copies of the trained one.
         seconds: of each loop.
+        real_time: whether the service, and its clients, run at real-time priority.
         seed: of everything.
 
     Raises:
@@ -111,32 +114,51 @@ def run(
         release = enlarged(small, registry=registry, n_items=items, seed=seed)
         registry.publish(release.manifest.release)
         for _ in range(runs):
-            measured.append(_measured(workspace, release, seconds=seconds, seed=seed))
+            measured.append(
+                _measured(workspace, release, seconds=seconds, real_time=real_time, seed=seed)
+            )
     return BenchResult("serve", medians(measured, keys=KEYS), measured)
 
 
-def _measured(workspace: Path, release: Release, *, seconds: float, seed: int) -> dict[str, float]:
+def _measured(
+    workspace: Path, release: Release, *, seconds: float, real_time: bool, seed: int
+) -> dict[str, float]:
     questions = Questions(release)
+    options = ["--real-time"] if real_time else []
     floor = latency_percentiles(floor_ms(release, questions))
     with load_process() as pool:
         figures = {"busy_before_frac": busy_frac()}
         figures["tool_p50_ms"] = tool_ms(pool, questions.bodies)
         with (
             bare_service(workspace) as bare,
-            full_service(workspace, release) as (service, broker),
+            full_service(workspace, release, options=options) as (service, broker),
         ):
             figures |= _bare(bare, pool, questions.bodies, seconds=seconds)
             _, warm = by_clients(
-                pool, service.target, questions.bodies, clients=[CLIENTS], seconds=WARM_S
+                pool,
+                service.target,
+                questions.bodies,
+                clients=[CLIENTS],
+                seconds=WARM_S,
+                real_time=real_time,
             )
             cpu_s = service.cpu_s()
-            table, loops = by_clients(pool, service.target, questions.bodies, seconds=seconds)
+            table, loops = by_clients(
+                pool, service.target, questions.bodies, seconds=seconds, real_time=real_time
+            )
             n_answered = sum(len(one.answered) for one in loops.values())
             figures["cpu_ms_per_request"] = (service.cpu_s() - cpu_s) / max(1, n_answered) * 1e3
             saturation = saturation_per_s(table)
-            offered = (questions.bodies, saturation / 2, seconds)
-            opened = _opened(pool, service.target, *offered, seed=seed)
-            bare_opened = _opened(pool, bare.target, *offered, seed=seed)
+            load = partial(
+                open_loop,
+                bodies=questions.bodies,
+                per_s=saturation / 2,
+                seconds=seconds,
+                seed=seed,
+                real_time=real_time,
+            )
+            opened = pool.submit(load, service.target).result()
+            bare_opened = pool.submit(load, bare.target).result()
             figures["memory_bytes"] = service.memory_bytes()
             every = [*warm.values(), *loops.values(), opened]
             n_shown = sum(int(one.answered["items"].list.len().sum()) for one in every)
@@ -176,13 +198,6 @@ def _bare(
         "bare_requests_per_s": best["answered_per_s"],
         "bare_cpu_ms_per_request": (bare.cpu_s() - cpu_s) / max(1, n_answered) * 1e3,
     }
-
-
-def _opened(
-    pool: Executor, target: Target, bodies: list[bytes], per_s: float, seconds: float, *, seed: int
-) -> Answers:
-    offered = pool.submit(open_loop, target, bodies, per_s=per_s, seconds=seconds, seed=seed)
-    return offered.result()
 
 
 def floor_ms(release: Release, questions: Questions) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,7 @@ from recbench.refresh import Registry, Release
 from recbench.refresh.contents import Contents
 from recbench.serving.load import Answers, load_process, open_loop
 from recbench.serving.load.answers import latency_percentiles
+from recbench.serving.real_time import require_real_time
 
 __all__ = ["ServiceCheck"]
 
@@ -40,21 +42,35 @@ class ServiceCheck:
     questions: Questions
     service: RunningService
     pool: ProcessPoolExecutor
+    real_time: bool  # whether service and clients go before all ordinary work
     everything: ExitStack  # what is to be ended
 
     @classmethod
-    def start(cls, release: Release, *, n_copies: int, n_items: int = 0, seed: int = 0) -> Self:
+    def start(
+        cls,
+        release: Release,
+        *,
+        n_copies: int,
+        n_items: int = 0,
+        real_time: bool = False,
+        seed: int = 0,
+    ) -> Self:
         """Serve the release and warm the service up.
 
         Args:
             release: as it is, unless ``n_items`` asks for a larger catalogue.
             n_copies: how many releases there are to be swapped in, each with perturbed embeddings.
             n_items: of the catalogue, at least as many as there are; 0: as many.
+            real_time: whether the service and its clients run at real-time priority.
             seed: of the copies.
 
         Raises:
+            InputError: no leave for that priority.
             JobError: the service does not start.
         """
+        if real_time:
+            require_real_time()
+        options = ["--real-time"] if real_time else []
         with ExitStack() as begun:
             workspace = Path(begun.enter_context(tempfile.TemporaryDirectory()))
             registry = Registry(workspace / "registry")
@@ -70,10 +86,12 @@ class ServiceCheck:
                 for at in range(1, n_copies + 1)
             ]
             registry.publish(served.manifest.release)
-            service, _ = begun.enter_context(full_service(workspace, served))
+            service, _ = begun.enter_context(full_service(workspace, served, options=options))
             pool = begun.enter_context(load_process())
             questions = Questions(served)
-            check = cls(served, copies, registry, questions, service, pool, begun.pop_all())
+            check = cls(
+                served, copies, registry, questions, service, pool, real_time, begun.pop_all()
+            )
         check.closed([8], seconds=WARM_S)
         return check
 
@@ -82,12 +100,14 @@ class ServiceCheck:
     ) -> tuple[pl.DataFrame, dict[int, Answers]]:
         """Closed loops of so many clients, in turn: a row of figures each, and all answers."""
         bodies, target = self.questions.bodies, self.service.target
-        return by_clients(self.pool, target, bodies, clients=clients, seconds=seconds)
+        return by_clients(
+            self.pool, target, bodies, clients=clients, seconds=seconds, real_time=self.real_time
+        )
 
     def opened(self, *, per_s: float, seconds: float) -> Answers:
         """Poisson arrivals of so many requests a second."""
-        target, bodies = self.service.target, self.questions.bodies
-        return self.pool.submit(open_loop, target, bodies, per_s=per_s, seconds=seconds).result()
+        load = partial(open_loop, per_s=per_s, seconds=seconds, real_time=self.real_time)
+        return self.pool.submit(load, self.service.target, self.questions.bodies).result()
 
     def floor(self) -> dict[str, float]:
         """Latencies of the bare tower and index, called in this process."""
@@ -103,6 +123,7 @@ class ServiceCheck:
             pool=self.pool,
             per_s=per_s,
             every_s=every_s,
+            real_time=self.real_time,
         )
 
     def stop(self) -> None:

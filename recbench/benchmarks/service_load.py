@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,7 @@ def by_clients(
     *,
     clients: Sequence[int] = CLIENTS,
     seconds: float,
+    real_time: bool = False,
 ) -> tuple[pl.DataFrame, dict[int, Answers]]:
     """Closed loops of more and more clients: a row of figures each, and all answers.
 
@@ -60,11 +62,10 @@ def by_clients(
         bodies: requests, sent in turns.
         clients: how many, in turn.
         seconds: of each loop.
+        real_time: whether the clients go before all ordinary work of the machine.
     """
-    answers = {
-        n: pool.submit(closed_loop, target, bodies, clients=n, seconds=seconds).result()
-        for n in clients
-    }
+    load = partial(closed_loop, target, bodies, seconds=seconds, real_time=real_time)
+    answers = {n: pool.submit(load, clients=n).result() for n in clients}
     rows = [{"clients": n} | found.summary() for n, found in answers.items()]
     return pl.DataFrame(rows), answers
 

@@ -81,7 +81,7 @@ class Swapped:
             "p999_ms": summary["p999_ms"],
             "near_swap_p99_ms": _p99(near["latency_ms"]),
             "calm_p99_ms": calm_p99_ms,
-            "vs_calm": summary["p99_ms"] / calm_p99_ms,
+            "vs_calm": calm_p99_ms / summary["p99_ms"],
             "offered_rps": summary["offered_per_s"],
             "failed_requests": summary["errors"],
             "mixed_releases": self.verified.n_mixed,
@@ -106,6 +106,7 @@ def swap_under_load(
     pool: Executor,
     per_s: float,
     every_s: float,
+    real_time: bool = False,
 ) -> Swapped:
     """Publish one release after the other while an open loop goes on; verify all answers then.
 
@@ -120,9 +121,12 @@ def swap_under_load(
         per_s: requests a second.
         every_s: between two publications; the load goes on for twice as long after the last one,
             and for ``SETTLE_S`` at least.
+        real_time: whether the load goes before all ordinary work of the machine.
     """
     seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
-    load = partial(open_loop, target, questions.bodies, per_s=per_s, connections=64)
+    load = partial(
+        open_loop, target, questions.bodies, per_s=per_s, connections=64, real_time=real_time
+    )
     calm = pool.submit(load, seconds=min(CALM_S, len(releases) * every_s)).result()
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
@@ -144,6 +148,7 @@ def run(
     every_s: float = EVERY_S,
     per_s: float | None = None,
     beside: bool = False,
+    real_time: bool = False,
     seed: int = 0,
 ) -> BenchResult:
     """Publish releases every few seconds while requests arrive by a Poisson process.
@@ -164,6 +169,7 @@ def run(
         every_s: between two of them.
         per_s: requests a second; None: half of what the service bears, and 1,000 at least.
         beside: whether a two-tower is trained meanwhile, at idle priority.
+        real_time: whether service and client run at real-time priority (``serve --real-time``).
         seed: of everything.
 
     Raises:
@@ -188,7 +194,12 @@ def run(
             busy = busy_frac()
             with training(seed=seed) if beside else nullcontext():
                 swapped = _on_a_service(
-                    registry, names[1:], questions, every_s=every_s, per_s=per_s
+                    registry,
+                    names[1:],
+                    questions,
+                    every_s=every_s,
+                    per_s=per_s,
+                    real_time=real_time,
                 )
         measured.append(swapped.figures() | {"busy_before_frac": busy})
     return BenchResult("swap", medians(measured, keys=KEYS), measured)
@@ -201,13 +212,19 @@ def _on_a_service(
     *,
     every_s: float,
     per_s: float | None,
+    real_time: bool,
 ) -> Swapped:
     """Start a service, find out what it bears, and swap under half of that or under ``per_s``."""
     workspace, first = registry.path.parent, registry.open(verify=False)
-    with full_service(workspace, first) as (service, _), load_process() as pool:
+    options = ["--real-time"] if real_time else []
+    with (
+        full_service(workspace, first, options=options) as (service, _),
+        load_process() as pool,
+    ):
         target, bodies = service.target, questions.bodies
-        by_clients(pool, target, bodies, clients=[8], seconds=WARM_S)
-        table, _ = by_clients(pool, target, bodies, clients=[32], seconds=PROBE_S)
+        load = partial(by_clients, pool, target, bodies, real_time=real_time)
+        load(clients=[8], seconds=WARM_S)
+        table, _ = load(clients=[32], seconds=PROBE_S)
         return swap_under_load(
             target,
             questions,
@@ -216,6 +233,7 @@ def _on_a_service(
             pool=pool,
             per_s=per_s or max(LEAST_PER_S, saturation_per_s(table) / 2),
             every_s=every_s,
+            real_time=real_time,
         )
 
 

@@ -48,6 +48,12 @@ class _NamesBenches(click.Command):
 @click.option("--swaps", type=click.IntRange(min=1), help="Releases to be published.")
 @click.option("--per-s", type=click.FloatRange(min=1), help="Requests offered a second.")
 @click.option("--beside", is_flag=True, default=None, help="Train meanwhile, at idle priority.")
+@click.option(
+    "--real-time",
+    is_flag=True,
+    default=None,
+    help="Service and client run at real-time priority.",
+)
 @json_option
 def bench(name: str, json_path: Path | None, **options: Any) -> None:
     """Measure NAME; every ratio `vs_...` is to a reference of the same run, above 1: faster."""

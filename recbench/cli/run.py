@@ -46,6 +46,11 @@ __all__ = ["run"]
     help="Have a worker of this cluster carry it out: local, cuda, kubernetes or a scheduler's "
     "address. The notebook finds it through recbench.cluster.current.current_client.",
 )
+@click.option(
+    "--idle",
+    is_flag=True,
+    help="Take only what time nobody else on this machine wants; not with --on.",
+)
 @within_options
 @json_option
 def run(
@@ -56,6 +61,7 @@ def run(
     source: "Source | None",
     resume: str | None,
     where: str | None,
+    idle: bool,
     within: timedelta | None,
     takes: timedelta | None,
     tariff: Path | None,
@@ -72,10 +78,15 @@ def run(
         raise click.UsageError("--resume keeps the run's parameters; use --like to change some")
     if source and not like:
         raise click.UsageError("--source belongs to --like")
+    if idle and where:
+        raise click.UsageError("--idle is about this machine: leave it away, or --on")
     if within is not None or takes is not None or tariff is not None:
         _wait(notebook, within, takes, tariff)
     from recbench.jobs.way import way_to
+    from recbench.priority import lower_process
 
+    if idle:
+        lower_process()
     progress = Progress(shows_output=where is not None)
     try:
         with way_to(where) as way:

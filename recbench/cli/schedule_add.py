@@ -65,6 +65,7 @@ __all__ = ["add"]
 )
 @click.option("--notify-url", metavar="URL", help="Gets a POST of JSON when a run has ended.")
 @click.option("--on", metavar="CLUSTER", help="That carries it out, as in `recbench run`.")
+@click.option("--idle", is_flag=True, help="As in `recbench run`: beside a service, for example.")
 def add(notebook: str, *, assignments: tuple[str, ...], **options: Any) -> None:
     """Run NOTEBOOK (a file, or a name in the notebooks' folder) by the clock.
 

@@ -48,6 +48,12 @@ READABLE = click.Path(dir_okay=False, path_type=Path)
     help="While niced work fills the machine, keep each worker on a core of its own, if there are "
     "just as many (Linux).",
 )
+@click.option(
+    "--real-time",
+    is_flag=True,
+    help="Workers answer before all ordinary work of the machine, but while they hardly rest; "
+    "needs leave to (Linux).",
+)
 @click.option("--token-file", type=READABLE, help="Clients must show the token in this file.")
 @click.option("--redis", "redis_url", metavar="URL", help="Online features in Redis.")
 @click.option("--store", default="online", show_default=True, help="Name of the store in Redis.")
@@ -120,6 +126,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
     from recbench.serving.options import ExposureLog, Limits, ServiceOptions
+    from recbench.serving.real_time import require_real_time
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
 
@@ -146,6 +153,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         port=port,
         workers=workers,
         bind_cores=dials["bind_cores"],
+        real_time=dials["real_time"],
         token=_token(dials["token_file"]),
         online=_online(dials),
         exposures=exposures,
@@ -154,6 +162,8 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         policy=policy_of(dials["policy_snapshot"], dials["decide"], dials["floor"]),
         explore_off=dials["explore_off"],
     )
+    if options.real_time:
+        require_real_time()
     registry = Registry(options.registry)
     if release != POINTER or (options.precision != "fp32" and registry.current() is not None):
         # a name that never comes is a slip, and so is a precision that it was made without

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from recbench.cluster import frames
+from recbench.priority import lower_own_session
 
 __all__ = ["ForkServer"]
 
@@ -132,6 +133,7 @@ def _import_ahead() -> None:
 
 
 def _main(path: Path) -> None:
+    lower_own_session()
     server = ForkServer(path)
     _import_ahead()
     print("warm", flush=True)  # noqa: T201  # to the worker

@@ -13,7 +13,14 @@ from recbench import columns as c
 from recbench.errors import InputError
 from recbench.tables.vocabulary import Vocabulary
 
-__all__ = ["DECILE", "exposure_by_decile", "popularity_deciles", "tail_recall", "with_tail_share"]
+__all__ = [
+    "DECILE",
+    "exposure_by_decile",
+    "popularity_deciles",
+    "tail_exposure",
+    "tail_recall",
+    "with_tail_share",
+]
 
 DECILE = "decile"
 TAIL = 5  # the lowest deciles that are the tail
@@ -41,6 +48,18 @@ def exposure_by_decile(lists: pl.DataFrame, deciles: pl.DataFrame) -> pl.DataFra
     every = pl.DataFrame({DECILE: np.arange(1, 11)}).join(shown, on=DECILE, how="left")
     share = pl.col("len").fill_null(0) / max(1, len(lists))
     return every.sort(DECILE).select(DECILE, share.alias("exposure_frac"))
+
+
+def tail_exposure(lists: pl.DataFrame, deciles: pl.DataFrame) -> pl.DataFrame:
+    """``user_id, tail_exposure``: the share of each list's places that the tail has.
+
+    Args:
+        lists: ``user_id, item_id``, each list cut to its length.
+        deciles: of ``popularity_deciles``.
+    """
+    tail = deciles.filter(pl.col(DECILE) <= TAIL)[c.ITEM_ID]
+    share = pl.col(c.ITEM_ID).is_in(tail.implode()).mean().alias("tail_exposure")
+    return lists.group_by(c.USER_ID).agg(share).sort(c.USER_ID)
 
 
 def tail_recall(lists: pl.DataFrame, relevant: pl.DataFrame, deciles: pl.DataFrame) -> pl.DataFrame:

@@ -31,6 +31,7 @@ __all__ = ["ApproximateIndex", "ApproximateSettings"]
 
 NOTHING: Ints = np.empty(0, dtype=np.int64)
 NO_TABLE: Ints = np.empty((0, 0), dtype=np.int64)
+NO_SCORES: Floats = np.empty((0, 0), dtype=np.float32)
 SCORED_WHOLE = 16_384  # rows that may be shown: up to here a plain product is cheaper
 
 
@@ -200,13 +201,13 @@ class ApproximateIndex:
             raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
         open_rows = self._open(allowed)
         proposed = self._proposed(query_embeddings, k, open_rows, excluded)
-        rows = np.full((len(query_embeddings), k), -1, dtype=np.int64)
-        scores = np.full((len(query_embeddings), k), -np.inf, dtype=np.float32)
-        left = np.arange(len(query_embeddings))
+        best = NO_TABLE, NO_SCORES
         if proposed is not None and not len(self.recent.rows):
-            best, its_scores = best_of_each(self.held, proposed, query_embeddings, k)
-            rows[:, : best.shape[1]], scores[:, : best.shape[1]] = best, its_scores
-            left = np.flatnonzero(rows[:, -1] < 0)
+            best = best_of_each(self.held, proposed, query_embeddings, k)
+            if best[0].shape[1] == k and (best[0][:, -1] >= 0).all():
+                return best
+        rows, scores = _filled_up(*best, shape=(len(query_embeddings), k))
+        left = np.flatnonzero(rows[:, -1] < 0)
         if len(left):
             seen = by_query(excluded, len(query_embeddings))
         for at in left.tolist():
@@ -251,7 +252,7 @@ class ApproximateIndex:
                 asked[~open_rows[asked]] = -1
             asked[seen.among(short, asked)] = -1
             found = overlaid(found, short, asked) if len(short) < len(queries) else asked
-            short = short[np.count_nonzero(asked >= 0, axis=1) < effort]
+            short = short[(asked >= 0).sum(axis=1) < effort]
             if not len(short) or n_more == n_seen:
                 return found
             n_more = min(n_seen, 4 * max(n_more, 1))
@@ -304,3 +305,11 @@ class _Barred(NamedTuple):
 
     def open_of(self, n_rows: int) -> Ints:
         return np.arange(n_rows) if self.open_rows is None else np.flatnonzero(self.open_rows)
+
+
+def _filled_up(rows: Ints, scores: Floats, *, shape: tuple[int, int]) -> tuple[Ints, Floats]:
+    """As large as ``shape``, with -1 and -inf where there was nothing."""
+    more_rows, more_scores = np.full(shape, -1), np.full(shape, -np.inf, dtype=np.float32)
+    more_rows[: len(rows), : rows.shape[1]] = rows
+    more_scores[: len(rows), : rows.shape[1]] = scores
+    return more_rows, more_scores

@@ -64,12 +64,13 @@ def best_of_each(held: Floats, rows: Ints, queries: Floats, k: int) -> tuple[Int
         best, scores = zip(*blocks, strict=True)
         return np.concatenate(best), np.concatenate(scores)
     given = held.take(ascending, axis=0).astype(np.float32, copy=False)  # (Q, N, D)
-    products_ = np.einsum("qnd,qd->qn", given, queries)
+    products_ = np.matmul(given, queries[:, :, None])[:, :, 0]
     if products_.size and np.isnan(products_.min()):
         raise InputError(f"{np.isnan(products_).sum()} of {products_.size} scores are NaN")
     products_[ascending < 0] = -np.inf
     order = (-products_).argsort(axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(ascending, order, 1), np.take_along_axis(products_, order, 1)
+    each = np.arange(len(rows))[:, None]
+    return ascending[each, order], products_[each, order]
 
 
 def overlaid(table: Ints, at: Ints, longer: Ints) -> Ints:

@@ -12,6 +12,8 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from recbench.priority import lower_own_session
+
 __all__ = ["kernel_manager_class", "main"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -60,6 +62,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we could ask
         sys.exit(1)
+    lower_own_session()
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()

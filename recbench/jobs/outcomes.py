@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from recbench.cluster.energy import joules_per_hundredth
 from recbench.refresh.forecast import Done, calibration
+from recbench.refresh.gate import Verdict
 
 __all__ = ["OUTCOME", "REFRESHES", "Outcome", "past_refreshes", "summary"]
 
@@ -25,6 +26,17 @@ class Outcome:
     release: str | None  # what was sealed
     current: str  # what is served now
     done: Done
+
+    @classmethod
+    def of(cls, verdict: Verdict, *, release: str | None, current: str | None, done: Done) -> Self:
+        """What the gate said, and what came of it."""
+        return cls(
+            decision=verdict.decision,
+            reasons=tuple(str(reason) for reason in verdict.reasons),
+            release=release,
+            current=str(current),
+            done=done,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For the refresh's folder."""

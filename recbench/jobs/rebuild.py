@@ -89,13 +89,8 @@ def rebuild(refresh: Refresh) -> Outcome:
     sealed = _sealed(refresh, data, state, window, verdict, measured, steps=fitted.steps)
     if verdict.decision == "publish":
         refresh.registry.publish(sealed)
-    return Outcome(
-        decision=verdict.decision,
-        reasons=tuple(str(reason) for reason in verdict.reasons),
-        release=sealed,
-        current=str(refresh.registry.current()),
-        done=refresh.done(),
-    )
+    current = refresh.registry.current()
+    return Outcome.of(verdict, release=sealed, current=current, done=refresh.done())
 
 
 def _parts(refresh: Refresh, data: EventLog) -> tuple[EventLog, pl.DataFrame, pl.DataFrame]:

@@ -295,13 +295,8 @@ class Refresh:
             self.registry.publish(own)
         elif verdict.roll_back is not None:
             self.registry.publish(verdict.roll_back)
-        return Outcome(
-            decision=verdict.decision,
-            reasons=tuple(str(reason) for reason in verdict.reasons),
-            release=own,
-            current=str(self.registry.current()),
-            done=self.done(),
-        )
+        current = self.registry.current()
+        return Outcome.of(verdict, release=own, current=current, done=self.done())
 
     def _tidy(self) -> None:
         """Old releases go, and weights of refreshes that have ended."""

@@ -149,9 +149,11 @@ class Decider:
 
     def counts(self) -> dict[str, float]:
         """What the metrics tell of it, by their names."""
-        floor, is_by_policy = self.floor, self._ready is not None and self._ready.snapshot
+        floor, ready = self.floor, self._ready
+        snapshot = None if ready is None or self._switch.is_off else ready.snapshot
         return {
-            "recbench_policy_decides": float(bool(is_by_policy) and not self._switch.is_off),
+            "recbench_policy_decides": float(snapshot is not None),
+            "recbench_policy_events": 0.0 if snapshot is None else snapshot.n_events,
             "recbench_policy_slots_total": self.n_slots,
             "recbench_policy_strayed_total": self.n_strayed,
             "recbench_floor_slots_total": 0 if floor is None else floor.n_protected,

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 SETTINGS: dict[str, Any] = {
-    "linger.ms": 20,  # what gathers meanwhile is compressed at once, beside the requests
+    # what gathers meanwhile is compressed and sent at once: few wake-ups beside the requests
+    "linger.ms": 100,
     "compression.type": "lz4",
     "acks": "all",
     "message.timeout.ms": 30_000,  # what could not be delivered until then is given up

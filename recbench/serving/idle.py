@@ -1,7 +1,9 @@
-"""Work beside the requests: in a fresh thread that gets only the time that nobody else wants."""
+"""Work beside the requests, in threads of its own.
+
+None of them that takes Python's lock has idle priority: it might hold the lock and not get on.
+"""
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -10,32 +12,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from recbench.priority import HELPING, be_urgent, lower_thread
 from recbench.serving.cores import anywhere
 
-__all__ = ["in_idle_thread", "in_thread", "lower_helpers", "lower_process", "made_politely"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["in_thread", "lower_helpers", "made_politely"]
 
 Made = TypeVar("Made")
 POLITE = 10  # nice value: a tenth of the weight of a request's thread
 HELPERS = ("polars", "async-executor", "tokio-rt")  # threads that Polars started
 
 
-def in_idle_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
-    """A future of the running loop that ends with ``work``, done when nothing else wants to run.
+def in_thread(
+    work: Callable[[], None], *, name: str, is_urgent: bool = False
+) -> "asyncio.Future[None]":
+    """A future of the running loop that ends with ``work``, done in a new thread.
 
-    The thread is a new one each time: a low priority sticks to a thread, and to those it starts.
+    Args:
+        work: what is done.
+        name: of the thread.
+        is_urgent: whether the loop runs at real-time priority: whatever holds Python's lock, for
+            which the loop waits, may then not wait for ordinary work.
     """
-
-    def run() -> None:
-        _lower(0)
-        work()
-
-    return in_thread(run, name=name)
-
-
-def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
-    """A future of the running loop that ends with ``work``, done in a new thread."""
     done: Future[None] = Future()
 
     done.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
@@ -43,6 +40,8 @@ def in_thread(work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
     def run() -> None:
         try:
             anywhere()
+            if is_urgent:
+                be_urgent(HELPING)
             work()
         except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
             done.set_exception(error)
@@ -79,22 +78,4 @@ def lower_helpers() -> None:
         except OSError:  # it has ended
             continue
         if name.startswith(HELPERS):
-            _lower(int(task.name))
-
-
-def lower_process() -> None:
-    """Give the calling thread, and all that it will start, the idle priority for good.
-
-    And the lowest nice value: by it the system accounts for such work, and `Cores` sees it.
-    """
-    _lower(0)
-    os.nice(19)
-
-
-def _lower(thread: int) -> None:
-    """Give a thread the idle priority, where the system has one; 0 is the calling one."""
-    try:
-        # a nice value would not do: it counts only among the processes of one session
-        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError) as error:
-        logger.info("No idle priority here, loading runs as any other work: %s", error)
+            lower_thread(int(task.name))

@@ -17,7 +17,14 @@ STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 500, 503)
 OUTCOMES = ("queued", "dropped", "failed", "anonymous")
 REASONS = ("store", "tower", "ranker")
 BOUNDS_MS = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 25, 50, 100, 250, 1000)
-GAUGES = ("recbench_connections", "recbench_in_flight", "recbench_ready", "recbench_policy_decides")
+GAUGES = (
+    "recbench_connections",
+    "recbench_in_flight",
+    "recbench_ready",
+    "recbench_real_time",
+    "recbench_policy_decides",
+    "recbench_policy_events",
+)
 DECIDED = (  # counted by a worker's policy
     "recbench_policy_slots_total",
     "recbench_policy_strayed_total",
@@ -36,6 +43,7 @@ HELP = {
     ),
     "recbench_explored_total": ("counter", "Lists of which chance filled a slot."),
     "recbench_policy_decides": ("gauge", "Workers whose lists a policy's snapshot decides."),
+    "recbench_policy_events": ("gauge", "Decisions that the oldest deciding snapshot has learnt."),
     "recbench_policy_slots_total": ("counter", "Slots of lists that were decided."),
     "recbench_policy_strayed_total": ("counter", "Of them, where chance showed another item."),
     "recbench_floor_slots_total": ("counter", "Of them, those that went to protected items."),
@@ -47,7 +55,9 @@ HELP = {
     "recbench_connections": ("gauge", "Open connections."),
     "recbench_in_flight": ("gauge", "Requests that are being answered."),
     "recbench_ready": ("gauge", "Workers with a release to serve."),
+    "recbench_real_time": ("gauge", "Workers that answer at real-time priority now."),
 }
+OF_WORKERS = {"recbench_load_seconds": max, "recbench_policy_events": min}  # others: their sum
 LATENCY = "recbench_request_seconds"
 
 
@@ -164,8 +174,8 @@ def _lines(values: Sequence[float]) -> Iterator[str]:
     held = list(values)
     rows = [held[at : at + WIDTH] for at in range(0, len(held), WIDTH)]
     sums = [sum(column) for column in zip(*rows, strict=True)]
-    loads = PLACES["recbench_load_seconds", ""]
-    sums[loads] = max(row[loads] for row in rows)
+    for name, told in OF_WORKERS.items():
+        sums[PLACES[name, ""]] = told(row[PLACES[name, ""]] for row in rows)
     for name, (kind, text) in HELP.items():
         yield f"# HELP {name} {text}"
         yield f"# TYPE {name} {kind}"

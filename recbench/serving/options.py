@@ -100,6 +100,7 @@ class ServiceOptions:
     bind_cores: bool = (
         True  # a core for each worker while niced work goes on, if there are just as many
     )
+    real_time: bool = False  # whether workers answer at real-time priority while they can rest
     scratch: Path | None = None  # where workers share what they serve; None: each loads its own
 
     def __post_init__(self) -> None:

@@ -89,7 +89,7 @@ class Standby:
 
 def main() -> None:
     """What the process does, until there is nothing to do for a while or nobody to do it for."""
-    from recbench.serving.idle import lower_process
+    from recbench.priority import lower_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever it works for
     lower_process()

@@ -22,11 +22,12 @@ from recbench.serving.drawn import Chooser
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
-from recbench.serving.idle import in_idle_thread, in_thread, lower_helpers
+from recbench.serving.idle import in_thread, lower_helpers
 from recbench.serving.live import LiveRelease
 from recbench.serving.metrics import Metrics, Shared
 from recbench.serving.options import ServiceOptions
 from recbench.serving.prepare import prepared
+from recbench.serving.real_time import RealTime
 from recbench.serving.retire import retire
 from recbench.serving.served_release import ServedRelease
 from recbench.serving.service import Service, wall_clock_us
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 READY = b"r"  # what a worker says on its channel once it has a release
 KEEP_ALIVE_S = 75
 TICK_S = 0.1
-SWITCH_S = 5e-4  # a thread that loads a release hands over to the requests ten times sooner
+SWITCH_S = 1e-4  # a thread that loads a release hands over to the requests fifty times sooner
 
 
 def work(options: ServiceOptions, channel: socket.socket, shared: Shared, number: int) -> None:
@@ -70,6 +71,7 @@ class _Worker(uvicorn.Server):
     ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
         self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
+        self._real_time = RealTime() if options.real_time else None
         limits = options.limits
         self._standby = Standby()
         self._live = LiveRelease(
@@ -170,23 +172,29 @@ class _Worker(uvicorn.Server):
     async def _renew(self) -> None:
         """Load what is new; beside the requests only once there is something to serve."""
         if self._users is not None and self._users.is_stale():
-            run = in_thread if self._live.now is None else in_idle_thread
-            await run(self._users.renew, name="read-online-state")
+            await self._beside(self._users.renew, name="read-online-state")
         if self._live.is_stale():
-            await in_thread(self._live.renew, name="load-release")
+            await self._beside(self._live.renew, name="load-release")
             await asyncio.sleep(0)  # the reference has moved now
             lower_helpers()
             self._say_what_is_served()
         served, chooser = self._live.now, self._chooser
         if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
-            await in_thread(lambda: chooser.renew(served), name="read-policy")
+            await self._beside(lambda: chooser.renew(served), name="read-policy")
         if self._live.retired:
-            await in_idle_thread(lambda: retire(self._live.retired), name="free-release")
+            await self._beside(lambda: retire(self._live.retired), name="free-release")
+
+    def _beside(self, work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
+        is_urgent = self._real_time is not None and self._real_time.is_on
+        return in_thread(work, name=name, is_urgent=is_urgent)
 
     async def _tick(self) -> None:
         while True:
             if self._cores is not None:
                 self._cores.look()
+            if self._real_time is not None:
+                self._real_time.look()
+                self._metrics.put("recbench_real_time", self._real_time.is_on)
             self._exposures.poll()
             self._metrics.put("recbench_connections", len(self.server_state.connections))
             if isinstance(self._chooser, Decider):

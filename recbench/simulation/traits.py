@@ -11,6 +11,7 @@ __all__ = ["traits"]
 LONG = 8  # clicks
 BREAK_S = 900.0
 HEAD = 100  # items
+TINY = 1e-12
 
 
 def traits(clicks: pl.DataFrame) -> dict[str, float]:
@@ -20,6 +21,9 @@ def traits(clicks: pl.DataFrame) -> dict[str, float]:
     - ``pause_s``: the median between two clicks; ``late_pause``: its ninth decile, in medians;
     - ``returns``, ``returns_after_break``: next clicks on an item of the session's, as shares, and
       those that follow a pause of more than 15 minutes; ``to_the_last``: of returns, to the last;
+    - ``returns_alike``: how much the returns of a session have in common, the correlation of two;
+      ``own_steps``: steps from an item to the next that the session had made before, as a share,
+      and ``own_steps_late``: those that it had first made more than 15 minutes before;
     - ``n_items``; ``head``: clicks on the hundred most clicked ones; ``on_new_items``: clicks of
       the second half on items that the first lacks;
     - ``distinct_steps``: different ones among steps from an item to one that is new in the session;
@@ -35,6 +39,7 @@ def traits(clicks: pl.DataFrame) -> dict[str, float]:
     told = clicks.select(
         c.USER_ID,
         c.ITEM_ID,
+        c.TS,
         pause_s=pl.col(c.TS).diff().over(c.USER_ID).dt.total_microseconds() / 1e6,
         last=pl.col(c.ITEM_ID).shift(1).over(c.USER_ID),
         returns=~pl.struct(c.USER_ID, c.ITEM_ID).is_first_distinct(),
@@ -55,9 +60,27 @@ def traits(clicks: pl.DataFrame) -> dict[str, float]:
     return (
         {"clicks_per_session": lengths.mean(), "long_sessions": (lengths >= LONG).mean()}
         | figures
+        | _of_own(steps)
         | _of_items(told)
         | _of_steps(steps.filter(~pl.col("returns")))
     )
+
+
+def _of_own(steps: pl.DataFrame) -> dict[str, float]:
+    """What sessions have of their own; the correlation is 0 where none has two next clicks."""
+    each = steps.group_by(c.USER_ID).agg(n=pl.len(), returns=pl.col("returns").sum())
+    n, found = (each[name].cast(pl.Float64).to_numpy() for name in ("n", "returns"))
+    mean = found.sum() / n.sum()
+    within = mean * (1 - mean)  # the variance of one
+    beyond = ((found - mean * n) ** 2 - within * n).sum()
+    begun = pl.col(c.TS).first().over(c.USER_ID, "last", c.ITEM_ID)
+    since_s = steps.select((pl.col(c.TS) - begun).dt.total_microseconds() / 1e6).to_series()
+    again = ~steps.select(pl.struct(c.USER_ID, "last", c.ITEM_ID).is_first_distinct()).to_series()
+    return {
+        "returns_alike": beyond / max(within * (n * (n - 1)).sum(), TINY),
+        "own_steps": again.mean(),
+        "own_steps_late": (since_s > BREAK_S).mean(),
+    }
 
 
 def _of_items(told: pl.DataFrame) -> dict[str, float]:

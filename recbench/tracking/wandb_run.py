@@ -23,7 +23,7 @@ FINISH_TIMEOUT_S = 120  # W&B's own, of an upload
 START_LIMIT_S, CALL_LIMIT_S, FINISH_LIMIT_S = 90.0, 30.0, 150.0  # after which we go on without it
 SAMPLES_EVERY_S = 5.0  # of CPU, memory and GPU
 SHOWN_ROWS = 10_000  # of a table; the folder keeps all
-SERVICE = "wandb-core"
+SERVICE = "wandb-"  # how the names of its processes begin
 RELEASE, STEP = "release", "step"  # names in W&B
 
 

@@ -189,6 +189,8 @@ def require_readable():
             page.wait_for_function(
                 f"document.body.dataset.jpThemeLight === '{str(is_light).lower()}'"
             )
+            # a change of theme shows the lab's splash, which fades over what is to be looked at
+            page.locator("#jupyterlab-splash").wait_for(state="detached")
             texts, page_colour = page.evaluate(COLOURS)
             assert texts, "nothing is written there"
             found = {text: round(contrast(one, other), 2) for text, one, other in texts}

@@ -104,6 +104,7 @@ def next_command(page):
     return next(text.strip() for text in texts if text.startswith("recbench "))
 
 
+@pytest.mark.long(110)
 def test_ones_own_file_is_trained_compared_and_served_by_the_first_page_alone(
     lab, ready, run_all, own_file, port, tmp_path
 ):

@@ -186,6 +186,7 @@ def test_a_value_of_the_wrong_kind_is_refused_in_the_form(page, lab, place):
     assert lab.ask("/scheduler/jobs")["total_count"] == 0
 
 
+@pytest.mark.long(80)
 def test_a_scheduled_job_runs_after_its_page_was_closed(page, lab, place):
     open_form(page, lab, name="often", k="7")
     page.check("input[name=createType][value=JobDefinition]")

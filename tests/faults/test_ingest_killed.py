@@ -19,6 +19,8 @@ START = datetime.now(UTC) - timedelta(hours=1)
 N_PARTITIONS = 4
 QUICK_GROUP = ["-X", "session.timeout.ms=1500", "-X", "heartbeat.interval.ms=400"]
 
+COMMITTED_S = 15.0  # more than a start and a batch take beside other tests
+
 
 def message(number):
     ts = START + timedelta(milliseconds=number)
@@ -57,6 +59,20 @@ def start(broker, workspace, *options):
     )
 
 
+def version(workspace):
+    """The lake's latest; None before there is one."""
+    events = StreamTables(workspace / "lake" / "events", "any").events
+    return events.version if events.exists else None
+
+
+def commits(workspace, known):
+    """Wait for another version than those; false where none comes, as all has been read."""
+    until = time.monotonic() + COMMITTED_S
+    while (is_old := version(workspace) in known) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not is_old
+
+
 def assert_every_event_once(workspace, n_events, *, n_bad):
     tables = StreamTables(workspace / "lake" / "events", "any")
     read = tables.events.read().select("event_id", "kafka_partition", "kafka_offset").collect()
@@ -69,6 +85,7 @@ def assert_every_event_once(workspace, n_events, *, n_bad):
     assert set(letters["value"]) == {b"no event"}
 
 
+@pytest.mark.long(90)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_twenty_kills_while_200_000_events_flow(broker, tmp_path):
@@ -77,14 +94,17 @@ def test_twenty_kills_while_200_000_events_flow(broker, tmp_path):
     n_events, n_kills = 200_000, 20
     sender = threading.Thread(target=send, args=(broker, n_events), kwargs={"seconds": 40})
     sender.start()
-    versions = set()
-    for _ in range(n_kills):
+    versions, goes_on = {None}, True
+    for number in range(n_kills):
         with start(broker, tmp_path, "--compact-every", "1s") as ingester:
-            time.sleep(rng.uniform(0.5, 4.5))
+            if goes_on and number % 2:  # it comes to commit, however slow its start is here
+                goes_on = commits(tmp_path, versions)
+                time.sleep(rng.uniform(0, 1))
+            else:
+                time.sleep(rng.uniform(0.5, 4.5))
             assert ingester.poll() is None, ingester.stderr.read()
             ingester.kill()
-        tables = StreamTables(tmp_path / "lake" / "events", "any")
-        versions.add(tables.events.version if tables.events.exists else None)
+        versions.add(version(tmp_path))
     sender.join()
     assert len(versions) > n_kills // 3, "most kills came before anything was committed"
     last = start(broker, tmp_path, "--until-end")

@@ -85,6 +85,7 @@ def start(broker, out, *options):
     )
 
 
+@pytest.mark.long(40)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_kills_while_decisions_flow_lose_and_double_nothing(broker, tmp_path):

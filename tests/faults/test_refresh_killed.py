@@ -176,6 +176,7 @@ print(json.dumps({"moves": moves, "inside": len(INSIDE)}))
 """
 
 
+@pytest.mark.long(120)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_anywhere_a_refresh_leaves_a_valid_registry_and_is_done_by_the_next_run(

@@ -1,5 +1,6 @@
 """Scheduled jobs with real processes: begun at once by several, killed, too slow, failing first."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ def test_four_processes_that_begin_the_same_time_at_once_run_it_once(
     assert len(Path("ran").read_text().splitlines()) == 1
     assert only(store).outcome == "succeeded"
     assert only(store).attempts[0].run == str(next((tmp_path / "runs").iterdir()))
+
+
+@pytest.mark.slow
+@pytest.mark.alone  # beside others it would have to wait for them
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has idle priorities")
+def test_an_idle_schedules_kernel_is_idle(store, scheduled):
+    scheduled(
+        "import os\nfrom pathlib import Path\n"
+        "Path('ran').write_text(str(os.sched_getscheduler(0)))",
+        idle=True,
+    )
+    subprocess.run(recbench("schedule", "run", "--once"), check=True, capture_output=True)
+    assert only(store).outcome == "succeeded"
+    assert Path("ran").read_text() == str(os.SCHED_IDLE)
 
 
 def test_a_job_outlives_its_scheduler_and_the_next_one_does_not_run_it_again(

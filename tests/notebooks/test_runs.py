@@ -33,6 +33,7 @@ SMALL = {
     "n_ranking_cuts": 2,
 }
 ALSO = {
+    "04_benchmark": {"encoders": ["transformer", "deepseek"]},
     "12_gate": {"n_windows": 10},
     "10_search": {"n_trials": 2},
     "13_sweep": {

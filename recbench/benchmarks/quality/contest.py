@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,12 @@ from recbench.tables.queries import InteractionLog
 
 __all__ = ["Contest", "Entry"]
 
-PRIOR_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
+PRIOR_WEIGHTS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 PRIOR = "recency popularity"
 MIX = "best simple mix"
 REQUEST = "request"
 DAY_S = 86_400.0
-EPOCHS = (5, 2, 10, 20)  # of peers, in the order in which they are tried
+EPOCHS = (2, 1, 3, 5)  # of peers, in the order in which they are tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,20 +80,23 @@ class Contest:
         if self.data.protocol != "masked":
             yield self._mixed(tuned, exam)
 
-    def two_tower(self, encoder: Encoder = "pooled") -> Entry:
+    def two_tower(self, encoder: Encoder = "pooled", *, seed: int | None = None) -> Entry:
         """The two-tower alone, stopped by the validation and fitted anew on all of the past.
 
         Args:
             encoder: of its histories; ``"deepseek"`` has experts, ``"transformer"`` is dense and
                 passes an event through as many multiply-adds.
+            seed: of its weights and batches; default: that of the experiment.
         """
+        seed = self.experiment.seed if seed is None else seed
+        fit = partial(self._fit_tower, encoder, seed)
         with Spent() as spent:
             prior_s = self.best_half_life()
-            steps = self._fit_tower(prior_s, encoder, validation=True).steps
+            steps = fit(prior_s, validation=True).steps
             with Spent() as last:
-                fitted = self._fit_tower(prior_s, encoder, validation=False, steps=max(1, steps))
+                fitted = fit(prior_s, validation=False, steps=max(1, steps))
         name = "two-tower" if encoder == "pooled" else f"two-tower, {encoder}"
-        dials = {"steps": steps, "half_life_days": prior_s / DAY_S, "seed": self.experiment.seed}
+        dials = {"steps": steps, "half_life_days": prior_s / DAY_S, "seed": seed}
         return self._entry(name, fitted.model, spent, last, dials, None)
 
     def peers(self, prior: float) -> Iterator[Entry]:
@@ -235,7 +239,13 @@ class Contest:
         return model.half_life_s
 
     def _fit_tower(
-        self, half_life_s: float, encoder: Encoder, *, validation: bool, steps: int | None = None
+        self,
+        encoder: Encoder,
+        seed: int,
+        half_life_s: float,
+        *,
+        validation: bool,
+        steps: int | None = None,
     ) -> FittedTwoTower:
         towers = replace(self.experiment.towers, encoder=encoder)
         at = self.cut.validation_at if validation else self.cut.test_at
@@ -244,7 +254,7 @@ class Contest:
             self.data,
             events,
             Cut(at=at, horizon_us=self.cut.horizon_us, half_life_s=half_life_s),
-            experiment=replace(self.experiment, towers=towers),
+            experiment=replace(self.experiment, towers=towers, seed=seed),
             steps=steps,
             measure=self._validation().score if validation else None,
             label="two-tower",

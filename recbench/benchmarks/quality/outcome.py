@@ -17,6 +17,7 @@ from recbench.evaluation.recommender import recommend
 from recbench.evaluation.tail import (
     exposure_by_decile,
     popularity_deciles,
+    tail_exposure,
     tail_recall,
     with_tail_share,
 )
@@ -43,7 +44,8 @@ LONGER = 10  # times k: what a list is taken from that must hold some of the tai
 class Outcome:
     """Frames with ``model``, ``cut`` and ``seed``."""
 
-    judged: pl.DataFrame  # request, user_id, every metric, tail_recall (null: nothing wanted there)
+    # request, user_id, every metric, tail_exposure, tail_recall (null: nothing wanted there)
+    judged: pl.DataFrame
     costs: pl.DataFrame  # cpu_s, joules, peak_mb, examples_per_s, p50_ms, p99_ms, dials
     exposure: pl.DataFrame  # decile, exposure_frac, gini
     price: pl.DataFrame  # share, request, user_id, value: NDCG with so much of the tail
@@ -61,8 +63,10 @@ class Outcome:
             mark = {"model": entry.name, "cut": cut, "seed": seed}
             columns = [pl.lit(value).alias(name) for name, value in mark.items()]
             lists = recommend(entry.model, exam.queries, k=exam.k, repeats=exam.repeats)
-            found = tail_recall(lists, exam.test, deciles).rename({c.USER_ID: REQUEST})
-            frame = entry.by_request.join(found, on=REQUEST, how="left", maintain_order="left")
+            frame = entry.by_request
+            for found in (tail_exposure(lists, deciles), tail_recall(lists, exam.test, deciles)):
+                named = found.rename({c.USER_ID: REQUEST})
+                frame = frame.join(named, on=REQUEST, how="left", maintain_order="left")
             judged.append(frame.with_columns(columns))
             figures = entry.costs | {"validation": entry.validation}
             row = pl.DataFrame([figures], schema=dict.fromkeys(figures, pl.Float64()))

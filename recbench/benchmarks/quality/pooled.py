@@ -109,14 +109,26 @@ def best_baseline(judged: pl.DataFrame, *, metric: str) -> str:
     return str(means.sort(metric, descending=True)[MODEL][0])
 
 
-def comparison(judged: pl.DataFrame, *, rival: str, metrics: Sequence[str]) -> pl.DataFrame:
-    """A row a model of ours and metric: ours, the rival's, and the paired difference.
+def comparison(
+    judged: pl.DataFrame,
+    *,
+    rival: str,
+    metrics: Sequence[str],
+    models: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """A row a model and metric: the model's mean, the rival's, and the paired difference.
 
     ``gain_frac`` is the difference over the rival's mean, with the bounds of the difference.
+
+    Args:
+        judged: as in ``clustered_difference``.
+        rival: that all are compared with.
+        metrics: columns; those that are absent are left out.
+        models: which are compared; default: all of ours.
     """
     rows = []
     ours = [n for n in judged[MODEL].unique(maintain_order=True) if str(n).startswith(OURS)]
-    for name in ours:
+    for name in ours if models is None else models:
         for metric in (m for m in metrics if m in judged.columns):
             own = clustered_difference(judged, name, None, metric=metric)
             theirs = clustered_difference(judged, rival, None, metric=metric)

@@ -74,7 +74,11 @@ def rivals(protocol: Protocol) -> list[Rival]:
     ]
     factors = [
         Rival("ALS", _seeded(ALS.fit), {"factors": (64, 16, 128), "regularisation": (1.0, 10.0)}),
-        Rival("BPR", _seeded(BPR.fit), {"factors": (32, 64), "regularisation": (0.01, 0.001)}),
+        Rival(
+            "BPR",
+            _seeded(BPR.fit),
+            {"iterations": (50, 20, 100), "factors": (32, 64), "learning_rate": (0.01, 0.03)},
+        ),
     ]
     own = [Rival("personal frequency", _personal, {"half_life_days": (120.0, 60.0, 240.0, 30.0)})]
     sessions = [

@@ -1,6 +1,6 @@
 """The features of one entity at one instant, in microseconds of work."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class OneLookup:
 
     def __init__(self, plan: StreamPlan, types: ValueTypes) -> None:
         self._types = types
+        self._names = {feature.name for feature in plan.features}
         windows = [f for f in plan.features if isinstance(f, WindowFeature)]
         spans = sorted({microseconds(feature.window) for feature in windows})
         self._ago = np.array([0, *spans])
@@ -52,6 +53,10 @@ class OneLookup:
         self._since = [f.name for f in plan.features if isinstance(f, SinceLast)]
         decayed = [f for f in plan.features if isinstance(f, DecayedPopularity)]
         self._decayed = [(f.name, microseconds(f.half_life)) for f in decayed]
+
+    def has_one_of(self, names: Iterable[str]) -> bool:
+        """Whether it can answer anything of these."""
+        return not self._names.isdisjoint(names)
 
     def answer(self, events: Events, at_us: int, answers: dict[str, Any]) -> None:
         """Set the value of each of the stream's features that ``answers`` has a key of."""

@@ -138,7 +138,8 @@ class EntityTable:
         """The features of one entity, or those of the ``names``; without events for row -1."""
         answers: dict[str, Any] = dict.fromkeys(self.names if names is None else names)
         for of, stream in self.streams.items():
-            self._lookups[of].answer(_events(stream, row), at_us, answers)
+            if self._lookups[of].has_one_of(answers):
+                self._lookups[of].answer(_events(stream, row), at_us, answers)
         return answers
 
     def recent(self, row: int, at_us: int) -> RecentClicks:

@@ -17,6 +17,7 @@ from recbench.jobs.listener import Listener
 from recbench.jobs.schedules.foresight import why_begun
 from recbench.jobs.schedules.schedule import Schedule
 from recbench.jobs.schedules.store import ScheduleStore
+from recbench.priority import lower_process
 
 __all__ = ["NOT_MINE", "carry_out", "main"]
 
@@ -50,6 +51,8 @@ def carry_out(
 ) -> int:
     """Run the schedule's notebook for ``due`` and record how it ended; 0, or ``NOT_MINE``."""
     schedule = store.read(name)
+    if schedule.idle:
+        lower_process()
     why = why_begun(schedule, due, datetime.now(UTC)) if number == 1 else None
     with store.held(name, due, number) as is_mine:
         if not is_mine:

@@ -49,6 +49,8 @@ def left_behind(schedule: Schedule) -> list[str]:
         lines.append("Kubernetes notifies nobody; let your monitoring watch failed jobs")
     if schedule.within_s is not None:
         lines.append("a CronJob begins at its time: it does not wait for cheap hours")
+    if schedule.idle:
+        lines.append("a pod's share of its node is what it requests, not its threads' priority")
     if schedule.retries:
         lines.append("a retry is a new pod: it begins a new run, with Kubernetes' own back-off")
     if schedule.timeout_s and schedule.retries:

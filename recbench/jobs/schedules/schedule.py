@@ -46,6 +46,7 @@ class Schedule:
     notify_command: tuple[str, ...] = ()  # a program and its arguments; no shell
     notify_url: str = ""  # gets a POST
     on: str | None = None  # the cluster that carries it out; None: this machine
+    idle: bool = False  # takes only what time nobody else on this machine wants
     directory: str  # where the notebook's relative paths begin
     runs: str  # where its runs leave their folders
     created_at: datetime
@@ -73,6 +74,8 @@ class Schedule:
         for what in ("within_s", "takes_s"):
             if (seconds := getattr(self, what)) is not None and seconds <= 0:
                 raise InputError(f"`{what}` must be positive, got {seconds}")
+        if self.idle and self.on is not None:
+            raise InputError(f"`idle` is about this machine: leave it away, or `on` {self.on}")
         if self.notify_url and urlsplit(self.notify_url).scheme not in {"http", "https"}:
             raise InputError(f"`notify_url` must be http or https, got {self.notify_url!r}")
 

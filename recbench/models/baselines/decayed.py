@@ -65,7 +65,9 @@ class DecayedEASE:
         inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
         weights = inverse / -np.diag(inverse)
         weights[np.diag_indices_from(weights)] = 0.0
-        return cls(log.items, kept, weights.astype(np.float32), query_half_life_s)
+        # LAPACK leaves columns together; a sparse history times that copies all of it a query
+        rows_together = np.ascontiguousarray(weights, dtype=np.float32)
+        return cls(log.items, kept, rows_together, query_half_life_s)
 
     def score_items(self, queries: Queries) -> npt.NDArray[np.float32]:
         """Summed weights of the decayed history, (Q, n_items); 0 without one."""

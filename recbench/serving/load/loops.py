@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 
 from recbench.errors import InputError
+from recbench.priority import urgent
 from recbench.serving.load.answers import Answers
 from recbench.serving.load.arrivals import poisson_arrivals
 from recbench.serving.load.exchange import exchange
@@ -27,6 +29,7 @@ def closed_loop(
     clients: int = 8,
     seconds: float = 10.0,
     most: int = MOST_REQUESTS,
+    real_time: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> Answers:
     """Each client sends its next request as soon as the last one was answered.
@@ -40,16 +43,20 @@ def closed_loop(
         clients: how many.
         seconds: no request is sent after so long.
         most: no more requests than so many.
+        real_time: whether this thread goes before all ordinary work meanwhile, as a service on the
+            same machine may do.
         timeout_s: of a request.
 
     Raises:
-        InputError: a bound that is not positive or too large, or no bodies.
+        InputError: a bound that is not positive or too large, no bodies, or no leave to go first.
     """
 
     def due(number: int, now_s: float) -> float | None:
         return now_s if number < most and now_s < seconds else None
 
-    return _load(target, bodies, due, connections=clients, seconds=seconds, timeout_s=timeout_s)
+    how = {"seconds": seconds, "timeout_s": timeout_s}
+    with urgent() if real_time else nullcontext():
+        return _load(target, bodies, due, connections=clients, **how)
 
 
 def open_loop(
@@ -60,6 +67,7 @@ def open_loop(
     seconds: float = 10.0,
     connections: int = 64,
     seed: int = 0,
+    real_time: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> Answers:
     """Requests are due by a Poisson process, and timed from then, whether or not they can be sent.
@@ -71,10 +79,12 @@ def open_loop(
         seconds: how long requests are due.
         connections: how many requests may be under way; beyond, they wait, and that is timed.
         seed: of the process.
+        real_time: whether this thread goes before all ordinary work meanwhile, so that a service
+            on the same machine is not charged for what keeps the client waiting.
         timeout_s: of a request; so much after ``seconds`` what still waits is given up as unsent.
 
     Raises:
-        InputError: a bound that is not positive or too large, or no bodies.
+        InputError: a bound that is not positive or too large, no bodies, or no leave to go first.
     """
     if per_s * seconds > MOST_REQUESTS:
         raise InputError(f"One load is at most {MOST_REQUESTS} requests, got {per_s * seconds:.0f}")
@@ -83,7 +93,9 @@ def open_loop(
     def due(number: int, _: float) -> float | None:
         return arrivals[number] if number < len(arrivals) else None
 
-    return _load(target, bodies, due, connections=connections, seconds=seconds, timeout_s=timeout_s)
+    how = {"seconds": seconds, "timeout_s": timeout_s}
+    with urgent() if real_time else nullcontext():
+        return _load(target, bodies, due, connections=connections, **how)
 
 
 def load_process() -> ProcessPoolExecutor:

@@ -23,6 +23,7 @@ def test_numbers_below_one_are_refused():
         recovery.run(runs=0)
 
 
+@pytest.mark.long(40)
 @pytest.mark.slow
 def test_training_goes_on_after_each_kind_of_strike():
     result = recovery.run(runs=1, events=3_000)

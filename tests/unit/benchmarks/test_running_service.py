@@ -59,6 +59,8 @@ def test_a_rate_with_errors_is_no_rate(running, pool, questions):
         saturation_per_s(table)
 
 
+@pytest.mark.slow
+@pytest.mark.alone  # a release that is laid out in idle time only is overtaken by the next one
 def test_releases_are_swapped_under_load_and_every_answer_verified(
     running, pool, questions, tiny_served
 ):

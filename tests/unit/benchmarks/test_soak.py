@@ -21,6 +21,7 @@ def test_nothing_to_soak_is_refused():
         soak.run(seconds=0)
 
 
+@pytest.mark.long(170)
 @pytest.mark.slow
 def test_two_minutes_of_a_soak_are_without_error_and_growth(monkeypatch):
     monkeypatch.setattr(soak, "trained_release", partial(trained_release, steps=2))

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,28 @@ def test_a_run_that_has_the_time_needs_a_tariff_and_knows_what_it_takes(
         assert leaving.value.code == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.alone  # beside others it would have to wait for them
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has idle priorities")
+def test_an_idle_run_takes_what_time_is_left_and_its_kernels_session_counts_little(
+    home, write_notebook
+):
+    seen = "import os\nfrom pathlib import Path\nweight = Path('/proc/self/autogroup')\n"
+    seen += "told = (weight.read_text() if weight.exists() else '') or 'nice 19'\n"
+    seen += "print('idle', os.sched_getscheduler(0) == os.SCHED_IDLE, told)"
+    write_notebook(home / "tiny.ipynb", seen)
+    command = "from recbench.cli import main; main(['run', 'tiny', '--idle'])"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    log = (home / done.stdout.split()[-1] / "log.txt").read_text().split()
+    assert log[:2] == ["idle", "True"]
+    assert log[-2:] == ["nice", "19"]
+
+
+def test_idle_is_about_this_machine(home, write_notebook, capsys):
+    write_notebook(home / "tiny.ipynb", "print(1)")
+    assert refused("run", "tiny", "--idle", "--on", "local") == 2
+    assert "--idle is about this machine" in capsys.readouterr().err

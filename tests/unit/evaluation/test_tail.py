@@ -7,6 +7,7 @@ from recbench.errors import InputError
 from recbench.evaluation.tail import (
     exposure_by_decile,
     popularity_deciles,
+    tail_exposure,
     tail_recall,
     with_tail_share,
 )
@@ -83,3 +84,8 @@ def test_a_list_without_a_tail_is_filled_from_its_head(deciles):
 def test_impossible_shares_are_refused(deciles, share, k):
     with pytest.raises(InputError, match=rf"got {share} and {k}"):
         with_tail_share(lists(1), deciles, share=share, k=k)
+
+
+def test_tail_exposure_is_a_share_of_each_list(deciles):
+    found = tail_exposure(pl.concat([lists(9, 0, 4, 8), lists(9, 5, user=2)]), deciles)
+    assert found.rows() == [(1, 0.5), (2, 0.0)]

@@ -129,6 +129,14 @@ def test_slim_over_all_neighbours_is_the_elastic_net():
     assert (slope[free & (weights == 0)] > -1e-4).all()
 
 
+@pytest.mark.parametrize("kind", [EASE, DecayedEASE])
+def test_weights_lie_as_a_query_reads_them(kind):
+    # a sparse history times columns that lie together copies all weights, once a query
+    log = log_of((1, 10, 0), (1, 20, 1), (2, 20, 2), (2, 30, 3), (3, 30, 4), (3, 10, 5))
+    asked = {"at": at(9)} if kind is DecayedEASE else {}
+    assert kind.fit(log, **asked).weights.flags.c_contiguous
+
+
 def test_bpr_prefers_what_likeminded_users_took():
     even = [(u, i, 0) for u in range(20) for i in (10, 20)]
     odd = [(u, i, 0) for u in range(20, 40) for i in (30, 40)]

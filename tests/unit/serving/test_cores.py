@@ -16,7 +16,7 @@ SCRIPT = """
 import asyncio, os, sys
 from pathlib import Path
 from recbench.serving import cores as module
-from recbench.serving.idle import in_idle_thread, in_thread, made_politely
+from recbench.serving.idle import in_thread, made_politely
 
 stat, cores = Path(sys.argv[1]), os.sched_getaffinity(0)
 module.STAT = stat
@@ -38,8 +38,7 @@ def look(user, niced, idle):
 
 async def beside():
     others = []
-    for run in (in_thread, in_idle_thread):
-        await run(lambda: others.append(os.sched_getaffinity(0)), name="beside")
+    await in_thread(lambda: others.append(os.sched_getaffinity(0)), name="beside")
     others.append(made_politely(lambda: os.sched_getaffinity(0)))
     return others
 

@@ -7,14 +7,14 @@ import threading
 
 import pytest
 
-from recbench.serving.idle import POLITE, in_idle_thread, in_thread, made_politely
+from recbench.serving.idle import POLITE, in_thread, made_politely
 
 
 def test_the_future_ends_with_the_work():
     done = []
 
     async def wait():
-        await in_idle_thread(lambda: done.append(threading.current_thread().name), name="load")
+        await in_thread(lambda: done.append(threading.current_thread().name), name="load")
 
     asyncio.run(wait())
     assert done == ["load"]

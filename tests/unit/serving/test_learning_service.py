@@ -8,14 +8,16 @@ import time
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from recbench.events.broker import embedded_broker
 from recbench.policy.snapshot import Snapshot, read_snapshot
 from recbench.refresh import Registry
 
+NOBODY = 0
 LIKED = 10  # what everybody clicks; the tower puts it last
 N = 150
+WINDOW_S = 60.0  # to show ``N`` lists takes seconds, and many of them on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +72,23 @@ def click(place, broker, lists):
     assert producer.flush(30) == 0
 
 
+def until_logged(place, broker, service):
+    """What was shown goes to Kafka beside the requests."""
+    queued, n_read = service.metric('recbench_exposures_total{outcome="queued"}'), 0
+    consumer = Consumer(broker.client_settings() | {"group.id": "nobody"})
+    parts = [TopicPartition(topic(place, "shown"), n, OFFSET_BEGINNING) for n in (0, 1)]
+    consumer.assign(parts)
+    while n_read < queued:
+        row = consumer.poll(30)
+        assert row is not None
+        n_read += json.loads(row.value())["user_id"] != NOBODY
+    consumer.close()
+
+
 def pass_windows(place, broker, *, ahead_s):
     """One row of nobody's a partition, so much later than now."""
     producer = Producer(broker.client_settings())
-    later = {"user_id": 0, "item_id": 0, "ts": time.time_ns() // 1_000 + int(ahead_s * 1e6)}
+    later = {"user_id": NOBODY, "item_id": 0, "ts": time.time_ns() // 1_000 + int(ahead_s * 1e6)}
     for what, partition in (("shown", 0), ("shown", 1), ("acts", 0)):
         producer.produce(topic(place, what), json.dumps(later).encode(), partition=partition)
     assert producer.flush(30) == 0
@@ -81,7 +96,8 @@ def pass_windows(place, broker, *, ahead_s):
 
 def learn(place, broker, *options):
     command = [sys.executable, "-c", "from recbench.cli import main; main()", "policy", "learn"]
-    command += ["--out", str(place / "policy.safetensors"), "--until-end", "--window", "10s"]
+    command += ["--out", str(place / "policy.safetensors"), "--until-end"]
+    command += ["--window", f"{WINDOW_S:.0f}s"]
     command += ["--topic", topic(place, "shown"), "--topic", topic(place, "acts")]
     command += ["--allowed-lateness", "0s"]
     done = subprocess.run(
@@ -107,14 +123,15 @@ def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, pla
     assert abs(share - chance) < 4.5 * np.sqrt(chance * (1 - chance) / N)
     click(place, broker, before)
     service.until(lambda: service.metric("recbench_policy_slots_total") >= 2 * N)
-    time.sleep(0.2)  # what was shown goes to Kafka beside the requests
-    pass_windows(place, broker, ahead_s=60)
+    until_logged(place, broker, service)
+    pass_windows(place, broker, ahead_s=WINDOW_S + 50)
     told = learn(place, broker)
     n_clicked = sum(LIKED in [i["item_id"] for i in answer["items"]] for answer in before)
     assert told["n_events"] == 2 * N
     assert told["reward_sum"] == n_clicked > 0
     assert (told["n_late"], told["n_unknown"], told["n_without_context"]) == (0, 0, 0)
-    service.until(lambda: service.metric("recbench_policy_decides") == 1)
+    service.until(lambda: service.metric("recbench_policy_events") == told["n_events"])
+    assert service.metric("recbench_policy_decides") == 1
     after = [answer["items"][0] for answer in asked(service, 60)]
     liked = [item for item in after if item["item_id"] == LIKED]
     assert len(liked) > 30
@@ -122,6 +139,7 @@ def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, pla
 
 
 def test_learner_that_is_started_again_learns_nothing_twice(service, broker, place):
+    until_logged(place, broker, service)
     told = learn(place, broker)
     again = learn(place, broker)
     assert told["n_events"] == 2 * N + 2 * 60  # with what was shown since
@@ -143,12 +161,13 @@ def taught(place, broker, service, *options, n_shown):
     lists = asked(service, N)
     click(place, broker, lists)
     service.until(lambda: service.metric("recbench_policy_slots_total") >= n_shown)
-    time.sleep(0.6)  # what was shown goes to Kafka beside the requests
-    pass_windows(place, broker, ahead_s=10.5)  # what is shown half a second from now is within
-    learn(place, broker, *options)
-    service.until(lambda: service.metric("recbench_policy_decides") == 1)
+    until_logged(place, broker, service)
+    ahead_s = WINDOW_S + 0.5  # what is shown half a second from now is within
+    pass_windows(place, broker, ahead_s=ahead_s)
+    told = learn(place, broker, *options)
+    service.until(lambda: service.metric("recbench_policy_events") == told["n_events"])
     firsts = [answer["items"][0]["item_id"] for answer in asked(service, 60)]
-    time.sleep(0.6)
+    until_logged(place, broker, service)
     return firsts
 
 
@@ -162,6 +181,7 @@ def neural(place, broker, served_toy):
     assert running.stop() == 0, running.said
 
 
+@pytest.mark.long(45)
 @pytest.mark.slow
 def test_neural_policy_decides_until_the_towers_are_fitted_anew_and_learns_those(
     neural, broker, served_toy

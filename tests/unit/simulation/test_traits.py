@@ -36,11 +36,32 @@ def test_traits_are_those_counted_by_hand():
     assert found["returns"] == 1 / 4
     assert found["returns_after_break"] == 1.0
     assert found["to_the_last"] == 1 / 2
+    # 2 of 3, 0 of 1 and 0 of 1, where each is .4: variances are .64, .16 and .16 for .72, .24, .24
+    assert found["returns_alike"] == pytest.approx((0.96 - 1.20) / (0.24 * 6))
+    assert found["own_steps"] == 0
     assert found["n_items"] == 3
     assert found["head"] == 1.0
     assert found["on_new_items"] == 1 / 4
     assert found["distinct_steps"] == pytest.approx(2 / 3)
     assert found["known_steps"] == 1 / 2
+
+
+def test_steps_that_a_session_made_before_are_its_own():
+    found = traits(
+        log(
+            (1, 5, 0),
+            (1, 6, 100),  # a step 5 to 6
+            (2, 5, 150),
+            (2, 6, 160),  # another session's
+            (1, 5, 200),
+            (1, 6, 300),  # again, soon
+            (1, 5, 1_000),  # 6 to 5, again after 800 s
+            (1, 6, 1_001),  # 5 to 6, again after 901 s
+        )
+    )
+
+    assert found["own_steps"] == 3 / 6
+    assert found["own_steps_late"] == 1 / 6
 
 
 def test_a_log_without_sessions_is_refused():

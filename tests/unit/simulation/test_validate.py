@@ -27,8 +27,9 @@ def test_a_world_held_against_its_own_kind_lies_within_the_interval_and_another_
     assert curve["cadence"].to_list() == ["never", "1 d", "1 h", "15 min"]
     assert curve["inside"].to_list() == [True, None, True, True]
     assert not other["inside"].all()
-    # of pauses longer than a break there are a handful
-    for trait, there, here in traits.filter(pl.col("trait") != "returns_after_break").iter_rows():
+    # of pauses longer than a break there are a handful, and of visits with many returns
+    few = pl.col("trait").is_in(["returns_after_break", "returns_alike"])
+    for trait, there, here in traits.filter(~few).iter_rows():
         assert here == pytest.approx(there, rel=0.25, abs=0.1), trait
     new = others.filter(trait="on_new_items").row(0, named=True)
     assert new["simulated"] > 2 * new["real"]

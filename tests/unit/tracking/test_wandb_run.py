@@ -3,6 +3,7 @@ import subprocess
 import sys
 import types
 
+import psutil
 import pytest
 
 from recbench import tracking
@@ -47,6 +48,7 @@ from recbench.tracking import wandb_run
 tracking.log_metrics({"loss": 0.5}, step=1)
 for child in psutil.Process().children(recursive=True):
     child.send_signal(signal.SIGSTOP)
+    print(child.pid)
 wandb_run.FINISH_LIMIT_S = 1.0
 tracking.log_summary({"ndcg": 0.1})
 """
@@ -180,6 +182,11 @@ def test_a_hung_service_neither_holds_the_run_up_nor_its_exit(folder, monkeypatc
 
     assert done.returncode == 0
     assert "W&B failed: TimeoutError: no answer within 1 s; the run goes on" in done.stderr
+    stopped = {int(line) for line in done.stdout.split()}
+    assert stopped
+    left = [process for process in psutil.process_iter() if process.pid in stopped]
+    _, alive = psutil.wait_procs(left, timeout=10)  # whoever adopts them clears them away
+    assert not alive
     assert json.loads((folder / "metrics.json").read_text()) == {"ndcg": 0.1}
     assert state(folder) == "failed: TimeoutError: no answer within 1 s"
 

@@ -245,6 +245,7 @@ def test_bfloat16_trains_near_float32(made):
     assert {p.dtype for p in weights.parameters()} == {torch.float32}
 
 
+@pytest.mark.long(140)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's own
 def test_compiled_training_ends_where_eager_training_ends(made):

@@ -72,6 +72,16 @@ def test_the_best_baseline_is_none_of_ours():
     assert found["gain_frac"].to_list() == pytest.approx([0.8, 0.6])
 
 
+def test_experts_are_compared_with_dense_over_their_seeds():
+    names = "two-tower, deepseek", "two-tower, transformer"
+    seeds = [judged(names[0], [0.4, 0.2]), judged(names[0], [0.6, 0.4], seed=1)]
+    frame = pl.concat([*seeds, judged(names[1], [0.5, 0.2]), judged("two-stage", [1, 1])])
+    found = comparison(frame, rival=names[1], metrics=["ndcg@20"], models=names[:1])
+    # of the requests .5 - .5 and .3 - .2
+    assert found["model"].to_list() == [names[0]]
+    assert found["difference"].to_list() == pytest.approx([0.05])
+
+
 def test_the_table_has_the_best_first_with_its_mean_costs():
     frame = pl.concat([judged("a", [0, 0]), judged("b", [1, 1])])
     costs = pl.DataFrame(

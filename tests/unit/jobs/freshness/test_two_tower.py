@@ -55,6 +55,7 @@ def test_it_is_refreshed_at_each_tick_and_an_outsider_finds_its_points(
     assert not list(done.folder.glob(".model-*"))
 
 
+@pytest.mark.long(55)
 def test_who_shuffles_the_future_changes_nothing_that_it_showed_before(
     run_towers, session_events, session_log
 ):

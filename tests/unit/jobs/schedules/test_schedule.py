@@ -17,6 +17,7 @@ from recbench.jobs.schedules.schedule import Schedule
         ({"within_s": 60.0}, "60.0 and ''"),
         ({"tariff": "t.csv"}, "None and 't.csv'"),
         ({"takes_s": 0.0}, "`takes_s` must be positive, got 0"),
+        ({"idle": True, "on": "local"}, "leave it away, or `on` local"),
         ({"notify_url": "file:///etc/passwd"}, "file:///etc/passwd"),
     ],
 )

@@ -3,10 +3,12 @@
 import json
 import socket
 import time
+from functools import partial
 
 import polars as pl
 import pytest
 
+from recbench import priority
 from recbench.errors import InputError
 from recbench.serving.load import Target, closed_loop, load_process, open_loop
 
@@ -152,3 +154,28 @@ def test_a_load_without_bounds_is_refused(options, why):
 def test_an_open_loop_of_too_many_requests_is_refused():
     with pytest.raises(InputError, match="at most 1000000 requests, got 2000000"):
         open_loop(Target(port=1), BODIES, per_s=2_000, seconds=1_000)
+
+
+@pytest.mark.parametrize(
+    "load", [partial(closed_loop, clients=1, most=3), partial(open_loop, per_s=50, seconds=0.1)]
+)
+def test_only_a_load_that_is_asked_to_goes_first_and_only_while_it_lasts(serve, monkeypatch, load):
+    changes = []
+    monkeypatch.setattr(priority, "be_urgent", lambda: changes.append("urgent"))
+    monkeypatch.setattr(priority, "be_ordinary", lambda: changes.append("ordinary"))
+    target = Target(port=serve().server_port)
+    load(target, BODIES)
+    assert changes == []
+    assert load(target, BODIES, real_time=True).errors() == {}
+    assert changes == ["urgent", "ordinary"]
+
+
+def test_a_load_without_leave_to_go_first_says_so_and_sends_nothing(serve, monkeypatch):
+    def refuse():
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(priority, "be_urgent", refuse)
+    server = serve()
+    with pytest.raises(InputError, match="No real-time priority here: .*not permitted"):
+        open_loop(Target(port=server.server_port), BODIES, per_s=50, real_time=True)
+    assert list(server.asked) == []
