@@ -1,7 +1,7 @@
-"""A process that lays out releases with whatever time is left, and stays a while for the next one.
+"""A process that lays out releases with whatever time is left, kept for as long as the service.
 
-Starting Python and importing what reads a release takes longer than laying one out: where releases
-follow each other fast, a process that stays saves the machine, and so the requests, half the work.
+Starting Python and importing what reads a release takes several times as long as laying one out,
+and a machine that is busy answering leaves little time: what is published would be served late.
 """
 
 import json
@@ -9,32 +9,38 @@ import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from recbench.errors import InputError, ReleaseError
 
-__all__ = ["Standby", "main"]
+__all__ = ["Standby", "StandbyProcess", "main"]
 
 logger = logging.getLogger(__name__)
 
-STAY_S = 120.0  # without anything to do: its memory is worth more than its start
-
 
 class Standby:
-    """One such process, started when it is needed first; for one thread at a time."""
+    """The process as workers see it: one of them asks, the others wait.
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+    Args:
+        scratch: the folder that the workers share.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
 
     def lay_out(self, registry: Path, release: str, folder: Path, *, precision: str) -> None:
         """Verify a release and lay it out in an empty folder.
 
         Raises:
-            ReleaseError: it is damaged, cannot be laid out, or the process was killed meanwhile.
+            ReleaseError: it is damaged, cannot be laid out, or the process was killed twice
+                meanwhile.
         """
         job = {
             "registry": str(registry),
@@ -42,10 +48,7 @@ class Standby:
             "folder": str(folder),
             "precision": precision,
         }
-        was_there = self._process is not None
-        told = self._ask(job)
-        if told is None and was_there:  # it had ended since
-            told = self._ask(job)
+        told = self._ask(job) or self._ask(job)  # it may have been killed for other reasons
         if told is None:
             raise ReleaseError(
                 f"{release} is not laid out: the process that was at it ended, killed perhaps for "
@@ -54,54 +57,106 @@ class Standby:
         if told["refused"] is not None:
             raise ReleaseError(told["refused"])
 
-    def close(self) -> None:
-        """End the process, whatever it is at; it ends by itself when this one does."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()  # first: whoever waits for its answer holds the pipe
-        process.wait()
-        for end in (process.stdin, process.stdout):
-            with suppress(BrokenPipeError):  # it is gone, with what was written last
-                cast("IO[str]", end).close()
-
     def _ask(self, job: dict[str, Any]) -> dict[str, Any] | None:
-        """What the process answers; None if it is no more."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "recbench.serving.standby"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        to, answers = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
-        line = ""
-        with suppress(BrokenPipeError):
-            to.write(json.dumps(job) + "\n")
-            to.flush()
-            line = answers.readline()
+        """What the process answers; None if it ended meanwhile."""
+        line = b""
+        with socket.socket(socket.AF_UNIX) as asking, suppress(ConnectionError):
+            with _address(self._scratch) as address:
+                asking.connect(address)  # a process that just begins takes it up later
+            asking.sendall(json.dumps(job).encode() + b"\n")
+            line = _line(asking)
         if not line:
-            self.close()
             return None
         told: dict[str, Any] = json.loads(line)
         return told
 
 
+class StandbyProcess:
+    """The process as whoever keeps it sees it.
+
+    Args:
+        scratch: the folder that the workers share.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._listening = socket.socket(socket.AF_UNIX)
+        with _address(scratch) as address:
+            self._listening.bind(address)
+        self._listening.listen()  # outlives the process: who asks meanwhile waits
+        self._process: subprocess.Popen[bytes] | None = None
+        self.was_started = False
+
+    def start(self) -> socket.socket:
+        """Begin; the socket has something to read once the process has ended."""
+        self.was_started = True
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handles = self._listening.fileno(), theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "recbench.serving.standby", *map(str, handles)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=handles,
+            )
+        return ours
+
+    def stop(self) -> int | None:
+        """End it, whatever it is at; returns its exit code, None if there was none."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.terminate()
+        return process.wait()
+
+    def close(self) -> None:
+        """End it for good; who still waits hears so."""
+        self.stop()
+        self._listening.close()
+
+
 def main() -> None:
-    """What the process does, until there is nothing to do for a while or nobody to do it for."""
+    """What the process does as long as there is somebody to do it for."""
     from recbench.priority import lower_process
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever it works for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever keeps it
     lower_process()
     logging.basicConfig(level=logging.INFO, format="[next release] %(levelname)s %(message)s")
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
-    while select.select([sys.stdin], [], [], STAY_S)[0]:
-        line = sys.stdin.readline()
-        if not line:
-            break
-        answers.write(json.dumps({"refused": _done(**json.loads(line))}) + "\n")
-        answers.flush()
+    logging.getLogger("faiss").setLevel(logging.ERROR)
+    listening, keeper = (socket.socket(fileno=int(handle)) for handle in sys.argv[1:])
+    _import_all()
+    while True:
+        readable, _, _ = select.select([listening, keeper], [], [])
+        if keeper in readable:  # it says nothing: it is gone
+            return
+        asked, _ = listening.accept()
+        with asked, suppress(ConnectionError):  # a worker that was killed hears nothing
+            line = _line(asked)
+            if line:
+                asked.sendall(json.dumps({"refused": _done(**json.loads(line))}).encode() + b"\n")
+
+
+@contextmanager
+def _address(scratch: Path) -> Iterator[str]:
+    """Of the socket; short, since a socket's may have no more than 107 bytes."""
+    folder = os.open(scratch, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{folder}/.standby"
+    finally:
+        os.close(folder)
+
+
+def _import_all() -> None:
+    """What laying out needs, before there is anything to lay out."""
+    import_module("recbench.serving.prepare")
+    import_module("onnxruntime")
+    with suppress(ModuleNotFoundError):  # small catalogues do without
+        import_module("faiss")
+
+
+def _line(link: socket.socket) -> bytes:
+    """Up to the end of the line; nothing if the other one has gone before."""
+    with link.makefile("rb") as file:
+        line = file.readline()
+    return line if line.endswith(b"\n") else b""
 
 
 def _done(registry: str, release: str, folder: str, precision: str) -> str | None:

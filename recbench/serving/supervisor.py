@@ -15,19 +15,22 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from recbench.refresh.registry import POINTER
 from recbench.serving.metrics import Metrics, Shared, shared_metrics
 from recbench.serving.options import ServiceOptions
 from recbench.serving.scratch import scratch_folder
+from recbench.serving.standby import StandbyProcess
 
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
-AGAIN_S = 1.0  # between the starts of a worker that keeps failing
+AGAIN_S = 1.0  # between the starts of a process that keeps failing
 FULL_S = 0.1  # between two tries to take a connection where no more can be open
 KILLED_S = 2.0  # beyond the time to drain
 # of each library that would start more: requests run side by side in processes instead
@@ -67,7 +70,7 @@ class Supervisor:
         self._shared: Shared = shared_metrics(self._context, options.workers)
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}
-        self._due: dict[int, float] = {}  # worker -> when it is started again
+        self._due: list[tuple[float, Callable[[], None]]] = []  # what is to be started again, when
         self._stopping = False
 
     def run(self) -> None:
@@ -76,6 +79,7 @@ class Supervisor:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
         with scratch_folder() as scratch:
             self._options = replace(self._options, scratch=scratch)
+            self._standby = StandbyProcess(scratch)
             self._serve()
 
     def _serve(self) -> None:
@@ -101,14 +105,16 @@ class Supervisor:
             self._selector.close()
 
     def _turn(self) -> None:
-        due = min(self._due.values(), default=None)
+        due = min((at for at, _ in self._due), default=None)
         wait = None if due is None else max(0.0, due - time.monotonic())
         for key, _ in self._selector.select(wait):
             call: Callable[[], Any] = key.data
             call()
-        for number in [n for n, at in self._due.items() if at <= time.monotonic()]:
-            del self._due[number]
-            self._start(number)
+        now = time.monotonic()
+        ripe = [start for at, start in self._due if at <= now]
+        self._due = [(at, start) for at, start in self._due if at > now]
+        for start in ripe:
+            start()
 
     def _start(self, number: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -136,6 +142,8 @@ class Supervisor:
             said = b""
         if said:
             worker.ready = True
+            if not self._standby.was_started and self._options.release == POINTER:
+                self._start_standby()
             return
         self._selector.unregister(worker.channel)
         worker.channel.close()
@@ -144,7 +152,22 @@ class Supervisor:
         logger.error("Worker %d ended by itself (%s)", worker.number, worker.process.exitcode)
         self._shared.closed[worker.number] = worker.n_given  # its connections ended with it
         Metrics(self._shared, worker.number).gone()
-        self._due[worker.number] = max(time.monotonic(), worker.started_at + AGAIN_S)
+        self._again(partial(self._start, worker.number), started_at=worker.started_at)
+
+    def _start_standby(self) -> None:
+        """Not before there is something to serve: what answers comes first."""
+        keeper, started_at = self._standby.start(), time.monotonic()
+
+        def ended() -> None:
+            self._selector.unregister(keeper)
+            keeper.close()
+            logger.error("What lays out releases ended by itself (%s)", self._standby.stop())
+            self._again(self._start_standby, started_at=started_at)
+
+        self._selector.register(keeper, selectors.EVENT_READ, ended)
+
+    def _again(self, start: Callable[[], None], *, started_at: float) -> None:
+        self._due.append((max(time.monotonic(), started_at + AGAIN_S), start))
 
     def _accept(self) -> None:
         """Hand one connection to a worker; with none to take it, it ends."""
@@ -187,6 +210,7 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.join()
             worker.channel.close()
+        self._standby.close()
 
 
 def _work(options: ServiceOptions, channel: socket.socket, shared: Shared, number: int) -> None:

@@ -73,11 +73,10 @@ class _Worker(uvicorn.Server):
         self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
         self._real_time = RealTime() if options.real_time else None
         limits = options.limits
-        self._standby = Standby()
         self._live = LiveRelease(
             Registry(options.registry),
             options.release,
-            load=_loader(options, self._standby),
+            load=_loader(options),
             publish=self._in_loop,
         )
         self._users: Users | None = None
@@ -124,7 +123,6 @@ class _Worker(uvicorn.Server):
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
             self._users.close()
-        self._standby.close()
 
     def _in_loop(self, move: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(move)
@@ -234,7 +232,7 @@ def _chooser(options: ServiceOptions) -> Chooser | None:
     )
 
 
-def _loader(options: ServiceOptions, standby: Standby) -> Callable[[Registry, str], ServedRelease]:
+def _loader(options: ServiceOptions) -> Callable[[Registry, str], ServedRelease]:
     """Makes releases ready: the first here and at once, later ones beside the requests."""
     scratch, precision, served = options.scratch, options.precision, False
     ranks = options.ranker and options.policy is None  # a policy weighs the tower's own scores
@@ -244,7 +242,7 @@ def _loader(options: ServiceOptions, standby: Standby) -> Callable[[Registry, st
         if scratch is None:
             ready = ServedRelease.load(registry.open(release), precision=precision)
         else:
-            beside = standby if served else None
+            beside = Standby(scratch) if served else None
             ready = prepared(registry, release, scratch, standby=beside, precision=precision)
         served = True
         return ready if ranks else replace(ready, ranker=None)

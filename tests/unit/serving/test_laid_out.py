@@ -1,5 +1,10 @@
 """What is laid out for the workers answers as what was loaded from the release itself."""
 
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import fields
 
 import numpy as np
@@ -16,7 +21,7 @@ from recbench.serving.prepare import prepared
 from recbench.serving.requests import parse_recommend
 from recbench.serving.scratch import scratch_folder
 from recbench.serving.served_release import ServedRelease
-from recbench.serving.standby import Standby
+from recbench.serving.standby import Standby, StandbyProcess
 
 USERS = (1, 2, 3, 99)
 MODULE = "recbench.serving.standby"
@@ -62,17 +67,51 @@ def test_a_large_catalogue_keeps_its_index(release, tmp_path):
 
 
 @pytest.fixture
-def standby():
-    process = Standby()
+def scratch(tmp_path):
+    folder = tmp_path / ("a folder whose path is too long for an address of a socket " * 2)
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kept(scratch):
+    """The process that lays out, as the service keeps it."""
+    process = StandbyProcess(scratch)
     yield process
     process.close()
 
 
+@pytest.fixture
+def standby(scratch, kept):
+    with kept.start():
+        yield Standby(scratch)
+
+
+def standbys():
+    return [one for one in psutil.Process().children() if MODULE in one.cmdline()]
+
+
+@contextmanager
+def once_read(fifo):
+    """Begins when somebody reads it; they get nothing as long as it goes on."""
+    while True:
+        try:
+            writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody does yet
+            time.sleep(0.01)
+        else:
+            break
+    try:
+        yield
+    finally:
+        os.close(writing)
+
+
 @pytest.mark.parametrize("apart", [False, True])
-def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, tmp_path, apart, standby):
+def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, scratch, apart, standby):
     beside = standby if apart else None
     first = seal_toy().release
-    registry, scratch = Registry(first.folder.parent), tmp_path / "scratch"
+    registry = Registry(first.folder.parent)
     served = prepared(registry, first.manifest.release, scratch, standby=beside)
     laid_out = {path: path.stat().st_mtime_ns for path in scratch.glob("*/*")}
     again = prepared(registry, first.manifest.release, scratch, standby=beside)
@@ -83,33 +122,68 @@ def test_workers_share_one_layout_and_the_next_takes_its_place(seal_toy, tmp_pat
     assert lists(served) == lists(again)  # mapped pages stay when their files go
 
 
-def test_a_damaged_release_is_not_laid_out(release, tmp_path, standby):
+def test_a_damaged_release_is_not_laid_out(release, scratch, standby):
     index = release.folder / "index.safetensors"
     index.write_bytes(index.read_bytes()[:-1] + b"\0")
     registry = Registry(release.folder.parent)
     for beside in (None, standby):
         with pytest.raises(ReleaseError, match="index.safetensors is not the file that was"):
-            prepared(registry, release.manifest.release, tmp_path / "scratch", standby=beside)
-    assert not list((tmp_path / "scratch").glob(f"{release.manifest.release}*"))
+            prepared(registry, release.manifest.release, scratch, standby=beside)
+    assert not list(scratch.glob(f"{release.manifest.release}*"))
 
 
-def test_the_process_that_lays_out_stays_for_the_next_and_is_replaced_when_killed(
-    seal_toy, tmp_path, standby
-):
-    registry = None
-    processes = []
-    for second in range(3):
+def test_the_process_that_lays_out_stays_for_the_next_release(seal_toy, scratch, standby):
+    for second in range(2):
         release = seal_toy(created=f"2026-01-02T00:00:0{second}+00:00").release
         registry = Registry(release.folder.parent)
-        prepared(registry, release.manifest.release, tmp_path / "scratch", standby=standby)
-        processes += [one for one in psutil.Process().children() if MODULE in one.cmdline()]
-        if second == 1:
-            processes[-1].kill()
-            processes[-1].wait()
-    first, same, other = processes
-    assert first == same != other
-    standby.close()
-    assert not other.is_running()
+        prepared(registry, release.manifest.release, scratch, standby=standby)
+        (process,) = standbys()
+        if second == 0:
+            first = process
+    assert process == first
+
+
+def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(release, scratch, kept):
+    registry = Registry(release.folder.parent)
+    with ThreadPoolExecutor(1) as worker, kept.start() as keeper:
+        (first,) = standbys()
+        first.suspend()
+        asked = worker.submit(
+            prepared, registry, release.manifest.release, scratch, standby=Standby(scratch)
+        )
+        wait([asked], timeout=0.5)
+        assert not asked.done()
+        first.kill()
+        assert keeper.recv(1) == b""  # so whoever keeps it knows
+        assert kept.stop() == -signal.SIGKILL
+        with kept.start():
+            assert lists(asked.result()) == lists(ServedRelease.load(release))
+
+
+def test_a_release_that_kills_what_lays_it_out_is_refused(release, scratch, kept):
+    registry = Registry(release.folder.parent)
+    manifest = release.folder / "manifest.json"
+    manifest.unlink()
+    os.mkfifo(manifest)  # to read it takes for ever
+    with ThreadPoolExecutor(1) as worker:
+        asked = worker.submit(
+            prepared, registry, release.manifest.release, scratch, standby=Standby(scratch)
+        )
+        for _ in range(2):
+            with kept.start() as keeper:
+                (process,) = standbys()
+                with once_read(manifest):
+                    process.kill()
+                    assert keeper.recv(1) == b""
+                kept.stop()
+        with pytest.raises(ReleaseError, match="is not laid out: the process that was at it ended"):
+            asked.result()
+
+
+def test_what_lays_out_ends_with_whoever_keeps_it(scratch, kept):
+    with kept.start():
+        (process,) = standbys()
+    process.wait(60)
 
 
 def test_a_service_that_was_killed_leaves_its_folder_to_the_next(tmp_path, monkeypatch):
