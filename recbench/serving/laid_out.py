@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from recbench.files import write_json
 from recbench.index import ApproximateIndex, ApproximateSettings, ExactIndex, Index
+from recbench.refresh.registry import Release
+from recbench.refresh.released_tower import released_tower
 from recbench.refresh.stored_ranker import StoredRanker
 from recbench.runtime.onnx import OnnxQueryTower, optimised
 from recbench.serving.histories import Clicks, ReleasedHistories, no_clicks
@@ -31,13 +33,19 @@ NAMED = ("id", "fit", "window_names", "history_length", "watermark_us", "repeats
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def lay_out(served: ServedRelease, folder: Path) -> None:
+def lay_out(release: Release, folder: Path, *, precision: str = "fp32") -> None:
     """Write all of it.
 
     Args:
-        served: loaded from a verified release.
+        release: whose files are verified.
         folder: an empty one.
+        precision: of the query tower.
+
+    Raises:
+        ReleaseError: as ``ServedRelease.load``.
     """
+    optimised(released_tower(release, precision), folder / TOWER)
+    served = ServedRelease.load(release, optimised_tower=folder / TOWER)
     histories = served.histories
     names, begins, rows = _flat(served.categories)
     arrays = {
@@ -66,8 +74,6 @@ def lay_out(served: ServedRelease, folder: Path) -> None:
     if isinstance(served.index, ApproximateIndex):
         served.index.save(folder / INDEX)
         settings = asdict(served.index.settings)
-    tower: Any = served.tower
-    optimised(tower.path, folder / TOWER)
     facts = {name: getattr(served, name) for name in NAMED}
     ranker = None if stored is None else stored.facts
     write_json(folder / FACTS, facts | {"categories": names, "index": settings, "ranker": ranker})

@@ -63,7 +63,7 @@ def laid_out_here(registry: Registry, release: str, folder: Path, *, precision: 
         ReleaseError: the release is damaged, or the disk is full.
     """
     with _told_where(folder):
-        lay_out(ServedRelease.load(registry.open(release), precision=precision), folder)
+        lay_out(registry.open(release), folder, precision=precision)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -53,17 +54,25 @@ class ServedRelease:
     ranker: ReleasedRanker | None = None  # None: lists are as the index has them
 
     @classmethod
-    def load(cls, release: Release, *, precision: str = "fp32") -> Self:
+    def load(
+        cls,
+        release: Release,
+        *,
+        precision: str = "fp32",
+        optimised_tower: Path | None = None,
+    ) -> Self:
         """From the files of a release.
 
         Args:
             release: whose files are verified.
             precision: of the query tower: fp32, fp16 or int8.
+            optimised_tower: what ``optimised`` made of it in its precision, where that was done.
 
         Raises:
             ReleaseError: a file is missing, such as the tower in this precision.
         """
-        graph = released_tower(release, precision)
+        graph = optimised_tower or released_tower(release, precision)
+        is_optimised = optimised_tower is not None
         contents = Contents.read(release)
         items, embeddings = contents.items, contents.candidate_embeddings
         features = contents.window_features
@@ -77,7 +86,7 @@ class ServedRelease:
             id=release.manifest.release,
             fit=release.manifest.fit,
             items=items,
-            tower=OnnxQueryTower(graph, n_items=len(items)),
+            tower=OnnxQueryTower(graph, n_items=len(items), is_optimised=is_optimised),
             index=served_index(release, embeddings, hidden=contents.tombstones),
             candidate_embeddings=embeddings,
             is_hidden=is_hidden,

@@ -13,6 +13,7 @@ from recbench.errors import InputError
 __all__ = ["Vocabulary"]
 
 Ids = npt.NDArray[np.int64]
+TABLE = 8  # places to be filled for an id that is looked up: up to here searching takes longer
 
 
 class Vocabulary:
@@ -75,8 +76,19 @@ class Vocabulary:
         wanted = _as_int64(ids)
         if not len(self):
             return np.full(wanted.shape, -1, dtype=np.int64)
+        span = int(self._sorted[-1]) - int(self._sorted[0]) + 1
+        if len(self) + span <= TABLE * wanted.size:
+            return self._rows_by_table(wanted, span)
         at = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
         return np.where(self._sorted[at] == wanted, self._order[at], -1)
+
+    def _rows_by_table(self, wanted: Ids, span: int) -> Ids:
+        """As ``rows``: a table of all ids between the least and the largest, and one after them."""
+        least = self._sorted[0]
+        table = np.full(span + 1, -1, dtype=np.int64)
+        table[self._sorted - least] = self._order
+        outside = (wanted < least) | (wanted > self._sorted[-1])
+        return table[np.where(outside, span, wanted - least)]
 
     def grow(self, ids: Iterable[int] | Ids | pl.Series) -> "Vocabulary":
         """This vocabulary followed by those of ``ids`` that it lacks, ascending."""

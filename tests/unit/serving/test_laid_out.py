@@ -44,7 +44,7 @@ def lists(served):
 
 def test_it_answers_as_the_release_does(release, tmp_path):
     loaded = ServedRelease.load(release)
-    lay_out(loaded, tmp_path)
+    lay_out(release, tmp_path)
     opened = open_laid_out(tmp_path)
     assert lists(opened) == lists(loaded)
     assert opened.items == loaded.items

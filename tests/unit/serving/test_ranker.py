@@ -105,8 +105,8 @@ def test_requests_answered_together_get_the_lists_they_get_alone(served, fitted)
         assert answer.item_ids == listed(served, user).item_ids
 
 
-def test_workers_rank_by_what_was_laid_out(served, fitted, tmp_path):
-    lay_out(served, tmp_path)
+def test_workers_rank_by_what_was_laid_out(served, release, fitted, tmp_path):
+    lay_out(release, tmp_path)
     opened = open_laid_out(tmp_path)
     for user in fitted[1].log.users.ids[:5]:
         before, after = listed(served, user), listed(opened, user)

@@ -3,6 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recbench.errors import InputError
 from recbench.tables.vocabulary import Vocabulary
@@ -21,6 +23,17 @@ def test_distinct_ids_are_taken_in_ascending_order():
 
 def test_an_unknown_id_has_row_minus_one():
     assert Vocabulary([30, 10]).rows([10, 11, -5]).tolist() == [1, -1, -1]
+
+
+EDGES = [-(2**63), -(2**63) + 1, 2**63 - 2, 2**63 - 1]
+ANY_ID = st.one_of(st.integers(-40, 40), st.sampled_from(EDGES), st.integers(-(2**63), 2**63 - 1))
+
+
+@given(held=st.lists(ANY_ID, unique=True), wanted=st.lists(ANY_ID), copies=st.integers(1, 50))
+def test_few_ids_and_many_close_and_far_apart_are_found_alike(held, wanted, copies):
+    row_of = {one: row for row, one in enumerate(held)}
+    expected = [row_of.get(one, -1) for one in wanted] * copies
+    assert Vocabulary(held).rows(wanted * copies).tolist() == expected
 
 
 def test_rows_keep_the_shape_of_the_ids():
