@@ -14,7 +14,10 @@ from recbench.priority import be_ordinary, be_urgent, require_urgency
 __all__ = ["RealTime", "require_real_time"]
 
 BUSY_FRAC = 0.92  # of the time in which the thread runs, or waits to; saturated: .94 to 1
-BUSY_LOOKS, CALM_LOOKS = 3, 10  # in a row, before the priority changes
+BUSY_LOOKS, CALM_LOOKS = 5, 10  # in a row, before the priority changes
+# At ordinary priority the thread waits for others, too, and looks busy though it might rest: it is
+# tried again after so many looks, twice as many each time that it did not last.
+FIRST_TRIAL, LAST_TRIAL, LASTED = 20, 320, 100
 SCHEDSTAT = Path("/proc/thread-self/schedstat")  # nanoseconds of running, and of waiting to
 
 
@@ -24,6 +27,8 @@ class RealTime:
     def __init__(self) -> None:
         self.is_on = False
         self._n_looks = CALM_LOOKS - 1  # in a row that speak for a change
+        self._n_since = 0  # looks since the last change
+        self._trial = FIRST_TRIAL
         self._before = self._now()
 
     def look(self) -> None:
@@ -35,12 +40,18 @@ class RealTime:
         (at, wanted), self._before = self._before, self._now()
         is_busy = self._before[1] - wanted > BUSY_FRAC * (self._before[0] - at)
         self._n_looks = self._n_looks + 1 if is_busy == self.is_on else 0
+        self._n_since += 1
         if self.is_on and self._n_looks >= BUSY_LOOKS:
             be_ordinary()
-            self.is_on, self._n_looks = False, 0
-        elif not self.is_on and self._n_looks >= CALM_LOOKS:
+            lasted = self._n_since >= LASTED
+            self._trial = FIRST_TRIAL if lasted else min(2 * self._trial, LAST_TRIAL)
+            self._changed(to=False)
+        elif not self.is_on and (self._n_looks >= CALM_LOOKS or self._n_since >= self._trial):
             be_urgent()
-            self.is_on, self._n_looks = True, 0
+            self._changed(to=True)
+
+    def _changed(self, *, to: bool) -> None:
+        self.is_on, self._n_looks, self._n_since = to, 0, 0
 
     def _now(self) -> tuple[int, int]:
         ran, waited, *_ = SCHEDSTAT.read_text(encoding="ascii").split()

@@ -47,12 +47,22 @@ def test_a_worker_with_pauses_is_urgent_from_the_first_look(look):
 
 def test_it_gives_way_once_it_never_rests_and_comes_back_after_a_calm_second(look):
     look(0.5)
-    assert look(1.0, n=2) == (["urgent"], True)
+    assert look(1.0, n=4) == (["urgent"], True)
     assert look(0.5) == (["urgent"], True)  # not in a row
-    assert look(1.0, n=3) == (["urgent", "ordinary"], False)
-    assert look(0.7, 0.3, n=50)[1] is False  # it waits where it does not run
+    assert look(1.0, n=5) == (["urgent", "ordinary"], False)
     assert look(0.7, 0.1, n=9)[1] is False
     assert look(0.7, 0.1) == (["urgent", "ordinary", "urgent"], True)
+
+
+def test_it_is_tried_again_though_it_still_waits_and_ever_more_rarely_in_vain(look):
+    look(0.5, n=100)
+    for n_looks in (20, 40, 80, 160, 320, 320):
+        assert look(1.0, n=5)[1] is False
+        assert look(0.7, 0.3, n=n_looks - 1)[1] is False
+        assert look(0.7, 0.3)[1] is True
+    look(0.5, n=100)  # this time it lasts
+    assert look(1.0, n=5)[1] is False
+    assert look(0.7, 0.3, n=20)[1] is True
 
 
 def test_a_system_that_does_not_tell_of_waiting_is_refused(monkeypatch, tmp_path):
