@@ -14,6 +14,7 @@ import pytest
 from recbench.errors import ReleaseError
 from recbench.index import ApproximateIndex, ApproximateSettings
 from recbench.refresh import Registry
+from recbench.serving import scratch as scratch_module
 from recbench.serving.answer import answer_list
 from recbench.serving.laid_out import lay_out, open_laid_out
 from recbench.serving.options import Limits
@@ -188,6 +189,7 @@ def test_what_lays_out_ends_with_whoever_keeps_it(scratch, kept):
 
 def test_a_service_that_was_killed_leaves_its_folder_to_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     left = tmp_path / "recbench-serve-left"
     left.mkdir()
     (left / ".owned").touch()
@@ -198,3 +200,31 @@ def test_a_service_that_was_killed_leaves_its_folder_to_the_next(tmp_path, monke
             assert theirs != ours
         assert not theirs.exists()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("named", "room", "is_in_memory"), [(False, 0, True), (False, 1 << 60, False), (True, 0, False)]
+)
+def test_what_is_shared_lies_in_memory_where_there_is_room_and_no_other_place_is_named(
+    tmp_path, monkeypatch, named, room, is_in_memory
+):
+    memory, other = tmp_path / "memory", tmp_path / "other"
+    memory.mkdir()
+    other.mkdir()
+    monkeypatch.setattr(scratch_module, "MEMORY", memory)
+    monkeypatch.setattr(scratch_module, "ROOM", room)
+    monkeypatch.setattr("tempfile.tempdir", str(other))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    if named:
+        monkeypatch.setenv("TMPDIR", str(other))
+    with scratch_folder() as folder:
+        assert folder.parent == (memory if is_in_memory else other)
+        assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_memory_that_is_not_there_or_not_ours_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch_module, "MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with scratch_folder() as folder:
+        assert folder.parent == tmp_path
