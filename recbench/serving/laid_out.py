@@ -21,7 +21,6 @@ from recbench.refresh.released_tower import released_tower
 from recbench.refresh.stored_ranker import StoredRanker
 from recbench.runtime.onnx import OnnxQueryTower, optimised
 from recbench.serving.histories import Clicks, ReleasedHistories, no_clicks
-from recbench.serving.pages import map_pages
 from recbench.serving.ranker import ReleasedRanker
 from recbench.serving.served_release import ServedRelease
 from recbench.tables.vocabulary import Vocabulary
@@ -81,11 +80,11 @@ def lay_out(release: Release, folder: Path, *, precision: str = "fp32") -> None:
 
 
 def open_laid_out(folder: Path) -> ServedRelease:
-    """What ``lay_out`` wrote, ready to serve; all who open it share its pages."""
+    """What ``lay_out`` wrote, ready to serve; its pages are read when needed."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     arrays = {path.stem: _mapped(path) for path in folder.glob("*.npy")}
     items = Vocabulary.restored(arrays["item_ids"], arrays["item_order"])
-    opened = ServedRelease(
+    return ServedRelease(
         id=facts["id"],
         fit=facts["fit"],
         items=items,
@@ -103,8 +102,6 @@ def open_laid_out(folder: Path) -> ServedRelease:
         repeats=facts["repeats"],
         ranker=_ranker(folder, arrays, facts["ranker"], items),
     )
-    map_pages(folder)
-    return opened
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:

@@ -172,15 +172,18 @@ class _Worker(uvicorn.Server):
         if self._users is not None and self._users.is_stale():
             await self._beside(self._users.renew, name="read-online-state")
         if self._live.is_stale():
-            await self._beside(self._live.renew, name="load-release")
+            await self._beside(self._load, name="load-release")
             await asyncio.sleep(0)  # the reference has moved now
-            lower_helpers()
             self._say_what_is_served()
         served, chooser = self._live.now, self._chooser
         if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
             await self._beside(lambda: chooser.renew(served), name="read-policy")
         if self._live.retired:
             await self._beside(lambda: retire(self._live.retired), name="free-release")
+
+    def _load(self) -> None:
+        self._live.renew()
+        lower_helpers()
 
     def _beside(self, work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
         is_urgent = self._real_time is not None and self._real_time.is_on
