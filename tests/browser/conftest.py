@@ -195,13 +195,28 @@ def require_readable():
             assert texts, "nothing is written there"
             found = {text: round(contrast(one, other), 2) for text, one, other in texts}
             assert {text: ratio for text, ratio in found.items() if ratio < LEAST_CONTRAST} == {}
-            figure = Image.open(io.BytesIO(page.locator(".rb-figure").first.screenshot()))
+            figure = Image.open(io.BytesIO(at_rest(page.locator(".rb-figure").first)))
             pixels = np.asarray(figure.convert("RGB")).astype(int)
             background, written = pixels[3, 3], np.unique(pixels.reshape(-1, 3), axis=0)
             assert np.abs(background - page_colour).max() <= SAME, "a box of another colour"
             assert max(contrast(each, background) for each in written) >= LEAST_CONTRAST
 
     return check
+
+
+def at_rest(shown):
+    """A picture of it, once it looks the same twice.
+
+    The lab makes cells only as they come into view; those above then push down what was scrolled to.
+    """
+    before = None
+    for _ in range(60):
+        picture = shown.screenshot()
+        if picture == before:
+            return picture
+        before = picture
+        time.sleep(0.3)
+    pytest.fail("it looks different again and again")
 
 
 def contrast(one, other):
