@@ -207,7 +207,7 @@ def require_readable():
 def at_rest(shown):
     """A picture of it, once it looks the same twice.
 
-    The lab makes cells only as they come into view; those above then push down what was scrolled to.
+    The lab makes cells as they come into view; those above then push down what was scrolled to.
     """
     before = None
     for _ in range(60):
