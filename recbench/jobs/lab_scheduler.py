@@ -122,6 +122,13 @@ class JobScheduler(Scheduler):  # type: ignore[misc]  # untyped
         """
         self._check(model)
         identity: str = super().create_job(model)
+        with self.db_session() as session:
+            # upstream calls it stopped until its process says more, a second or two later
+            waits = and_(Job.status == Status.STOPPED, Job.end_time.is_(None))
+            session.query(Job).filter(Job.job_id == identity, waits).update(
+                {"status": Status.IN_PROGRESS}
+            )
+            session.commit()
         return identity
 
     def create_job_definition(self, model: CreateJobDefinition) -> str:

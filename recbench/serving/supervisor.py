@@ -156,7 +156,13 @@ class Supervisor:
 
     def _start_standby(self) -> None:
         """Not before there is something to serve: what answers comes first."""
-        keeper, started_at = self._standby.start(), time.monotonic()
+        started_at = time.monotonic()
+        try:
+            keeper = self._standby.start()
+        except OSError as error:  # there is no memory for it now
+            logger.error("What lays out releases does not start: %s", error)
+            self._again(self._start_standby, started_at=started_at)
+            return
 
         def ended() -> None:
             self._selector.unregister(keeper)

@@ -150,10 +150,16 @@ def create(page):
     page.get_by_role("button", name="Create", exact=True).click()
 
 
+def look_again(page):
+    """The list of jobs is as of when the page asked for it."""
+    page.get_by_role("button", name="Reload", exact=True).click()
+
+
 def test_a_job_made_in_the_lab_runs_and_shows_its_outputs(page, lab, place):
     open_form(page, lab, name="good", k="5")
     create(page)
     job = lab.finished_job("good")
+    look_again(page)
     page.get_by_role("cell", name="Completed").wait_for()
     page.screenshot(path=place / "jobs.png")
 
@@ -169,6 +175,7 @@ def test_a_job_that_fails_is_shown_as_failed(page, lab, place):
     open_form(page, lab, name="bad", k="13")
     create(page)
     job = lab.finished_job("bad")
+    look_again(page)
     page.get_by_role("cell", name="Failed").wait_for()
     page.screenshot(path=place / "failed.png")
 

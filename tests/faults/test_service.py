@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from confluent_kafka import Consumer
 
@@ -132,6 +133,22 @@ def test_on_a_full_disk_the_old_release_stays_until_there_is_room(
     third = publish(registry, served_toy, 2).manifest.release
     service.until(lambda: service.get("/release").json["release"] == third)
     assert service.recommend(user_id=1)["release"] == third
+
+
+def test_what_lays_releases_out_is_replaced_when_it_is_killed(serve, registry, served_toy):
+    service = serve()
+
+    def standbys():
+        family = psutil.Process(service.process.pid).children()
+        return [one for one in family if "recbench.serving.standby" in one.cmdline()]
+
+    service.until(standbys)
+    (killed,) = standbys()
+    killed.kill()
+    release = publish(registry, served_toy, 1).manifest.release
+    service.until(lambda: service.get("/release").json["release"] == release)
+    (instead,) = standbys()
+    assert instead != killed
 
 
 def test_without_a_release_it_lives_but_is_not_ready_until_one_comes(serve, registry, served_toy):

@@ -12,6 +12,7 @@ import pytest
 from jupyter_scheduler.exceptions import SchedulerError
 from jupyter_scheduler.models import CreateJob, CreateJobDefinition, ListJobsQuery, Status
 from jupyter_scheduler.orm import Job, create_tables
+from jupyter_scheduler.scheduler import Scheduler
 from jupyter_scheduler.task_runner import JobDefinitionTask
 
 from recbench.jobs.extension import HERE, JobExecutionManager
@@ -120,6 +121,27 @@ def test_bad_parameters_are_refused_when_the_job_is_made(scheduler, parameters, 
         make(asked(kind, parameters=parameters))
 
     assert scheduler.list_jobs(ListJobsQuery()).total_count == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, Status.IN_PROGRESS),
+        ({"status": Status.STOPPED, "end_time": 1}, Status.STOPPED),
+        ({"status": Status.COMPLETED, "end_time": 1}, Status.COMPLETED),
+    ],
+)
+def test_a_job_whose_process_has_not_said_anything_yet_is_in_progress(
+    scheduler, monkeypatch, before, after
+):
+    identity, _ = recorded(scheduler)
+    with scheduler.db_session() as session:
+        session.query(Job).filter(Job.job_id == identity).update({"pid": os.getpid(), **before})
+        session.commit()
+    monkeypatch.setattr(Scheduler, "create_job", lambda *_: identity)
+
+    assert scheduler.create_job(asked(CreateJob)) == identity
+    assert scheduler.get_job(identity, False).status == after
 
 
 def test_validate_answers_as_the_scheduler_asks(scheduler, tmp_path):
