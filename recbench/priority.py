@@ -17,6 +17,7 @@ from pathlib import Path
 from recbench.errors import InputError
 
 __all__ = [
+    "ASKING",
     "HELPING",
     "be_ordinary",
     "be_urgent",
@@ -30,7 +31,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 LOWEST = 19  # nice value
-ANSWERING, HELPING = 2, 1  # real-time priorities: above all ordinary work, below the system's own
+# Real-time priorities, above all ordinary work and below the system's own. Who measures a service on
+# the same machine goes before what answers: its own waits would be taken for the service's.
+ASKING, ANSWERING, HELPING = 3, 2, 1
 AUTOGROUP = Path("/proc/self/autogroup")  # sched(7)
 
 
@@ -78,7 +81,8 @@ def be_urgent(priority: int = ANSWERING) -> None:
     """Put the calling thread, and nothing that it will start, before all ordinary work.
 
     Args:
-        priority: ``ANSWERING``, or ``HELPING`` for what such threads may have to wait for.
+        priority: ``ANSWERING``; ``HELPING`` for what such threads may have to wait for; ``ASKING``
+            for who measures.
 
     Raises:
         OSError: it is not allowed to, or the system has no such priority.
@@ -97,19 +101,22 @@ def be_ordinary() -> None:
 
 
 @contextmanager
-def urgent() -> Iterator[None]:
+def urgent(priority: int = ANSWERING) -> Iterator[None]:
     """The calling thread goes before all ordinary work, as long as the block runs.
+
+    Args:
+        priority: ``ANSWERING``, or ``ASKING`` for who measures.
 
     Raises:
         InputError: it is not allowed to, or the system has no such priority.
     """
     try:
-        be_urgent()
+        be_urgent(priority)
     except OSError as error:
         raise InputError(
             f"No real-time priority here: {error}. Leave --real-time away, or allow it: "
-            f"`ulimit -r {ANSWERING}`, LimitRTPRIO={ANSWERING} of a systemd unit, "
-            f"`docker run --ulimit rtprio={ANSWERING}`, or the capability SYS_NICE"
+            f"`ulimit -r {priority}`, LimitRTPRIO={priority} of a systemd unit, "
+            f"`docker run --ulimit rtprio={priority}`, or the capability SYS_NICE"
         ) from error
     try:
         yield
@@ -117,8 +124,11 @@ def urgent() -> Iterator[None]:
         be_ordinary()
 
 
-def require_urgency() -> None:
+def require_urgency(priority: int = ANSWERING) -> None:
     """Find out whether a thread of this process could be ``urgent``; changes nothing.
+
+    Args:
+        priority: as of ``urgent``.
 
     Raises:
         InputError: as ``urgent``.
@@ -127,7 +137,7 @@ def require_urgency() -> None:
 
     def find_out() -> None:
         try:
-            with urgent():
+            with urgent(priority):
                 pass
         except InputError as error:
             refused.append(error)

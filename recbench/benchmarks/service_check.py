@@ -18,6 +18,7 @@ from recbench.benchmarks.serve import floor_ms
 from recbench.benchmarks.service_load import Questions, by_clients
 from recbench.benchmarks.swap import Swapped, swap_under_load
 from recbench.benchmarks.trained_release import enlarged
+from recbench.priority import ASKING, require_urgency
 from recbench.refresh import Registry, Release
 from recbench.refresh.contents import Contents
 from recbench.serving.load import Answers, load_process, open_loop
@@ -70,6 +71,7 @@ class ServiceCheck:
         """
         if real_time:
             require_real_time()
+            require_urgency(ASKING)
         options = ["--real-time"] if real_time else []
         with ExitStack() as begun:
             workspace = Path(begun.enter_context(tempfile.TemporaryDirectory()))

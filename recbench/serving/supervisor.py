@@ -1,7 +1,8 @@
 """The process that clients connect to: it hands connections to workers, and keeps those alive.
 
 Workers that accept for themselves share connections by chance, and a few busy keep-alive clients
-may all meet on one of them. Here each connection goes to the worker that has the fewest.
+may all meet on one of them. Here each connection goes to the worker that has the fewest. Beside the
+workers it keeps the process that lays out what is served next.
 """
 
 import logging

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from multiprocessing import get_context
 
 from recbench.errors import InputError
-from recbench.priority import urgent
+from recbench.priority import ASKING, urgent
 from recbench.serving.load.answers import Answers
 from recbench.serving.load.arrivals import poisson_arrivals
 from recbench.serving.load.exchange import exchange
@@ -43,8 +43,8 @@ def closed_loop(
         clients: how many.
         seconds: no request is sent after so long.
         most: no more requests than so many.
-        real_time: whether this thread goes before all ordinary work meanwhile, as a service on the
-            same machine may do.
+        real_time: whether this thread goes before all other work meanwhile, also that of a service
+            on the same machine at real-time priority.
         timeout_s: of a request.
 
     Raises:
@@ -55,7 +55,7 @@ def closed_loop(
         return now_s if number < most and now_s < seconds else None
 
     how = {"seconds": seconds, "timeout_s": timeout_s}
-    with urgent() if real_time else nullcontext():
+    with urgent(ASKING) if real_time else nullcontext():
         return _load(target, bodies, due, connections=clients, **how)
 
 
@@ -79,8 +79,8 @@ def open_loop(
         seconds: how long requests are due.
         connections: how many requests may be under way; beyond, they wait, and that is timed.
         seed: of the process.
-        real_time: whether this thread goes before all ordinary work meanwhile, so that a service
-            on the same machine is not charged for what keeps the client waiting.
+        real_time: whether this thread goes before all other work meanwhile, so that a service on
+            the same machine is not charged for what keeps the client waiting.
         timeout_s: of a request; so much after ``seconds`` what still waits is given up as unsent.
 
     Raises:
@@ -94,7 +94,7 @@ def open_loop(
         return arrivals[number] if number < len(arrivals) else None
 
     how = {"seconds": seconds, "timeout_s": timeout_s}
-    with urgent() if real_time else nullcontext():
+    with urgent(ASKING) if real_time else nullcontext():
         return _load(target, bodies, due, connections=connections, **how)
 
 
