@@ -31,8 +31,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 LOWEST = 19  # nice value
-# Real-time priorities, above all ordinary work and below the system's own. Who measures a service on
-# the same machine goes before what answers: its own waits would be taken for the service's.
+# Real-time priorities, above all ordinary work and below the system's own. Who measures a service
+# on the same machine goes before what answers: its own waits would be taken for the service's.
 ASKING, ANSWERING, HELPING = 3, 2, 1
 AUTOGROUP = Path("/proc/self/autogroup")  # sched(7)
 
