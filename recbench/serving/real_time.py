@@ -16,8 +16,8 @@ __all__ = ["RealTime", "require_real_time"]
 BUSY_FRAC = 0.92  # of the time in which the thread runs, or waits to; saturated: .94 to 1
 BUSY_LOOKS, CALM_LOOKS = 5, 10  # in a row, before the priority changes
 # At ordinary priority the thread waits for others, too, and looks busy though it might rest: it is
-# tried again after so many looks, twice as many where it did not last.
-FIRST_TRIAL, LAST_TRIAL, LASTED = 20, 40, 100
+# tried again after so many looks, twice as many each time that it did not last.
+FIRST_TRIAL, LAST_TRIAL, LASTED = 20, 320, 100
 SCHEDSTAT = Path("/proc/thread-self/schedstat")  # nanoseconds of running, and of waiting to
 
 

@@ -54,9 +54,9 @@ def test_it_gives_way_once_it_never_rests_and_comes_back_after_a_calm_second(loo
     assert look(0.7, 0.1) == (["urgent", "ordinary", "urgent"], True)
 
 
-def test_it_is_tried_again_though_it_still_waits_and_more_rarely_in_vain(look):
+def test_it_is_tried_again_though_it_still_waits_and_ever_more_rarely_in_vain(look):
     look(0.5, n=100)
-    for n_looks in (20, 40, 40, 40):
+    for n_looks in (20, 40, 80, 160, 320, 320):
         assert look(1.0, n=5)[1] is False
         assert look(0.7, 0.3, n=n_looks - 1)[1] is False
         assert look(0.7, 0.3)[1] is True
