@@ -19,6 +19,7 @@ from recbench.errors import InputError
 __all__ = [
     "ASKING",
     "HELPING",
+    "KEEPING",
     "be_ordinary",
     "be_urgent",
     "lower_own_session",
@@ -32,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 LOWEST = 19  # nice value
 # Real-time priorities, above all ordinary work and below the system's own. Who measures a service
-# on the same machine goes before what answers: its own waits would be taken for the service's.
-ASKING, ANSWERING, HELPING = 3, 2, 1
+# on the same machine goes before what answers: its own waits would be taken for the service's. And
+# so does who hands connections to it: they would wait for as long as others are answered.
+ASKING, KEEPING, ANSWERING, HELPING = 3, 3, 2, 1
 AUTOGROUP = Path("/proc/self/autogroup")  # sched(7)
 
 
@@ -81,8 +83,8 @@ def be_urgent(priority: int = ANSWERING) -> None:
     """Put the calling thread, and nothing that it will start, before all ordinary work.
 
     Args:
-        priority: ``ANSWERING``; ``HELPING`` for what such threads may have to wait for; ``ASKING``
-            for who measures.
+        priority: ``ANSWERING``; ``HELPING`` for what such threads may have to wait for; ``KEEPING``
+            for who keeps them going, ``ASKING`` for who measures.
 
     Raises:
         OSError: it is not allowed to, or the system has no such priority.
@@ -105,7 +107,7 @@ def urgent(priority: int = ANSWERING) -> Iterator[None]:
     """The calling thread goes before all ordinary work, as long as the block runs.
 
     Args:
-        priority: ``ANSWERING``, or ``ASKING`` for who measures.
+        priority: as of ``be_urgent``.
 
     Raises:
         InputError: it is not allowed to, or the system has no such priority.

@@ -2,7 +2,9 @@
 
 Such work leaves no core idle, so the system has little reason to part two workers that meet on one.
 Requests waited for 30 ms then, beside a release being laid out or a model being trained at idle
-priority; half as long with a core for each worker. At other times the system places workers better.
+priority; half as long with a core for each worker. At other times the system places workers better,
+unless they have real-time priority: a worker that gives it back may then stay behind another one
+that does not.
 """
 
 import os
@@ -26,14 +28,16 @@ class Cores:
     Args:
         number: of the worker, from 0.
         n_workers: of the service.
+        always: whether the thread is bound at the first look, and stays so.
     """
 
-    def __init__(self, number: int, *, n_workers: int) -> None:
+    def __init__(self, number: int, *, n_workers: int, always: bool = False) -> None:
         self._own: int | None = None
         if hasattr(os, "sched_setaffinity") and STAT.exists():
             cores = sorted(os.sched_getaffinity(0))
             if len(cores) == n_workers >= 2:
                 self._own = cores[number]
+        self._always = always
         self._ticks = self._read()
         self._calm = 0
         self.is_bound = False
@@ -44,7 +48,7 @@ class Cores:
             return
         before, self._ticks = self._ticks, self._read()
         total, niced = (now - then for now, then in zip(self._ticks, before, strict=True))
-        if niced > BUSY_FRAC * total:
+        if self._always or niced > BUSY_FRAC * total:
             self._calm = 0
             self._bind(self._own)
         elif niced < CALM_FRAC * total:

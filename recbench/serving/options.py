@@ -97,9 +97,8 @@ class ServiceOptions:
     policy: PolicyOptions | None = None  # None: the tower decides
     explore_off: Path | None = None  # a file there ends exploration, or the policy, at once
     look_s: float = 0.5  # between two looks at the registry's pointer
-    bind_cores: bool = (
-        True  # a core for each worker while niced work goes on, if there are just as many
-    )
+    # a core for each worker, if there are just as many: while niced work goes on, or real time
+    bind_cores: bool = True
     real_time: bool = False  # whether workers answer at real-time priority while they can rest
     scratch: Path | None = None  # where workers share what they serve; None: each loads its own
 

@@ -6,29 +6,25 @@ without a pause starve everything else on its core: the broker, the store, its o
 """
 
 import time
-from pathlib import Path
 
-from recbench.errors import InputError
-from recbench.priority import be_ordinary, be_urgent, require_urgency
+from recbench.priority import be_ordinary, be_urgent
 
-__all__ = ["RealTime", "require_real_time"]
+__all__ = ["RealTime"]
 
-BUSY_FRAC = 0.92  # of the time in which the thread runs, or waits to; saturated: .94 to 1
-BUSY_LOOKS, CALM_LOOKS = 5, 10  # in a row, before the priority changes
-# At ordinary priority the thread waits for others, too, and looks busy though it might rest: it is
-# tried again after so many looks, twice as many each time that it did not last.
-FIRST_TRIAL, LAST_TRIAL, LASTED = 20, 320, 100
-SCHEDSTAT = Path("/proc/thread-self/schedstat")  # nanoseconds of running, and of waiting to
+# Of a core. How long a thread waits is not looked at: an ordinary one waits for others, and would
+# look busy for as long as they are, although it might rest.
+BUSY_FRAC, CALM_FRAC = 0.8, 0.75
+BUSY_LOOKS = 5  # in a row, before the priority is given back
+LEAST_LOOKS = 10  # at ordinary priority; it is taken at the first calm one then
 
 
 class RealTime:
-    """Gives the calling thread real-time priority, and takes it while the thread never rests."""
+    """Gives the calling thread real-time priority, but while it hardly rests."""
 
     def __init__(self) -> None:
         self.is_on = False
-        self._n_looks = CALM_LOOKS - 1  # in a row that speak for a change
-        self._n_since = 0  # looks since the last change
-        self._trial = FIRST_TRIAL
+        self._n_busy = 0  # looks in a row
+        self._n_ordinary = LEAST_LOOKS  # looks since the priority was given back
         self._before = self._now()
 
     def look(self) -> None:
@@ -37,37 +33,16 @@ class RealTime:
         Raises:
             OSError: it is not allowed to change its priority.
         """
-        (at, wanted), self._before = self._before, self._now()
-        is_busy = self._before[1] - wanted > BUSY_FRAC * (self._before[0] - at)
-        self._n_looks = self._n_looks + 1 if is_busy == self.is_on else 0
-        self._n_since += 1
-        if self.is_on and self._n_looks >= BUSY_LOOKS:
+        (at, ran), self._before = self._before, self._now()
+        busy_frac = (self._before[1] - ran) / (self._before[0] - at)
+        self._n_busy = self._n_busy + 1 if busy_frac > BUSY_FRAC else 0
+        self._n_ordinary += 1
+        if self.is_on and self._n_busy >= BUSY_LOOKS:
             be_ordinary()
-            lasted = self._n_since >= LASTED
-            self._trial = FIRST_TRIAL if lasted else min(2 * self._trial, LAST_TRIAL)
-            self._changed(to=False)
-        elif not self.is_on and (self._n_looks >= CALM_LOOKS or self._n_since >= self._trial):
+            self.is_on, self._n_ordinary = False, 0
+        elif not self.is_on and busy_frac < CALM_FRAC and self._n_ordinary >= LEAST_LOOKS:
             be_urgent()
-            self._changed(to=True)
-
-    def _changed(self, *, to: bool) -> None:
-        self.is_on, self._n_looks, self._n_since = to, 0, 0
+            self.is_on = True
 
     def _now(self) -> tuple[int, int]:
-        ran, waited, *_ = SCHEDSTAT.read_text(encoding="ascii").split()
-        return time.perf_counter_ns(), int(ran) + int(waited)
-
-
-def require_real_time() -> None:
-    """Find out whether a ``RealTime`` can do its work here.
-
-    Raises:
-        InputError: no leave for a real-time priority, or a system that does not tell how long a
-            thread waits.
-    """
-    require_urgency()
-    if not SCHEDSTAT.exists():
-        raise InputError(
-            f"This system has no {SCHEDSTAT}, so a worker cannot see when it starves others: leave "
-            "--real-time away"
-        )
+        return time.perf_counter_ns(), time.thread_time_ns()

@@ -14,12 +14,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from recbench.priority import KEEPING, urgent
 from recbench.refresh.registry import POINTER
 from recbench.serving.metrics import Metrics, Shared, shared_metrics
 from recbench.serving.options import ServiceOptions
@@ -81,7 +82,8 @@ class Supervisor:
         with scratch_folder() as scratch:
             self._options = replace(self._options, scratch=scratch)
             self._standby = StandbyProcess(scratch)
-            self._serve()
+            with urgent(KEEPING) if self._options.real_time else nullcontext():
+                self._serve()
 
     def _serve(self) -> None:
         wake, woken = socket.socketpair()

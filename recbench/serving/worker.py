@@ -70,7 +70,9 @@ class _Worker(uvicorn.Server):
         self, options: ServiceOptions, channel: socket.socket, metrics: Metrics, number: int
     ) -> None:
         self._options, self._channel, self._metrics = options, channel, metrics
-        self._cores = Cores(number, n_workers=options.workers) if options.bind_cores else None
+        self._cores: Cores | None = None
+        if options.bind_cores:
+            self._cores = Cores(number, n_workers=options.workers, always=options.real_time)
         self._real_time = RealTime() if options.real_time else None
         limits = options.limits
         self._live = LiveRelease(

@@ -128,7 +128,7 @@ def test_who_may_not_be_urgent_is_told_how_to_be_allowed():
     )
     assert done.returncode == 2
     assert "No real-time priority here" in done.stderr
-    assert "`ulimit -r 2`" in done.stderr
+    assert "`ulimit -r 3`" in done.stderr
 
 
 def test_a_limit_is_leave_enough(urgency):

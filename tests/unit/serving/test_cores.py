@@ -28,7 +28,9 @@ def after(user, niced, idle):
     stat.write_text("cpu  " + " ".join(map(str, ticks)) + "\\ncpu0 1 2 3\\n")
 
 after(1, 0, 1)
-bound = module.Cores(int(sys.argv[2]), n_workers=int(sys.argv[3]))
+bound = module.Cores(
+    int(sys.argv[2]), n_workers=int(sys.argv[3]), always=sys.argv[4] == "always"
+)
 seen = []
 
 def look(user, niced, idle):
@@ -52,8 +54,9 @@ print(*seen, all(other == cores for other in others))
 """
 
 
-def said(tmp_path, number, n_workers):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "stat"), str(number), str(n_workers)]
+def said(tmp_path, number, n_workers, when="niced"):
+    arguments = [tmp_path / "stat", number, n_workers, when]
+    command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return done.stdout.split()
 
@@ -67,6 +70,13 @@ def test_a_worker_is_bound_while_niced_work_goes_on_and_what_it_starts_is_not(tm
     assert said(tmp_path, n - 1, n) == [str(n), "1", "1", *calm, "True"]
 
 
+def test_a_worker_that_is_to_be_bound_always_stays_so(tmp_path):
+    n = len(os.sched_getaffinity(0))
+    if n < 2:
+        pytest.skip("there is one core only")
+    assert said(tmp_path, 0, n, "always") == [*["1"] * (3 + module.CALM_LOOKS), "True"]
+
+
 def test_fewer_or_more_workers_than_cores_are_left_to_the_system(tmp_path):
     n = len(os.sched_getaffinity(0))
-    assert said(tmp_path, 0, n + 1) == [*[str(n)] * (3 + module.CALM_LOOKS), "True"]
+    assert said(tmp_path, 0, n + 1, "always") == [*[str(n)] * (3 + module.CALM_LOOKS), "True"]
