@@ -1,4 +1,4 @@
-"""Work beside the requests, in threads of its own.
+"""Work beside the requests, in a thread of its own.
 
 None of them that takes Python's lock has idle priority: it might hold the lock and not get on.
 """
@@ -10,46 +10,62 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 from recbench.priority import HELPING, be_urgent, lower_thread
 from recbench.serving.cores import anywhere
 
-__all__ = ["in_thread", "lower_helpers", "made_politely"]
+__all__ = ["Helper", "lower_helpers", "made_politely"]
 
 Made = TypeVar("Made")
 POLITE = 10  # nice value: a tenth of the weight of a request's thread
 HELPERS = ("polars", "async-executor", "tokio-rt")  # threads that Polars started
 
 
-def in_thread(
-    work: Callable[[], None], *, name: str, is_urgent: bool = False
-) -> "asyncio.Future[None]":
-    """A future of the running loop that ends with ``work``, done in a new thread.
+class Helper:
+    """A thread that works beside an event loop, one job after the other.
+
+    It is there from the beginning: whoever starts a thread waits until that one runs, 4 to 15 ms
+    on a busy machine, and requests wait with them.
 
     Args:
-        work: what is done.
-        name: of the thread.
-        is_urgent: whether the loop runs at real-time priority: whatever holds Python's lock, for
-            which the loop waits, may then not wait for ordinary work.
+        is_urgent: whether the loop may run at real-time priority. Whatever holds Python's lock, for
+            which the loop waits, may then not wait for ordinary work, nor for those who answer on
+            another core: it stays on the one where this is called, which the loop leaves to it
+            just then.
     """
-    done: Future[None] = Future()
 
-    done.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
+    def __init__(self, *, is_urgent: bool = False) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = SimpleQueue()
+        self._is_urgent = is_urgent
+        threading.Thread(target=self._run, name="helper", daemon=True).start()
 
-    def run() -> None:
-        try:
-            anywhere()
-            if is_urgent:
-                be_urgent(HELPING)
-            work()
-        except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
-            done.set_exception(error)
+    def do(self, work: Callable[[], None]) -> "asyncio.Future[None]":
+        """A future of the running loop that ends with ``work``."""
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # from here on nobody can cancel it, only stop waiting
+        self._jobs.put((work, done))
+        return asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """End after what is still to be done; nobody waits for it."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        if self._is_urgent:
+            be_urgent(HELPING)
         else:
-            done.set_result(None)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return asyncio.wrap_future(done)
+            anywhere()
+        while (job := self._jobs.get()) is not None:
+            work, done = job
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001  # handed on to whoever waits
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+            del job, work, done  # what they hold may be large
 
 
 def made_politely(make: Callable[[], Made]) -> Made:

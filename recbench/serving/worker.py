@@ -22,7 +22,7 @@ from recbench.serving.drawn import Chooser
 from recbench.serving.exchange import BodyReader, Pending
 from recbench.serving.exposures import Exposures, KafkaExposures, NoExposures
 from recbench.serving.guard import Guard
-from recbench.serving.idle import in_thread, lower_helpers
+from recbench.serving.idle import Helper, lower_helpers
 from recbench.serving.live import LiveRelease
 from recbench.serving.metrics import Metrics, Shared
 from recbench.serving.options import ServiceOptions
@@ -111,6 +111,9 @@ class _Worker(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and to look after the release."""
         self._loop = asyncio.get_running_loop()
+        if self._cores is not None:
+            self._cores.look()
+        self._helper = Helper(is_urgent=self._options.real_time)
         await super().startup(sockets=[])
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel.fileno(), self._take_connection)
@@ -121,6 +124,7 @@ class _Worker(uvicorn.Server):
         self._loop.remove_reader(self._channel.fileno())
         for task in self._tasks:
             task.cancel()
+        self._helper.close()
         await super().shutdown(sockets)
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
@@ -172,24 +176,20 @@ class _Worker(uvicorn.Server):
     async def _renew(self) -> None:
         """Load what is new; beside the requests only once there is something to serve."""
         if self._users is not None and self._users.is_stale():
-            await self._beside(self._users.renew, name="read-online-state")
+            await self._helper.do(self._users.renew)
         if self._live.is_stale():
-            await self._beside(self._load, name="load-release")
+            await self._helper.do(self._load)
             await asyncio.sleep(0)  # the reference has moved now
             self._say_what_is_served()
         served, chooser = self._live.now, self._chooser
         if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
-            await self._beside(lambda: chooser.renew(served), name="read-policy")
+            await self._helper.do(lambda: chooser.renew(served))
         if self._live.retired:
-            await self._beside(lambda: retire(self._live.retired), name="free-release")
+            await self._helper.do(lambda: retire(self._live.retired))
 
     def _load(self) -> None:
         self._live.renew()
         lower_helpers()
-
-    def _beside(self, work: Callable[[], None], *, name: str) -> "asyncio.Future[None]":
-        is_urgent = self._real_time is not None and self._real_time.is_on
-        return in_thread(work, name=name, is_urgent=is_urgent)
 
     async def _tick(self) -> None:
         while True:

@@ -16,7 +16,7 @@ SCRIPT = """
 import asyncio, os, sys
 from pathlib import Path
 from recbench.serving import cores as module
-from recbench.serving.idle import in_thread, made_politely
+from recbench.serving.idle import Helper, made_politely
 
 stat, cores = Path(sys.argv[1]), os.sched_getaffinity(0)
 module.STAT = stat
@@ -40,7 +40,7 @@ def look(user, niced, idle):
 
 async def beside():
     others = []
-    await in_thread(lambda: others.append(os.sched_getaffinity(0)), name="beside")
+    await Helper().do(lambda: others.append(os.sched_getaffinity(0)))
     others.append(made_politely(lambda: os.sched_getaffinity(0)))
     return others
 

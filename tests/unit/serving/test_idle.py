@@ -1,59 +1,83 @@
-"""Work in threads of its own: waited for, given up, failed, and polite."""
+"""Work beside the loop: waited for, given up, failed, and polite."""
 
 import asyncio
 import os
 import sys
 import threading
+import weakref
 
 import pytest
 
-from recbench.serving.idle import POLITE, in_thread, made_politely
+from recbench.serving.idle import POLITE, Helper, made_politely
 
 
-def test_the_future_ends_with_the_work():
+@pytest.fixture
+def helper():
+    helper = Helper()
+    yield helper
+    helper.close()
+
+
+def test_jobs_are_done_one_after_the_other_in_one_thread(helper):
     done = []
 
     async def wait():
-        await in_thread(lambda: done.append(threading.current_thread().name), name="load")
+        for number in range(2):
+            await helper.do(lambda n=number: done.append((n, threading.current_thread().name)))
 
     asyncio.run(wait())
-    assert done == ["load"]
+    assert done == [(0, "helper"), (1, "helper")]
 
 
-def test_what_the_work_raises_is_raised():
+def test_what_a_job_raises_is_raised_and_the_next_one_is_done(helper):
     def fails():
         raise ValueError("no release")
 
     async def wait():
-        await in_thread(fails, name="load")
+        with pytest.raises(ValueError, match="no release"):
+            await helper.do(fails)
+        await helper.do(lambda: None)
 
-    with pytest.raises(ValueError, match="no release"):
-        asyncio.run(wait())
+    asyncio.run(wait())
 
 
-def test_who_stops_waiting_does_not_disturb_the_work():
+def test_who_stops_waiting_does_not_disturb_the_work(helper):
     begun, go = threading.Event(), threading.Event()
-    failures = []
+    done = []
 
     def work():
         begun.set()
         go.wait(5)
 
     async def give_up():
-        future = in_thread(work, name="load")
+        future = helper.do(work)
         await asyncio.to_thread(begun.wait, 5)
         future.cancel()
-
-    before, threading.excepthook = threading.excepthook, lambda info: failures.append(info)
-    try:
-        asyncio.run(give_up())
         go.set()
-        for thread in threading.enumerate():
-            if thread.name == "load":
-                thread.join(5)
-    finally:
-        threading.excepthook = before
-    assert failures == []
+        await helper.do(lambda: done.append("next"))
+
+    asyncio.run(give_up())
+    assert done == ["next"]
+
+
+def test_a_helper_that_is_closed_ends_and_holds_nothing_of_its_jobs():
+    class Large:
+        pass
+
+    helper, held = Helper(), Large()
+    gone = weakref.ref(held)
+    (thread,) = [one for one in threading.enumerate() if one.name == "helper"]
+
+    async def wait():
+        nonlocal held
+        await helper.do(lambda large=held: None)
+        del held
+
+    asyncio.run(wait())
+    helper.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert gone() is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has nice values of threads")
