@@ -18,11 +18,12 @@ from recbench.benchmarks.serve import floor_ms
 from recbench.benchmarks.service_load import Questions, by_clients
 from recbench.benchmarks.swap import Swapped, swap_under_load
 from recbench.benchmarks.trained_release import enlarged
-from recbench.priority import ASKING, KEEPING, require_urgency
+from recbench.priority import ASKING, require_urgency
 from recbench.refresh import Registry, Release
 from recbench.refresh.contents import Contents
 from recbench.serving.load import Answers, load_process, open_loop
 from recbench.serving.load.answers import latency_percentiles
+from recbench.serving.real_time import require_real_time
 
 __all__ = ["ServiceCheck"]
 
@@ -69,7 +70,7 @@ class ServiceCheck:
             JobError: the service does not start.
         """
         if real_time:
-            require_urgency(KEEPING)
+            require_real_time()
             require_urgency(ASKING)
         options = ["--real-time"] if real_time else []
         with ExitStack() as begun:

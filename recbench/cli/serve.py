@@ -123,10 +123,10 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
     request. `recbench follow` says where it keeps the online features.
     """
     from recbench.policy.exploration import ExplorationBudget
-    from recbench.priority import KEEPING, require_urgency
     from recbench.refresh.registry import POINTER, Registry
     from recbench.refresh.released_tower import released_tower
     from recbench.serving.options import ExposureLog, Limits, ServiceOptions
+    from recbench.serving.real_time import require_real_time
     from recbench.serving.supervisor import Supervisor
     from recbench.settings import registry_path
 
@@ -163,7 +163,7 @@ def serve(*, port: int, workers: int, host: str, release: str, **dials: Any) -> 
         explore_off=dials["explore_off"],
     )
     if options.real_time:
-        require_urgency(KEEPING)
+        require_real_time()
     registry = Registry(options.registry)
     if release != POINTER or (options.precision != "fp32" and registry.current() is not None):
         # a name that never comes is a slip, and so is a precision that it was made without

@@ -73,7 +73,7 @@ class _Worker(uvicorn.Server):
         self._cores: Cores | None = None
         if options.bind_cores:
             self._cores = Cores(number, n_workers=options.workers, always=options.real_time)
-        self._real_time = RealTime() if options.real_time else None
+        self._real_time: RealTime | None = None
         limits = options.limits
         self._live = LiveRelease(
             Registry(options.registry),
@@ -113,6 +113,8 @@ class _Worker(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._cores is not None:
             self._cores.look()
+        if self._options.real_time:
+            self._real_time = RealTime(self._loop.call_later)
         self._helper = Helper(is_urgent=self._options.real_time)
         await super().startup(sockets=[])
         self._channel.setblocking(False)

@@ -55,8 +55,7 @@ def closed_loop(
         return now_s if number < most and now_s < seconds else None
 
     how = {"seconds": seconds, "timeout_s": timeout_s}
-    with urgent(ASKING) if real_time else nullcontext():
-        return _load(target, bodies, due, connections=clients, **how)
+    return _load(target, bodies, due, connections=clients, real_time=real_time, **how)
 
 
 def open_loop(
@@ -94,8 +93,7 @@ def open_loop(
         return arrivals[number] if number < len(arrivals) else None
 
     how = {"seconds": seconds, "timeout_s": timeout_s}
-    with urgent(ASKING) if real_time else nullcontext():
-        return _load(target, bodies, due, connections=connections, **how)
+    return _load(target, bodies, due, connections=connections, real_time=real_time, **how)
 
 
 def load_process() -> ProcessPoolExecutor:
@@ -114,6 +112,7 @@ def _load(
     connections: int,
     seconds: float,
     timeout_s: float,
+    real_time: bool,
 ) -> Answers:
     if not bodies:
         raise InputError("`bodies` is empty: there is nothing to ask")
@@ -126,13 +125,14 @@ def _load(
         )
     requests = [target.request(body) for body in bodies]
     cpu_s = time.process_time()
-    exchanged, began_at = exchange(
-        target,
-        requests,
-        due,
-        connections=connections,
-        timeout_s=timeout_s,
-        last_s=seconds + timeout_s,
-    )
+    with urgent(ASKING) if real_time else nullcontext():  # what comes after has time
+        exchanged, began_at = exchange(
+            target,
+            requests,
+            due,
+            connections=connections,
+            timeout_s=timeout_s,
+            last_s=seconds + timeout_s,
+        )
     cpu_s = time.process_time() - cpu_s
     return Answers.of(exchanged, n_bodies=len(bodies), began_at=began_at, tool_cpu_s=cpu_s)

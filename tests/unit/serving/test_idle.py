@@ -80,6 +80,29 @@ def test_a_helper_that_is_closed_ends_and_holds_nothing_of_its_jobs():
     assert gone() is None
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are chosen on Linux only")
+@pytest.mark.parametrize("is_urgent", [True, False])
+def test_a_helper_keeps_to_the_core_of_who_made_it_only_where_it_is_urgent(monkeypatch, is_urgent):
+    cores = os.sched_getaffinity(0)
+    monkeypatch.setattr("recbench.serving.idle.be_urgent", lambda _: None)
+    monkeypatch.setattr("recbench.serving.cores._allowed", cores)
+    found = []
+
+    async def wait():
+        helper = Helper(is_urgent=is_urgent)
+        await helper.do(lambda: found.append(os.sched_getaffinity(0)))
+        helper.close()
+
+    def on_one_core():
+        os.sched_setaffinity(0, {min(cores)})
+        asyncio.run(wait())
+
+    bound = threading.Thread(target=on_one_core)
+    bound.start()
+    bound.join()
+    assert found == [{min(cores)} if is_urgent else cores]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has nice values of threads")
 def test_threads_of_what_is_made_politely_give_way_and_ours_do_not():
     def nice():

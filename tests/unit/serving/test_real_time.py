@@ -17,22 +17,28 @@ LOOK_NS = 100_000_000
 
 
 @pytest.fixture
-def look(monkeypatch):
-    """Looks again after the thread ran for such a share of the time; says what it did about it."""
-    clock, ran, changes = [0], [0], []
+def look(monkeypatch, tmp_path):
+    """Looks again after the thread ran and waited for such shares of the time; says what it did."""
+    place, clock, changes = tmp_path / "schedstat", [0], []
+    place.write_text("0 0 0\n")
+    ran = waited = 0
+    monkeypatch.setattr(module, "SCHEDSTAT", place)
     monkeypatch.setattr(module, "be_urgent", lambda: changes.append("urgent"))
     monkeypatch.setattr(module, "be_ordinary", lambda: changes.append("ordinary"))
-    monkeypatch.setattr(
-        module,
-        "time",
-        types.SimpleNamespace(perf_counter_ns=lambda: clock[0], thread_time_ns=lambda: ran[0]),
-    )
-    watched = module.RealTime()
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter_ns=lambda: clock[0]))
 
-    def after(running, *, n=1):
+    def later(seconds, call):
+        assert seconds == module.BREATH_S
+        call()
+
+    watched = module.RealTime(later)
+
+    def after(running, waiting=0.0, *, n=1):
+        nonlocal ran, waited
         for _ in range(n):
             clock[0] += LOOK_NS
-            ran[0] += int(running * LOOK_NS)
+            ran, waited = ran + int(running * LOOK_NS), waited + int(waiting * LOOK_NS)
+            place.write_text(f"{ran} {waited} 7\n")
             watched.look()
         made = changes.copy()
         changes.clear()
@@ -41,34 +47,50 @@ def look(monkeypatch):
     return after
 
 
+BREATH = ["ordinary", "urgent"]
+
+
 def test_a_worker_with_pauses_is_urgent_from_the_first_look(look):
     assert look(0.5) == (["urgent"], True)
-    assert look(0.78, n=50) == ([], True)
+    assert look(0.8, 0.08, n=50) == ([], True)
 
 
-def test_it_gives_way_while_it_runs_nearly_all_the_time(look):
+def test_a_busy_one_takes_a_breath_after_each_look(look):
     look(0.5)
-    assert look(0.9, n=4) == ([], True)
-    assert look(0.78) == ([], True)  # not in a row
-    assert look(0.9, n=5) == (["ordinary"], False)
-    assert look(0.78, n=50) == ([], False)
-    assert look(0.7) == (["urgent"], True)
+    assert look(0.8, 0.14, n=7) == (BREATH * 7, True)
+    assert look(0.8, 0.08) == ([], True)
+
+
+def test_one_that_never_rests_gives_way_until_it_does(look):
+    look(0.5)
+    assert look(0.8, 0.2, n=4) == (BREATH * 4, True)
+    assert look(0.8, 0.14) == (BREATH, True)  # not in a row
+    assert look(0.8, 0.2, n=5) == ([*BREATH * 4, "ordinary"], False)
+    assert look(0.8, 0.15, n=50) == ([], False)
+    assert look(0.8, 0.08) == (["urgent"], True)
 
 
 def test_whom_others_then_keep_from_running_leaves_them_a_second_of_each_one_and_a_half(look):
     look(0.5)
     for _ in range(3):
-        assert look(1.0, n=4) == ([], True)
+        assert look(1.0, n=4) == (BREATH * 4, True)
         assert look(1.0) == (["ordinary"], False)
-        assert look(0.5, n=9) == ([], False)
-        assert look(0.5) == (["urgent"], True)
+        assert look(0.5, 0.5, n=9) == ([], False)
+        assert look(0.5, 0.5) == (["urgent"], True)
+
+
+def test_a_system_that_does_not_tell_of_waiting_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "require_urgency", lambda _: None)
+    monkeypatch.setattr(module, "SCHEDSTAT", tmp_path / "none")
+    with pytest.raises(module.InputError, match="leave --real-time away"):
+        module.require_real_time()
 
 
 @pytest.mark.slow
 @pytest.mark.alone  # what lays releases out has idle time only
 def test_a_service_answers_at_real_time_priority_but_under_more_than_it_bears(served_toy, tmp_path):
-    allowed = [sys.executable, "-c", "from recbench import priority as p; p.require_urgency(3)"]
-    if subprocess.run(allowed, capture_output=True, check=False).returncode:
+    allowed = "from recbench.serving.real_time import require_real_time; require_real_time()"
+    if subprocess.run([sys.executable, "-c", allowed], capture_output=True, check=False).returncode:
         pytest.skip("this user has no real-time priorities")
     registry = Registry(tmp_path / "registry")
     first = served_toy.seal(registry).release.manifest.release
