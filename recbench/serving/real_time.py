@@ -17,8 +17,8 @@ from recbench.priority import KEEPING, be_ordinary, be_urgent, require_urgency
 
 __all__ = ["RealTime", "require_real_time"]
 
-BREATH_S = 0.01  # at ordinary priority, after a look that found less rest than that
 REST_FRAC = 0.1  # of the time
+BREATH_S = 0.01  # at ordinary priority, after a look that found less rest
 LEAST_REST_FRAC = 0.05  # others need less than that of each core
 BUSY_LOOKS = 5  # in a row with less rest, before the priority is given back
 LEAST_LOOKS = 10  # at ordinary priority, before it is taken again

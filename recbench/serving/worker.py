@@ -179,13 +179,16 @@ class _Worker(uvicorn.Server):
         """Load what is new; beside the requests only once there is something to serve."""
         if self._users is not None and self._users.is_stale():
             await self._helper.do(self._users.renew)
-        if self._live.is_stale():
+        if is_new := self._live.is_stale():
             await self._helper.do(self._load)
             await asyncio.sleep(0)  # the reference has moved now
-            self._say_what_is_served()
         served, chooser = self._live.now, self._chooser
-        if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
-            await self._helper.do(lambda: chooser.renew(served))
+        try:
+            if isinstance(chooser, Decider) and served is not None and chooser.is_stale(served):
+                await self._helper.do(lambda: chooser.renew(served))
+        finally:
+            if is_new:  # whoever waits for a worker that is ready wants the policy's lists, too
+                self._say_what_is_served()
         if self._live.retired:
             await self._helper.do(lambda: retire(self._live.retired))
 
