@@ -26,7 +26,7 @@ HELPERS = ("polars", "async-executor", "tokio-rt")  # threads that Polars starte
 class Helper:
     """A thread that works beside an event loop, one job after the other.
 
-    It is there from the beginning: whoever starts a thread waits until that one runs, 4 to 15 ms
+    It is there from the beginning: whoever starts a thread waits until that one runs, up to 15 ms
     on a busy machine, and requests wait with them.
 
     Args:
