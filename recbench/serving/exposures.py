@@ -1,7 +1,6 @@
 """What was shown goes back to Kafka, beside the requests: it never makes one wait or fail."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -37,9 +36,14 @@ class Exposures(Protocol):
         request_id: int,
         release: str,
         served: Mapping[str, Any],
+        ts_us: int,
         chances: Chances | None = None,
     ) -> None:
-        """Queue one event an item; what finds no room is counted and let go."""
+        """Queue one event an item; what finds no room is counted and let go.
+
+        ``ts_us``, microseconds since the epoch, is from before the answer is sent: whoever clicks
+        it does so later.
+        """
         ...
 
     def poll(self) -> None:
@@ -105,6 +109,7 @@ class KafkaExposures:
         request_id: int,
         release: str,
         served: Mapping[str, Any],
+        ts_us: int,
         chances: Chances | None = None,
     ) -> None:
         """Queue one event an item; what finds no room is counted and let go."""
@@ -119,7 +124,7 @@ class KafkaExposures:
             release=release,
             served=served,
             chances=chances,
-            ts_us=time.time_ns() // 1_000,
+            ts_us=ts_us,
         )
         try:
             for message in messages:

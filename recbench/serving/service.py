@@ -220,7 +220,7 @@ class Service:
             self._metrics.count("recbench_fallback_total", f'reason="{reason}"')
 
     def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
-        request_id = _new_id.getrandbits(63)
+        request_id, ts_us = _new_id.getrandbits(63), wall_clock_us()
         if self._explorer is not None and asked.drawn_k is not None:
             answer = chosen(release, asked, answer, self._explorer)
             if answer.chances is not None and any(answer.chances.propensities):
@@ -233,6 +233,7 @@ class Service:
                 request_id=request_id,
                 release=release.id,
                 served=answer.served,
+                ts_us=ts_us,
                 chances=answer.chances,
             )
 

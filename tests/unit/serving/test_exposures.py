@@ -21,10 +21,11 @@ from recbench.serving.options import ExposureLog
 NOWHERE = "127.0.0.1:1"
 TS_US = 1_790_000_000_000_000
 SERVED = {"user_clicks_1h": 2.0, "user_watch_ms_5m": 0.0}
+SHOWN = {"served": SERVED, "ts_us": TS_US}
 
 
 def messages(*item_ids, **more):
-    shown = {"user_id": 7, "request_id": 5, "release": "r1", "served": SERVED, "ts_us": TS_US}
+    shown = {"user_id": 7, "request_id": 5, "release": "r1"} | SHOWN
     return exposure_messages(list(item_ids), **shown | more)
 
 
@@ -117,21 +118,21 @@ def test_a_full_queue_drops_and_counts(counted):
     exposures, counts = counted
     for request_id in range(4):
         exposures.shown(
-            list(range(20)), user_id=1, request_id=request_id, release="r", served=SERVED
+            list(range(20)), user_id=1, request_id=request_id, release="r", **SHOWN
         )
     assert counts == {"queued": 50, "dropped": 30}
 
 
 def test_what_is_never_delivered_is_counted_as_failed(counted):
     exposures, counts = counted
-    exposures.shown([1, 2], user_id=1, request_id=1, release="r", served=SERVED)
+    exposures.shown([1, 2], user_id=1, request_id=1, release="r", **SHOWN)
     exposures.close()
     assert counts == {"queued": 2, "failed": 2}
 
 
 def test_a_list_for_nobody_is_nobodys_event(counted):
     exposures, counts = counted
-    exposures.shown([1, 2, 3], user_id=None, request_id=1, release="r", served=SERVED)
+    exposures.shown([1, 2, 3], user_id=None, request_id=1, release="r", **SHOWN)
     assert counts == {"anonymous": 3}
 
 

@@ -73,8 +73,10 @@ def click(place, broker, lists):
 
 
 def until_logged(place, broker, service):
-    """What was shown goes to Kafka beside the requests."""
-    queued, n_read = service.metric('recbench_exposures_total{outcome="queued"}'), 0
+    """What was shown goes to Kafka beside the requests; lists are of two here."""
+    answered = 'recbench_requests_total{route="recommend",status="200"}'
+    service.until(lambda: n_queued(service) == 2 * service.metric(answered))
+    queued, n_read = n_queued(service), 0
     consumer = Consumer(broker.client_settings() | {"group.id": "nobody"})
     parts = [TopicPartition(topic(place, "shown"), n, OFFSET_BEGINNING) for n in (0, 1)]
     consumer.assign(parts)
@@ -83,6 +85,10 @@ def until_logged(place, broker, service):
         assert row is not None
         n_read += json.loads(row.value())["user_id"] != NOBODY
     consumer.close()
+
+
+def n_queued(service):
+    return service.metric('recbench_exposures_total{outcome="queued"}')
 
 
 def pass_windows(place, broker, *, ahead_s):
