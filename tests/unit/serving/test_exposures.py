@@ -117,9 +117,7 @@ def counted():
 def test_a_full_queue_drops_and_counts(counted):
     exposures, counts = counted
     for request_id in range(4):
-        exposures.shown(
-            list(range(20)), user_id=1, request_id=request_id, release="r", **SHOWN
-        )
+        exposures.shown(list(range(20)), user_id=1, request_id=request_id, release="r", **SHOWN)
     assert counts == {"queued": 50, "dropped": 30}
 
 
