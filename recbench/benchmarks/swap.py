@@ -28,6 +28,7 @@ from recbench.serving.load import Answers, Target, load_process, open_loop
 __all__ = ["Swapped", "run", "swap_under_load"]
 
 WARM_S, PROBE_S = 2.0, 3.0
+PROBE_CLIENTS = 32
 SWAPS, EVERY_S = 24, 3.0
 CALM_S = 10.0  # of the same load before: what the machine gives at this hour
 LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
@@ -41,6 +42,8 @@ KEYS = (
     "calm_p99_ms",
     "vs_calm",
     "offered_rps",
+    "saturation_rps",
+    "saturation_after_rps",
     "failed_requests",
     "mixed_releases",
     "swaps",
@@ -59,6 +62,7 @@ class Swapped:
     published: list[tuple[str, float]]  # release, seconds since the load began
     verified: Verified
     calm: Answers  # the same load before, with nothing published
+    saturation: tuple[float, float]  # requests a second that it bore before all this, and after
 
     def figures(self) -> dict[str, float]:
         """What is told of it; latencies are from when a request was due."""
@@ -83,6 +87,8 @@ class Swapped:
             "calm_p99_ms": calm_p99_ms,
             "vs_calm": calm_p99_ms / summary["p99_ms"],
             "offered_rps": summary["offered_per_s"],
+            "saturation_rps": self.saturation[0],
+            "saturation_after_rps": self.saturation[1],
             "failed_requests": summary["errors"],
             "mixed_releases": self.verified.n_mixed,
             "swaps": self.verified.n_releases - 1,
@@ -104,13 +110,14 @@ def swap_under_load(
     *,
     registry: Registry,
     pool: Executor,
-    per_s: float,
+    per_s: float | None,
     every_s: float,
     real_time: bool = False,
 ) -> Swapped:
     """Publish one release after the other while an open loop goes on; verify all answers then.
 
-    The same loop runs for a few seconds before, in calm: machines differ by the hour.
+    The same loop runs for a few seconds before, in calm: machines differ by the hour, and by the
+    minute. Therefore closed loops tell before and after all this what the service bears.
 
     Args:
         target: a service that follows the registry.
@@ -118,12 +125,21 @@ def swap_under_load(
         releases: sealed ones, to be published in this order.
         registry: theirs.
         pool: of ``load_process``.
-        per_s: requests a second.
+        per_s: requests a second; None: half of what the service bears, and 1,000 at least.
         every_s: between two publications; the load goes on for twice as long after the last one,
             and for ``SETTLE_S`` at least.
         real_time: whether the load goes before all ordinary work of the machine.
     """
     seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
+    probe = partial(
+        by_clients,
+        *(pool, target, questions.bodies),
+        clients=[PROBE_CLIENTS],
+        seconds=PROBE_S,
+        real_time=real_time,
+    )
+    before = saturation_per_s(probe()[0])
+    per_s = per_s or max(LEAST_PER_S, before / 2)
     load = partial(
         open_loop, target, questions.bodies, per_s=per_s, connections=64, real_time=real_time
     )
@@ -133,10 +149,11 @@ def swap_under_load(
         loading = pool.submit(load, seconds=seconds)
         moved = jobs.submit(publish_each, registry, releases, every_s=every_s).result()
         answers = loading.result()
+    after = saturation_per_s(probe()[0])
     published = [(name, at - answers.began_at) for name, at in zip(releases, moved, strict=True)]
     own = answers.answered.filter(pl.col("fallback").is_null())
     verified = verify_answers(own, questions.users, registry=registry, k=questions.k)
-    return Swapped(answers, published, verified, calm)
+    return Swapped(answers, published, verified, calm, (before, after))
 
 
 def run(
@@ -159,7 +176,9 @@ def run(
     compared with that release's files afterwards.
     ``near_swap_p99_ms`` is of what was due within a second of a publication, ``calm_p99_ms`` of the
     same load in the seconds before the first one (a model trains beside it, where one does),
-    ``busy_before_frac`` the share of the cores that others used before.
+    ``saturation_rps`` what closed loops reached before the load and ``saturation_after_rps`` just
+    after it: where they differ, the machine's speed did, and half of the one was more or less of
+    the other. ``busy_before_frac`` is the share of the cores that others used before.
 
     Args:
         runs: how often; figures are medians.
@@ -214,24 +233,24 @@ def _on_a_service(
     per_s: float | None,
     real_time: bool,
 ) -> Swapped:
-    """Start a service, find out what it bears, and swap under half of that or under ``per_s``."""
+    """Start a service, warm it, and swap under half of what it bears or under ``per_s``."""
     workspace, first = registry.path.parent, registry.open(verify=False)
     options = ["--real-time"] if real_time else []
     with (
         full_service(workspace, first, options=options) as (service, _),
         load_process() as pool,
     ):
-        target, bodies = service.target, questions.bodies
-        load = partial(by_clients, pool, target, bodies, real_time=real_time)
-        load(clients=[8], seconds=WARM_S)
-        table, _ = load(clients=[32], seconds=PROBE_S)
+        target = service.target
+        by_clients(
+            *(pool, target, questions.bodies), clients=[8], seconds=WARM_S, real_time=real_time
+        )
         return swap_under_load(
             target,
             questions,
             releases,
             registry=registry,
             pool=pool,
-            per_s=per_s or max(LEAST_PER_S, saturation_per_s(table) / 2),
+            per_s=per_s,
             every_s=every_s,
             real_time=real_time,
         )

@@ -26,7 +26,7 @@ def swapped(*, due_s, latency_ms, release, published):
     )
     answers = Answers(frame, began_at=0.0, tool_cpu_s=0.0)
     calm = Answers(frame[:1], began_at=0.0, tool_cpu_s=0.0)
-    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2), calm)
+    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2), calm, (900.0, 600.0))
 
 
 def test_figures_tell_what_came_near_a_swap_apart():
@@ -46,6 +46,7 @@ def test_figures_tell_what_came_near_a_swap_apart():
     assert figures["mixed_releases"] == 1
     assert figures["failed_requests"] == 0
     assert figures["recall_at_k"] == 0.9
+    assert (figures["saturation_rps"], figures["saturation_after_rps"]) == (900.0, 600.0)
 
 
 @pytest.mark.alone  # what lays releases out has idle time only
