@@ -1,12 +1,15 @@
 """Releases published under load: what clients feel of it, and whether any answer mixes two."""
 
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import polars as pl
 
@@ -23,12 +26,14 @@ from recbench.benchmarks.service_load import (
 from recbench.benchmarks.trained_release import enlarged, trained_release
 from recbench.errors import InputError, JobError
 from recbench.refresh import Registry
-from recbench.serving.load import Answers, Target, load_process, open_loop
+from recbench.serving.load import Answers, Target, closed_loop, load_process, open_loop
 
 __all__ = ["Swapped", "run", "swap_under_load"]
 
 WARM_S, PROBE_S = 2.0, 3.0
-PROBE_CLIENTS = 32
+PROBE_CLIENTS, CONNECTIONS = 32, 64
+ROUND = 6  # releases, then the rate is set anew
+REST_S = 1.0  # after what saturates the service, until it is as it was
 SWAPS, EVERY_S = 24, 3.0
 CALM_S = 10.0  # of the same load before: what the machine gives at this hour
 LEAST_PER_S = 1_000.0  # offered, where half the saturation rate is less
@@ -43,7 +48,7 @@ KEYS = (
     "vs_calm",
     "offered_rps",
     "saturation_rps",
-    "saturation_after_rps",
+    "most_offered_frac",
     "failed_requests",
     "mixed_releases",
     "swaps",
@@ -56,13 +61,14 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swapped:
-    """An open loop during which releases were published."""
+    """Open loops during which releases were published."""
 
     answers: Answers
     published: list[tuple[str, float]]  # release, seconds since the load began
     verified: Verified
     calm: Answers  # the same load before, with nothing published
-    saturation: tuple[float, float]  # requests a second that it bore before all this, and after
+    per_s: list[float]  # requests a second that were offered, a loop each
+    saturation: list[float]  # what closed loops reached before each of them, and after the last
 
     def figures(self) -> dict[str, float]:
         """What is told of it; latencies are from when a request was due."""
@@ -86,9 +92,9 @@ class Swapped:
             "near_swap_p99_ms": _p99(near["latency_ms"]),
             "calm_p99_ms": calm_p99_ms,
             "vs_calm": calm_p99_ms / summary["p99_ms"],
-            "offered_rps": summary["offered_per_s"],
-            "saturation_rps": self.saturation[0],
-            "saturation_after_rps": self.saturation[1],
+            "offered_rps": fmean(self.per_s),
+            "saturation_rps": fmean(self.saturation),
+            "most_offered_frac": max(self._offered_fracs()),
             "failed_requests": summary["errors"],
             "mixed_releases": self.verified.n_mixed,
             "swaps": self.verified.n_releases - 1,
@@ -96,6 +102,11 @@ class Swapped:
             "recall_at_k": self.verified.recall,
             "published_to_served_s": _p99(pl.Series(delays, dtype=pl.Float64)),
         }
+
+    def _offered_fracs(self) -> Iterator[float]:
+        """Of what the service bore, as measured on both sides of each loop."""
+        for per_s, bore in zip(self.per_s, pairwise(self.saturation), strict=True):
+            yield per_s / fmean(bore)
 
     def _delay(self, release: str, at: float) -> list[float]:
         """From the move of the pointer to the first answer of the release."""
@@ -116,8 +127,9 @@ def swap_under_load(
 ) -> Swapped:
     """Publish one release after the other while an open loop goes on; verify all answers then.
 
-    The same loop runs for a few seconds before, in calm: machines differ by the hour, and by the
-    minute. Therefore closed loops tell before and after all this what the service bears.
+    The same loop runs for a few seconds before, in calm: machines differ by the hour. What a shared
+    one bears changes within a minute, too, so half of it is found out anew every ``ROUND``
+    releases, by a closed loop while nothing is published.
 
     Args:
         target: a service that follows the registry.
@@ -126,34 +138,48 @@ def swap_under_load(
         registry: theirs.
         pool: of ``load_process``.
         per_s: requests a second; None: half of what the service bears, and 1,000 at least.
-        every_s: between two publications; the load goes on for twice as long after the last one,
-            and for ``SETTLE_S`` at least.
+        every_s: between two publications; a loop goes on for twice as long after its last one, and
+            for ``SETTLE_S`` at least.
         real_time: whether the load goes before all ordinary work of the machine.
     """
-    seconds = len(releases) * every_s + max(2 * every_s, SETTLE_S)
-    probe = partial(
-        by_clients,
-        *(pool, target, questions.bodies),
-        clients=[PROBE_CLIENTS],
-        seconds=PROBE_S,
-        real_time=real_time,
+    a_round = len(releases) if per_s else ROUND
+    rounds = [releases[at : at + a_round] for at in range(0, len(releases), a_round)]
+    probe, load = (
+        partial(loop, target, questions.bodies, real_time=real_time)
+        for loop in (closed_loop, open_loop)
     )
-    before = saturation_per_s(probe()[0])
-    per_s = per_s or max(LEAST_PER_S, before / 2)
-    load = partial(
-        open_loop, target, questions.bodies, per_s=per_s, connections=64, real_time=real_time
-    )
-    calm = pool.submit(load, seconds=min(CALM_S, len(releases) * every_s)).result()
+
+    def bears() -> float:
+        """Requests a second; what is measured then begins after a rest."""
+        answers = pool.submit(probe, clients=PROBE_CLIENTS, seconds=PROBE_S).result()
+        time.sleep(REST_S)
+        return saturation_per_s(pl.DataFrame([answers.summary()]))
+
+    def rate() -> float:
+        return per_s or max(LEAST_PER_S, saturation[-1] / 2)
+
+    saturation, offered, loops, moved = [bears()], [], [], []
+    calm_s = min(CALM_S, len(releases) * every_s)
+    calm = pool.submit(load, per_s=rate(), connections=CONNECTIONS, seconds=calm_s).result()
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
-        loading = pool.submit(load, seconds=seconds)
-        moved = jobs.submit(publish_each, registry, releases, every_s=every_s).result()
-        answers = loading.result()
-    after = saturation_per_s(probe()[0])
+        for seed, names in enumerate(rounds):
+            offered.append(rate())
+            loading = pool.submit(
+                load,
+                per_s=offered[-1],
+                connections=CONNECTIONS,
+                seconds=len(names) * every_s + max(2 * every_s, SETTLE_S),
+                seed=seed,
+            )
+            moved += jobs.submit(publish_each, registry, names, every_s=every_s).result()
+            loops.append(loading.result())
+            saturation.append(bears())
+    answers = Answers.joined(loops)
     published = [(name, at - answers.began_at) for name, at in zip(releases, moved, strict=True)]
     own = answers.answered.filter(pl.col("fallback").is_null())
     verified = verify_answers(own, questions.users, registry=registry, k=questions.k)
-    return Swapped(answers, published, verified, calm, (before, after))
+    return Swapped(answers, published, verified, calm, offered, saturation)
 
 
 def run(
@@ -176,9 +202,10 @@ def run(
     compared with that release's files afterwards.
     ``near_swap_p99_ms`` is of what was due within a second of a publication, ``calm_p99_ms`` of the
     same load in the seconds before the first one (a model trains beside it, where one does),
-    ``saturation_rps`` what closed loops reached before the load and ``saturation_after_rps`` just
-    after it: where they differ, the machine's speed did, and half of the one was more or less of
-    the other. ``busy_before_frac`` is the share of the cores that others used before.
+    ``saturation_rps`` what closed loops reached before every sixth release and at the end, from
+    which the rate is set anew each time: what a shared machine bears changes within a minute.
+    ``most_offered_frac`` is the largest share of it that was offered, by what was measured on both
+    sides of a loop; ``busy_before_frac`` the share of the cores that others used before.
 
     Args:
         runs: how often; figures are medians.

@@ -44,6 +44,17 @@ class Answers:
         rows = [_row(one, n_bodies) for one in exchanged]
         return cls(pl.DataFrame(rows, schema=SCHEMA, orient="row"), began_at, tool_cpu_s)
 
+    @classmethod
+    def joined(cls, loads: Sequence[Self]) -> Self:
+        """Loads that followed each other as one: times are since the first began."""
+        began_at = loads[0].began_at
+        frames, n_sent = [], 0
+        for load in loads:
+            times = pl.col("due_s", "sent_s", "done_s") + (load.began_at - began_at)
+            frames.append(load.frame.with_columns(times, pl.col("number") + n_sent))
+            n_sent += len(load.frame)
+        return cls(pl.concat(frames), began_at, sum(load.tool_cpu_s for load in loads))
+
     @property
     def answered(self) -> pl.DataFrame:
         """The rows without an error."""

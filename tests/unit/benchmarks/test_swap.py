@@ -26,7 +26,14 @@ def swapped(*, due_s, latency_ms, release, published):
     )
     answers = Answers(frame, began_at=0.0, tool_cpu_s=0.0)
     calm = Answers(frame[:1], began_at=0.0, tool_cpu_s=0.0)
-    return Swapped(answers, published, Verified(len(due_s), 1, 0.9, 2), calm, (900.0, 600.0))
+    return Swapped(
+        answers,
+        published,
+        Verified(len(due_s), 1, 0.9, 2),
+        calm,
+        [300.0, 400.0],
+        [900.0, 600.0, 600.0],
+    )
 
 
 def test_figures_tell_what_came_near_a_swap_apart():
@@ -46,7 +53,8 @@ def test_figures_tell_what_came_near_a_swap_apart():
     assert figures["mixed_releases"] == 1
     assert figures["failed_requests"] == 0
     assert figures["recall_at_k"] == 0.9
-    assert (figures["saturation_rps"], figures["saturation_after_rps"]) == (900.0, 600.0)
+    assert (figures["offered_rps"], figures["saturation_rps"]) == (350.0, 700.0)
+    assert figures["most_offered_frac"] == pytest.approx(400 / 600)  # 300 of 750 before
 
 
 @pytest.mark.alone  # what lays releases out has idle time only
@@ -55,10 +63,13 @@ def test_releases_are_swapped_while_a_model_is_trained(monkeypatch, trained):
     monkeypatch.setattr(swap, "trained_release", trained)
     monkeypatch.setattr(swap, "WARM_S", 0.2)
     monkeypatch.setattr(swap, "PROBE_S", 0.3)
-    result = swap.run(events=10_000, items=90, swaps=3, every_s=2.0, per_s=60.0, beside=True)
+    monkeypatch.setattr(swap, "LEAST_PER_S", 60.0)
+    monkeypatch.setattr(swap, "saturation_per_s", lambda _: 100.0)  # half of it is too little
+    monkeypatch.setattr(swap, "ROUND", 2)
+    result = swap.run(events=10_000, items=90, swaps=3, every_s=2.0, beside=True)
     assert set(result.figures) == set(swap.KEYS)
-    # Poisson over 14 s: within four standard errors
-    assert result.figures["offered_rps"] * 14 == pytest.approx(60 * 14, abs=4 * (60 * 14) ** 0.5)
+    assert result.figures["offered_rps"] == 60.0
+    assert (result.figures["saturation_rps"], result.figures["most_offered_frac"]) == (100.0, 0.6)
     assert result.figures["failed_requests"] == result.figures["mixed_releases"] == 0
     # a service that has no time for idle work may pass over a release, or be late for the last one
     assert 1 <= result.figures["swaps"] <= 3

@@ -16,8 +16,8 @@ def replied(number, latency_s, *, fallback=None, release="R", late_s=0.0):
     return Exchanged(number, float(number), sent, done, None, 200, json.dumps(body).encode())
 
 
-def answers_of(*exchanged):
-    return Answers.of(exchanged, n_bodies=2, began_at=0.0, tool_cpu_s=0.5)
+def answers_of(*exchanged, began_at=0.0):
+    return Answers.of(exchanged, n_bodies=2, began_at=began_at, tool_cpu_s=0.5)
 
 
 def test_a_summary_counts_what_failed_and_times_what_was_answered():
@@ -46,6 +46,16 @@ def test_rows_say_what_was_asked_and_what_came():
     assert frame["items"].to_list() == [[1], [1]]
     assert frame["scores"].to_list() == [[2.5], [2.5]]
     assert frame["latency_ms"].to_list() == [250.0, 500.0]
+
+
+def test_loads_one_after_the_other_are_joined_on_the_clock_of_the_first():
+    first = answers_of(replied(0, 0.25), replied(1, 0.5), began_at=100.0)
+    joined = Answers.joined([first, answers_of(replied(0, 0.125), began_at=110.0)])
+    assert joined.frame["number"].to_list() == [0, 1, 2]
+    assert joined.frame["due_s"].to_list() == [0.0, 1.0, 10.0]
+    assert joined.frame["done_s"].to_list() == [0.25, 1.5, 10.125]
+    assert joined.frame["latency_ms"].to_list() == [250.0, 500.0, 125.0]
+    assert (joined.began_at, joined.tool_cpu_s) == (100.0, 1.0)
 
 
 def test_percentiles_are_latencies_that_occurred():
