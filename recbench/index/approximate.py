@@ -18,6 +18,7 @@ from recbench.index.considered import (
     Pairs,
     best_of_each,
     by_query,
+    has_nan,
     outside,
     overlaid,
     products,
@@ -197,7 +198,7 @@ class ApproximateIndex:
         check_search(query_embeddings, allowed, dim=self.held.shape[1], n_rows=self.n_rows)
         if k < 1:
             raise InputError(f"`k` must be at least 1, got {k}")
-        if np.isnan(query_embeddings).any():
+        if has_nan(query_embeddings):
             raise InputError(f"{np.isnan(query_embeddings).any(axis=1).sum()} queries are NaN")
         open_rows = self._open(allowed)
         proposed = self._proposed(query_embeddings, k, open_rows, excluded)
@@ -239,7 +240,7 @@ class ApproximateIndex:
         n_open = len(self.held) if open_rows is None else int(np.count_nonzero(open_rows))
         if n_open <= SCORED_WHOLE:
             return None
-        seen = Pairs.of(excluded, n_rows=self.n_rows)
+        seen = Pairs.of(excluded, n_rows=self.n_rows, n_queries=len(queries))
         effort, n_seen = k * self.settings.oversample, seen.most
         n_more, crowded = min(n_seen, effort // 8), 1.0
         found, short = NO_TABLE, np.arange(len(queries))
@@ -250,9 +251,9 @@ class ApproximateIndex:
                 return None
             if open_rows is not None and not self.proposals.filters:
                 asked[~open_rows[asked]] = -1
-            asked[seen.among(short, asked)] = -1
+            np.putmask(asked, seen.among(short, asked), -1)
             found = overlaid(found, short, asked) if len(short) < len(queries) else asked
-            short = short[(asked >= 0).sum(axis=1) < effort]
+            short = short[np.add.reduce(asked >= 0, axis=1) < effort]
             if not len(short) or n_more == n_seen:
                 return found
             n_more = min(n_seen, 4 * max(n_more, 1))

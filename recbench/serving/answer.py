@@ -166,7 +166,8 @@ def _retrieved(
     for (k, categories), places in alike.items():
         chosen = [excluded[at] for at in places]
         depth = release.depth(k)
-        best = release.best(queries[places], k=depth, excluded=chosen, categories=categories)
+        own = queries if len(places) == len(asked) else queries[places]
+        best = release.best(own, k=depth, excluded=chosen, categories=categories)
         found.update(zip(places, best, strict=True))
     return [(found[at], queries[at]) for at in range(len(asked))]
 

@@ -129,16 +129,17 @@ class ServedRelease:
         rows = np.empty((len(known), length), dtype=np.int64)
         age_s = np.zeros((len(known), length), dtype=np.float32)
         watched = np.empty((len(known), length), dtype=np.float32)
+        window = np.empty((len(known), len(self.window_names)), dtype=np.float32)
         rows.fill(-1)  # np.full takes twice as long
         watched.fill(-1.0)
         for at, user in enumerate(known):
-            clicks = user.clicks
+            clicks, window[at] = user.clicks, user.window
             held = min(len(clicks.ts), length)
             if held:
                 rows[at, -held:] = clicks.item_rows[-held:]
                 age_s[at, -held:] = (user.at_us - clicks.ts[-held:]) / MICROSECONDS
                 watched[at, -held:] = clicks.watch_ratio[-held:]
-        return self.tower(rows, age_s, watched, np.stack([user.window for user in known]))
+        return self.tower(rows, age_s, watched, window)
 
     def best(
         self,
@@ -166,8 +167,7 @@ class ServedRelease:
             whose = np.repeat(np.arange(len(excluded)), [len(barred) for barred in excluded])
             pairs = whose, np.concatenate([*excluded])
         found, scores = self.index.search(queries, k=k, excluded=pairs)
-        n_found = (found >= 0).sum(axis=1).tolist()
-        return [(found[at, :n], scores[at, :n]) for at, n in enumerate(n_found)]
+        return [_filled(*each) for each in zip(found, scores, strict=True)]
 
     def rows_outside(self, categories: tuple[str, ...], rows: Ints) -> Ints:
         """Those of ``rows`` that are in none of the categories."""
@@ -245,6 +245,14 @@ class ServedRelease:
         scores = self.candidate_embeddings[rows] @ query
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
+
+
+def _filled(rows: Ints, scores: Floats) -> Retrieved:
+    """Without the -1 at the end, where there is any."""
+    if len(rows) and rows.item(-1) >= 0:
+        return rows, scores
+    n = int(np.count_nonzero(rows >= 0))
+    return rows[:n], scores[:n]
 
 
 def _popular(embeddings: Floats, tombstones: Ints) -> Retrieved:

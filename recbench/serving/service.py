@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from random import SystemRandom
+from random import Random
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,7 +32,7 @@ __all__ = ["Listed", "Service", "wall_clock_us"]
 
 RETRY_AFTER = (b"retry-after", b"1")
 NUMPY = orjson.OPT_SERIALIZE_NUMPY
-_new_id = SystemRandom()
+_new_id = Random()  # each process begins somewhere else
 
 
 def wall_clock_us() -> int:
@@ -200,9 +200,15 @@ class Service:
         if look_up is None or asked.user_id is None:
             return None, None
         try:
-            return look_up(asked.user_id, asked.at_us, release.window_names), None
+            known = look_up(
+                asked.user_id,
+                asked.at_us,
+                names=release.window_names,
+                since_us=release.watermark_us,  # of what was before, the release knows more
+            )
         except StoreFailed as failure:
             return None, f"online store: {failure}"
+        return known, None
 
     def _answer(
         self, release: ServedRelease, asked: AskedList, user: StoredUser | None, problem: str | None

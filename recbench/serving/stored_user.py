@@ -37,8 +37,19 @@ class StoredUser:
     at_us: int
 
 
-# of a user id, at microseconds or now, with the features of these names or all
-AtOnce = Callable[[int, int | None, Sequence[str] | None], StoredUser]
+class AtOnce(Protocol):
+    """``Users.read`` without waiting, for less than all of it."""
+
+    def __call__(
+        self,
+        user_id: int,
+        at_us: int | None,
+        *,
+        names: Sequence[str] | None = None,
+        since_us: int | None = None,
+    ) -> StoredUser:
+        """With the features of these names, and the clicks later than an instant; default: all."""
+        ...
 
 
 class StoreFailed(Exception):  # it is no error of the caller's, and is answered
@@ -101,15 +112,24 @@ class _SnapshotUsers:
         return self._look_up
 
     async def read(self, user_id: int, *, at_us: int | None) -> StoredUser:
-        return self._look_up(user_id, at_us, None)
+        return self._look_up(user_id, at_us)
 
-    def _look_up(self, user_id: int, at_us: int | None, names: Sequence[str] | None) -> StoredUser:
+    def _look_up(
+        self,
+        user_id: int,
+        at_us: int | None,
+        *,
+        names: Sequence[str] | None = None,
+        since_us: int | None = None,
+    ) -> StoredUser:
         state = self._state
         if state is None:
             raise StoreFailed(f"{self._path.name} was not read yet")
         instant = self._now_us() if at_us is None else at_us
         try:
-            features, clicks = state.lookup_user(user_id, at_us=instant, names=names)
+            features, clicks = state.lookup_user(
+                user_id, at_us=instant, names=names, since_us=since_us
+            )
         except InputError as error:
             raise StoreFailed(str(error)) from error
         return StoredUser(features, clicks, instant)

@@ -21,17 +21,28 @@ class RecentClicks:
     watch_ms: Integers  # NULL where it is not kept, or unknown
 
 
-def recent_clicks(events: Events, *, k: int, at_us: int) -> RecentClicks:
+NO_CLICKS = RecentClicks(*(np.empty(0, dtype=np.int64) for _ in range(3)))
+
+
+def recent_clicks(
+    events: Events, *, k: int, at_us: int, since_us: int | None = None
+) -> RecentClicks:
     """The last ``k`` events of a stream of clicks before an instant.
 
     Args:
         events: with a column ``item_id`` of integers.
         k: how many at most; the stream keeps as many whatever their age.
         at_us: microseconds since the epoch; what happened then or later does not count.
+        since_us: only what happened later than that; default: however long ago.
     """
-    span = slice(events.begin, events.end)
-    end = events.begin + int(events.ts[span].searchsorted(at_us))
-    span = slice(max(events.begin, end - k), end)
+    held = events.ts[events.begin : events.end]
+    end = int(held.searchsorted(at_us))
+    begin = max(0, end - k)
+    if since_us is not None:
+        begin = max(begin, int(held.searchsorted(since_us, side="right")))
+        if begin >= end:  # mostly, where it is minutes ago
+            return NO_CLICKS
+    span = slice(events.begin + begin, events.begin + end)
     ts = events.ts[span].copy()  # the arrays behind it go on changing
     watched = events.columns.get(c.WATCH_MS)
     unknown = np.full(len(ts), NULL)

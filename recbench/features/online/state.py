@@ -177,7 +177,12 @@ class OnlineState:
             return table.one(table.row(id_), at_us)
 
     def lookup_user(
-        self, user_id: int, *, at_us: int, names: Sequence[str] | None = None
+        self,
+        user_id: int,
+        *,
+        at_us: int,
+        names: Sequence[str] | None = None,
+        since_us: int | None = None,
     ) -> tuple[dict[str, Any], RecentClicks]:
         """What ``lookup`` gives of a user, and the user's latest clicks, both of one instant.
 
@@ -185,6 +190,7 @@ class OnlineState:
             user_id: who.
             at_us: microseconds since the epoch.
             names: the features that are wanted, None for one that there is not; default: all.
+            since_us: only clicks later than that; default: the latest, however long ago.
 
         Raises:
             InputError: as for ``lookup``, or no feature keeps the items that users clicked last.
@@ -193,7 +199,7 @@ class OnlineState:
         with self._lock:
             table = self._table("user_id", at_us)
             row = table.row(user_id)
-            return table.one(row, at_us, names), table.recent(row, at_us)
+            return table.one(row, at_us, names), table.recent(row, at_us, since_us)
 
     def lookup_many(self, entity: Entity, ids: Ids, *, at_us: Instants) -> pl.DataFrame:
         """The features of entities (N,): their id, ``ts`` and a column a feature.

@@ -142,10 +142,11 @@ class EntityTable:
                 self._lookups[of].answer(_events(stream, row), at_us, answers)
         return answers
 
-    def recent(self, row: int, at_us: int) -> RecentClicks:
+    def recent(self, row: int, at_us: int, since_us: int | None = None) -> RecentClicks:
         """The latest clicks of one entity, of which the features ask for the items."""
         stream = self.streams["clicks"]
-        return recent_clicks(_events(stream, row), k=stream.plan.last, at_us=at_us)
+        events = _events(stream, row)
+        return recent_clicks(events, k=stream.plan.last, at_us=at_us, since_us=since_us)
 
     def many(self, rows: Integers, at_us: Integers) -> list[pl.Series]:
         """The features of entities (N,), each at its own instant (N,)."""
