@@ -46,7 +46,7 @@ def check_inputs(inputs: TowerInputs, *, n_items: int) -> None:
             f"{history_rows.shape}, got {history_age_s.shape}, {history_watch_ratio.shape} and "
             f"{window_features.shape}"
         )
-    # below 0 there is what lies above everything, where signs are not looked at
+    # one look: without a sign, what is below -1 is above everything
     if history_rows.size and (history_rows + 1).astype(np.uint64).max() > n_items:
         raise InputError(
             f"Item rows must lie in [-1, {n_items}), got "

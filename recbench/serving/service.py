@@ -1,10 +1,11 @@
 """What the routes answer, apart from HTTP: bodies in, bodies out, one release each."""
 
 import asyncio
+import os
+import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
-from random import Random
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,7 +33,7 @@ __all__ = ["Listed", "Service", "wall_clock_us"]
 
 RETRY_AFTER = (b"retry-after", b"1")
 NUMPY = orjson.OPT_SERIALIZE_NUMPY
-_new_id = Random()  # each process begins somewhere else
+IDS_AT_ONCE = 512  # a call of the system for each would take as long as to parse a request
 
 
 def wall_clock_us() -> int:
@@ -74,6 +75,7 @@ class Service:
         self.live, self.limits = live, limits
         self._users, self._exposures, self._metrics = users, exposures, metrics
         self._explorer = explorer
+        self._request_ids = _request_ids()
         self._now_us = now_us if users is not None else lambda: None
 
     async def recommend(self, body: bytes) -> Listed:
@@ -143,7 +145,7 @@ class Service:
             scores = answer_scores(release, asked, user, now_us=self._now_us())
         except Exception as error:
             raise Refused(503, f"The tower fails: {type(error).__name__}", [RETRY_AFTER]) from error
-        request_id = str(_new_id.getrandbits(63))
+        request_id = str(next(self._request_ids))
         payload = {"request_id": request_id, "release": release.id, "scores": scores}
         return orjson.dumps(payload)
 
@@ -226,7 +228,7 @@ class Service:
             self._metrics.count("recbench_fallback_total", f'reason="{reason}"')
 
     def _listed(self, release: ServedRelease, asked: AskedList, answer: Answer) -> Listed:
-        request_id, ts_us = _new_id.getrandbits(63), wall_clock_us()
+        request_id, ts_us = next(self._request_ids), wall_clock_us()
         if self._explorer is not None and asked.drawn_k is not None:
             answer = chosen(release, asked, answer, self._explorer)
             if answer.chances is not None and any(answer.chances.propensities):
@@ -244,6 +246,13 @@ class Service:
             )
 
         return Listed(_list_body(answer, request_id, release.id), note)
+
+
+def _request_ids() -> Iterator[int]:
+    """Numbers from 0 to 2**63 - 1 that nobody can guess."""
+    while True:
+        for (number,) in struct.iter_unpack("<Q", os.urandom(8 * IDS_AT_ONCE)):
+            yield number >> 1
 
 
 def _list_body(answer: Answer, request_id: int, release: str) -> bytes:

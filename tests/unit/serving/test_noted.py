@@ -46,3 +46,13 @@ def test_a_list_was_shown_before_it_was_sent_however_late_it_is_noted(service, n
     listed.note()
     (shown,) = noted.all
     assert before <= shown["ts_us"] <= sent
+
+
+def test_every_list_has_an_id_of_its_own(service, noted):
+    bodies = [b'{"user_id": 1, "k": 1}'] * 1_100  # more than are drawn at once
+    for listed in service.recommend_all(bodies):
+        listed.note()
+    ids = {shown["request_id"] for shown in noted.all}
+    assert len(ids) == 1_100
+    assert 0 <= min(ids) <= max(ids) < 2**63
+    assert max(ids) - min(ids) > 2**62  # spread over all of it

@@ -405,6 +405,19 @@ def test_a_user_is_looked_up_with_the_instants_of_the_latest_clicks():
     assert recent(nobody) == []
 
 
+def test_only_clicks_since_an_instant_are_looked_up():
+    state = OnlineState([COUNT, LAST_ITEMS])
+    state.update(clicks(0, 1, 2, 3, 4))
+
+    def since(seconds, at_s=5):
+        return recent(state.lookup_user(1, at_us=at(at_s), since_us=at(seconds))[1])
+
+    assert since(2) == [(1, at(3)), (1, at(4))]  # the one at 2 is not later
+    assert since(2, at_s=4) == [(1, at(3))]
+    assert since(0) == [(1, at(2)), (1, at(3)), (1, at(4))]  # no more than the last three
+    assert since(4) == since(9) == []
+
+
 def test_clicks_that_were_looked_up_do_not_change_afterwards():
     state = OnlineState([COUNT, LAST_ITEMS])
     state.update(clicks(0, 1))
