@@ -158,16 +158,15 @@ def swap_under_load(
     def rate() -> float:
         return per_s or max(LEAST_PER_S, saturation[-1] / 2)
 
-    saturation, offered, loops, moved = [bears()], [], [], []
+    saturation, loops, moved = [bears()], [], []
     calm_s = min(CALM_S, len(releases) * every_s)
     calm = pool.submit(load, per_s=rate(), connections=CONNECTIONS, seconds=calm_s).result()
     with load_process() as jobs:
         jobs.submit(abs, 0).result()  # the start of its process is no part of this
         for seed, names in enumerate(rounds):
-            offered.append(rate())
             loading = pool.submit(
                 load,
-                per_s=offered[-1],
+                per_s=rate(),
                 connections=CONNECTIONS,
                 seconds=len(names) * every_s + max(2 * every_s, SETTLE_S),
                 seed=seed,
@@ -176,6 +175,7 @@ def swap_under_load(
             loops.append(loading.result())
             saturation.append(bears())
     answers = Answers.joined(loops)
+    offered = [loop.summary()["offered_per_s"] for loop in loops]
     published = [(name, at - answers.began_at) for name, at in zip(releases, moved, strict=True)]
     own = answers.answered.filter(pl.col("fallback").is_null())
     verified = verify_answers(own, questions.users, registry=registry, k=questions.k)
