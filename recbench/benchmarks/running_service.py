@@ -16,6 +16,7 @@ from typing import Self
 import psutil
 
 from recbench.errors import JobError
+from recbench.serving import standby
 from recbench.serving.load import Target
 
 __all__ = ["RunningService"]
@@ -110,6 +111,14 @@ class RunningService:
         """Of all its processes, shared pages counted once (PSS)."""
         return int(self._total(lambda process: process.memory_full_info().pss))
 
+    def own_memory_bytes(self) -> int:
+        """Of its processes that answer, without the pages of files: what a leak adds to.
+
+        A page of a library counts the more in ``memory_bytes`` the fewer other programs use it;
+        what lays out releases imports in idle time, of which there may be little for minutes.
+        """
+        return int(self._total(lambda process: _own_bytes(process) if _answers(process) else 0))
+
     def cpu_s(self) -> float:
         """User and system time of all its processes so far."""
         return self._total(lambda process: sum(process.cpu_times()[:2]))
@@ -151,3 +160,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(process: psutil.Process) -> bool:
+    return standby.__name__ not in process.cmdline()
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    """Anonymous and shared memory, in the machine's and swapped out; a shared page counts once."""
+    try:
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    kilobytes = dict(line.split()[:2] for line in rollup.splitlines()[1:])
+    return 1024 * sum(int(kilobytes[name]) for name in ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))

@@ -32,8 +32,9 @@ def run(
 ) -> BenchResult:
     """Offer half of the rate that eight closed-loop clients reach, and watch errors and memory.
 
-    The service has two workers. ``memory_growth_frac`` compares the medians of the second quarter
-    and of the last one: the first one fills what is filled once.
+    The service has two workers. Memory is that of those who answer, without libraries.
+    ``memory_growth_frac`` compares the medians of the second quarter and of the last one: the first
+    one fills what is filled once.
 
     Args:
         events: of the log that the two-tower is trained on.
@@ -116,5 +117,5 @@ def _pieces(
             seconds=seconds / n_pieces,
             seed=seed + number,
         ).result()
-        pieces.append(answers.summary() | {"memory_bytes": service.memory_bytes()})
+        pieces.append(answers.summary() | {"memory_bytes": service.own_memory_bytes()})
     return pieces
