@@ -13,7 +13,7 @@ import psutil
 from recbench.benchmarks.gang import keep_meeting, meet, rank_processes
 from recbench.benchmarks.result import BenchResult, medians
 from recbench.benchmarks.train import generated_batches
-from recbench.errors import InputError
+from recbench.errors import InputError, JobError
 from recbench.jobs.build import new_towers
 from recbench.models.two_tower import TwoTower
 from recbench.settings import Experiment, TrainingSettings
@@ -30,6 +30,7 @@ __all__ = ["run"]
 GANGS = (2, 8, 32, 64)
 N_TASKS = 500
 FIRST_STEPS = 10  # untimed: what they bring up
+LONGER = (1, 4, 16)  # times the steps, where so few are over too soon
 MONITORED = {"distributed.admin.system-monitor.interval": "10s"}  # 64 monitors of one process
 STALE_S = 60.0  # 64 ranks on few cores are slow, not dead
 KEYS = (
@@ -65,6 +66,7 @@ def run(
 
     Raises:
         InputError: a number below 1, or fewer than 2 ranks.
+        JobError: training is over before it can be timed.
     """
     if min(runs, events, steps, ranks - 1) < 1:
         raise InputError(
@@ -106,11 +108,19 @@ def _speed(
     ranks: "RankCluster", towers: TwoTower, batches: Batches, *, steps: int
 ) -> tuple[float, float]:
     """Steps a second, and steps a CPU second of all ranks."""
-    watch = _Watch(ranks)
-    fit(towers, batches, max_steps=FIRST_STEPS + steps, checkpoint_every=10 * steps, cluster=watch)
-    timed = [seen for seen in watch.seen if seen[0] > FIRST_STEPS]
-    (first, began, cpu_before), (last, ended, cpu_after) = timed[0], timed[-1]
-    return (last - first) / (ended - began), (last - first) / (cpu_after - cpu_before)
+    for longer in LONGER:
+        watch = _Watch(ranks)
+        n_steps = longer * steps
+        max_steps = FIRST_STEPS + n_steps
+        fit(towers, batches, max_steps=max_steps, checkpoint_every=10 * n_steps, cluster=watch)
+        timed = [seen for seen in watch.seen if seen[0] > FIRST_STEPS]
+        if len(timed) > 1:  # else ranks had ended before they were looked at
+            (first, began, cpu_before), (last, ended, cpu_after) = timed[0], timed[-1]
+            return (last - first) / (ended - began), (last - first) / (cpu_after - cpu_before)
+    raise JobError(
+        f"{n_steps} steps of {ranks.maximum} ranks were over before they could be timed: ask for "
+        "more `steps`, or leave the machine some time"
+    )
 
 
 @dataclass

@@ -24,6 +24,8 @@ __all__ = ["Standby", "StandbyProcess", "main"]
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_S = 60.0  # of who waits, before it says so
+
 
 class Standby:
     """The process as workers see it: one of them asks, the others wait.
@@ -64,6 +66,13 @@ class Standby:
             with _address(self._scratch) as address:
                 asking.connect(address)  # a process that just begins takes it up later
             asking.sendall(json.dumps(job).encode() + b"\n")
+            if not select.select([asking], [], [], PATIENCE_S)[0]:
+                logger.warning(
+                    "%s has waited %.0f s for time that nobody else wants, and goes on waiting: "
+                    "this machine has none, or hardly any",
+                    job["release"],
+                    PATIENCE_S,
+                )
             line = _line(asking)
         if not line:
             return None

@@ -15,6 +15,7 @@ from recbench.errors import ReleaseError
 from recbench.index import ApproximateIndex, ApproximateSettings
 from recbench.refresh import Registry
 from recbench.serving import scratch as scratch_module
+from recbench.serving import standby as standby_module
 from recbench.serving.answer import answer_list
 from recbench.serving.laid_out import lay_out, open_laid_out
 from recbench.serving.options import Limits
@@ -144,7 +145,10 @@ def test_the_process_that_lays_out_stays_for_the_next_release(seal_toy, scratch,
     assert process == first
 
 
-def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(release, scratch, kept):
+def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(
+    release, scratch, kept, monkeypatch, caplog
+):
+    monkeypatch.setattr(standby_module, "PATIENCE_S", 0.1)
     registry = Registry(release.folder.parent)
     with ThreadPoolExecutor(1) as worker, kept.start() as keeper:
         (first,) = standbys()
@@ -154,6 +158,7 @@ def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(release, scrat
         )
         wait([asked], timeout=0.5)
         assert not asked.done()
+        assert "has waited 0 s for time that nobody else wants" in caplog.text
         first.kill()
         assert keeper.recv(1) == b""  # so whoever keeps it knows
         assert kept.stop() == -signal.SIGKILL
