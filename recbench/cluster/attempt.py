@@ -176,6 +176,11 @@ class Attempt:
 
     def _of_all(self, ends: dict[int, RankEnd]) -> str:
         said = {f"{self._name(number)}: {end.said or end.kind}" for number, end in ends.items()}
+        said |= {
+            f"{self._name(number)}: watching it failed: {future.exception()!r}"  # type: ignore[no-untyped-call]  # Dask's
+            for number, future in enumerate(self.futures)
+            if future.status == "error"
+        }
         statuses = {future.status for future in self.futures}
         return "; ".join(sorted(said)) or f"the connection to the scheduler was lost ({statuses})"
 

@@ -69,10 +69,21 @@ def _work(orders: RankOrders) -> Any:
         world_size=orders.n_ranks,
         timeout=timedelta(seconds=orders.collective_timeout_s),
     )
+    _await_all(orders, store)
     work = _read_work(Path(orders.work))
     result = work(StoreRank(orders, store))
     distributed.destroy_process_group()
     return result
+
+
+def _await_all(orders: RankOrders, store: Store) -> None:
+    """Until all ranks have joined: to one that still does, another that has done its work is dead.
+
+    Work that ends in no collective is done at once; whoever did not come is the driver's to notice.
+    """
+    store.set(f"joined/{orders.number}", "")
+    joined = [f"joined/{number}" for number in range(orders.n_ranks)]
+    store.wait(joined, timedelta(seconds=orders.collective_timeout_s))
 
 
 def _read_work(path: Path) -> Callable[[StoreRank], Any]:

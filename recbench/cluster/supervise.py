@@ -36,14 +36,22 @@ def supervise(orders: RankOrders) -> RankEnd:
             _, process = frames.receive(link)
         except (OSError, EOFError) as error:
             return RankEnd(kind="died", said=f"its worker's fork server does not answer: {error}")
-        rank = psutil.Process(process)
+        rank = _found(process)
         with _charged(rank, worker, key) as charge:
             return _watched(link, rank, worker, key, charge)
 
 
+def _found(number: int) -> psutil.Process | None:
+    """A rank; None if it has done its work and ended meanwhile, as on a machine that is busy."""
+    try:
+        return psutil.Process(number)
+    except psutil.NoSuchProcess:
+        return None
+
+
 def _watched(
     link: socket.socket,
-    process: psutil.Process,
+    process: psutil.Process | None,
     worker: Worker,
     key: Any,
     charge: Callable[[], None],
@@ -74,12 +82,16 @@ def _watched(
 
 
 @contextmanager
-def _charged(process: psutil.Process, worker: Worker, key: Any) -> Iterator[Callable[[], None]]:
+def _charged(
+    process: psutil.Process | None, worker: Worker, key: Any
+) -> Iterator[Callable[[], None]]:
     """Charges what the rank has used since the last call, and once more before it is let go."""
     told_s = 0.0
 
     def charge() -> None:
         nonlocal told_s
+        if process is None:
+            return
         with suppress(psutil.NoSuchProcess):
             used_s = float(sum(process.cpu_times()[:4]))  # its own and of its ended children
             charge_rank(worker, key, used_s - told_s)
@@ -103,8 +115,8 @@ def _is_cancelled(worker: Worker, key: Any) -> bool:
     return task is None or task.state in ("cancelled", "released", "forgotten", "resumed")
 
 
-def _memory_bytes(process: psutil.Process) -> int:
+def _memory_bytes(process: psutil.Process | None) -> int:
     try:
-        return int(process.memory_info().rss)
+        return int(process.memory_info().rss) if process else 0
     except psutil.NoSuchProcess:
         return 0

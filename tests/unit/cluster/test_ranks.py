@@ -1,14 +1,20 @@
 """Launching ranks by itself; what they train is in `unit/training/test_distributed.py`."""
 
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 import cloudpickle
 import psutil
 import pytest
+from torch.distributed import HashStore
 
+from recbench.cluster import supervise
+from recbench.cluster.orders import RankOrders
+from recbench.cluster.rank_process import _await_all
 from recbench.cluster.ranks import ranks_on
 from recbench.errors import InputError, JobError
 
@@ -102,6 +108,48 @@ def test_failures_in_a_row_end_it(ranks, run):
     ((name, note),) = notes
     assert name == "note"
     assert "it was killed by signal 9; training goes on from the last checkpoint" in note
+
+
+def test_a_rank_that_ends_before_it_is_watched_has_done_its_work(ranks, run, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert supervise._found(ended.pid) is None
+    monkeypatch.setattr(supervise, "_found", lambda _: None)
+    assert run(ranks(1), lambda rank: rank.n_ranks) == 1
+
+
+def test_an_error_of_who_watches_ranks_is_told(ranks, run, monkeypatch):
+    def fail(_):
+        raise ValueError("no eyes")
+
+    monkeypatch.setattr(supervise, "_found", fail)
+    with pytest.raises(JobError, match=r"Rank 0 of 1 at .*: watching it failed: ValueError\('no e"):
+        run(replace(ranks(1), max_failures=1), lambda rank: rank.number)
+
+
+def test_no_rank_works_before_all_have_joined():
+    store, orders = (
+        HashStore(),
+        [
+            RankOrders(
+                number=number,
+                n_ranks=2,
+                host="",
+                port=0,
+                attempt="",
+                work="",
+                backend="gloo",
+                collective_timeout_s=60,
+            )
+            for number in range(2)
+        ],
+    )
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(_await_all, orders[0], store)
+        with pytest.raises(TimeoutError):
+            first.result(timeout=0.2)
+        _await_all(orders[1], store)
+        first.result(timeout=60)
 
 
 def test_a_folder_that_workers_do_not_share_is_named(ranks, run, tmp_path):
