@@ -204,7 +204,7 @@ def test_neural_policy_decides_until_the_towers_are_fitted_anew_and_learns_those
     later = served_toy.seal(registry, created="2026-01-03T00:00:00+00:00").release.manifest
     registry.publish(later.release)
     # asks for no lists: shown thousands of times without a click, what is liked would be no more
-    service.until(lambda: service.get("/release").json["release"] == later.release, seconds=300)
+    service.until(lambda: service.get("/release").json["release"] == later.release, seconds=240)
     service.until(lambda: service.metric("recbench_policy_decides") == 0)
     assert f"has learnt on {first.towers}, and release {later.release}" in service.said
     firsts = [answer["items"][0] for answer in asked(service, 30)]
