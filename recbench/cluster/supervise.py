@@ -42,7 +42,7 @@ def supervise(orders: RankOrders) -> RankEnd:
 
 
 def _found(number: int) -> psutil.Process | None:
-    """A rank; None if it has done its work and ended meanwhile, as on a machine that is busy."""
+    """A rank; None if it has ended meanwhile, as on a busy machine: its link says how."""
     try:
         return psutil.Process(number)
     except psutil.NoSuchProcess:

@@ -128,27 +128,22 @@ def test_an_error_of_who_watches_ranks_is_told(ranks, run, monkeypatch):
 
 
 def test_no_rank_works_before_all_have_joined():
-    store, orders = (
-        HashStore(),
-        [
-            RankOrders(
-                number=number,
-                n_ranks=2,
-                host="",
-                port=0,
-                attempt="",
-                work="",
-                backend="gloo",
-                collective_timeout_s=60,
-            )
-            for number in range(2)
-        ],
+    store = HashStore()
+    first_orders = RankOrders(
+        number=0,
+        n_ranks=2,
+        host="",
+        port=0,
+        attempt="",
+        work="",
+        backend="gloo",
+        collective_timeout_s=60,
     )
     with ThreadPoolExecutor(1) as executor:
-        first = executor.submit(_await_all, orders[0], store)
+        first = executor.submit(_await_all, first_orders, store)
         with pytest.raises(TimeoutError):
             first.result(timeout=0.2)
-        _await_all(orders[1], store)
+        _await_all(replace(first_orders, number=1), store)
         first.result(timeout=60)
 
 
