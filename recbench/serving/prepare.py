@@ -5,8 +5,8 @@ the processor's caches. So a process of its own verifies and lays out the releas
 map the result, one after the other.
 """
 
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,34 +46,35 @@ def prepared(
         folder = scratch / release
         if not folder.is_dir():
             _clear(scratch)
-            draft = scratch / f".draft-{os.getpid()}"  # that of a worker just killed may go on
-            draft.mkdir()
             if standby is None:
-                laid_out_here(registry, release, draft, precision=precision)
+                draft = laid_out_here(registry, release, scratch, precision=precision)
             else:
-                standby.lay_out(registry.path, release, draft, precision=precision)
+                draft = standby.lay_out(registry.path, release, precision=precision)
             draft.rename(folder)
         return open_laid_out(folder)
 
 
-def laid_out_here(registry: Registry, release: str, folder: Path, *, precision: str) -> None:
-    """Verify a release and lay it out in an empty folder.
+def laid_out_here(registry: Registry, release: str, scratch: Path, *, precision: str) -> Path:
+    """Verify a release and lay it out; returns the new folder in ``scratch``, which is a draft.
 
     Raises:
         ReleaseError: the release is damaged, or the disk is full.
     """
-    with _told_where(folder):
-        lay_out(registry.open(release), folder, precision=precision)
+    with _told_where(scratch):
+        # of its own: that of a worker just killed, or of who took too long, may go on
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=scratch))
+        lay_out(registry.open(release), draft, precision=precision)
+    return draft
 
 
 @contextmanager
-def _told_where(folder: Path) -> Iterator[None]:
+def _told_where(scratch: Path) -> Iterator[None]:
     """A full disk is told as one; `InputError` goes through."""
     try:
         yield
     except OSError as error:
         raise ReleaseError(
-            f"The release cannot be laid out in {folder.parent}: {error.strerror or error}. Free "
+            f"The release cannot be laid out in {scratch}: {error.strerror or error}. Free "
             "some space there, or name another folder by TMPDIR"
         ) from error
 

@@ -8,10 +8,12 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -19,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from recbench.errors import InputError, ReleaseError
+from recbench.priority import lower_process
+from recbench.serving.idle import made_politely
 
 __all__ = ["Standby", "StandbyProcess", "main"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 60.0  # of who waits, before it says so
+PATIENCE_S = 20.0  # of who waits for time that nobody else wants
+IDLE = "--idle"
 
 
 class Standby:
@@ -37,8 +42,10 @@ class Standby:
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
 
-    def lay_out(self, registry: Path, release: str, folder: Path, *, precision: str) -> None:
-        """Verify a release and lay it out in an empty folder.
+    def lay_out(self, registry: Path, release: str, *, precision: str) -> Path:
+        """Verify a release and lay it out; returns the new folder, one in that of the workers.
+
+        Where nobody leaves it any time, another process does so, with little of the others'.
 
         Raises:
             ReleaseError: it is damaged, cannot be laid out, or the process was killed twice
@@ -47,10 +54,10 @@ class Standby:
         job = {
             "registry": str(registry),
             "release": release,
-            "folder": str(folder),
+            "scratch": str(self._scratch),
             "precision": precision,
         }
-        told = self._ask(job) or self._ask(job)  # it may have been killed for other reasons
+        told = self._told(job) or self._told(job)  # it may have been killed for other reasons
         if told is None:
             raise ReleaseError(
                 f"{release} is not laid out: the process that was at it ended, killed perhaps for "
@@ -58,26 +65,50 @@ class Standby:
             )
         if told["refused"] is not None:
             raise ReleaseError(told["refused"])
+        return Path(told["folder"])
 
-    def _ask(self, job: dict[str, Any]) -> dict[str, Any] | None:
-        """What the process answers; None if it ended meanwhile."""
-        line = b""
-        with socket.socket(socket.AF_UNIX) as asking, suppress(ConnectionError):
-            with _address(self._scratch) as address:
-                asking.connect(address)  # a process that just begins takes it up later
-            asking.sendall(json.dumps(job).encode() + b"\n")
-            if not select.select([asking], [], [], PATIENCE_S)[0]:
-                logger.warning(
-                    "%s has waited %.0f s for time that nobody else wants, and goes on waiting: "
-                    "this machine has none, or hardly any",
-                    job["release"],
-                    PATIENCE_S,
-                )
-            line = _line(asking)
+    def _told(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        """What the process answers, or else the other one; None if it ended meanwhile."""
+        try:
+            line = self._asked(job)
+        except TimeoutError:
+            logger.warning(
+                "%s has waited %.0f s for time that nobody else wants: this machine has none, or "
+                "hardly any. A process of low but ordinary priority lays it out",
+                job["release"],
+                PATIENCE_S,
+            )
+            line = _asked_of_another(job)
         if not line:
             return None
         told: dict[str, Any] = json.loads(line)
         return told
+
+    def _asked(self, job: dict[str, Any]) -> bytes:
+        """Its answer; nothing if it ended meanwhile.
+
+        Raises:
+            TimeoutError: it has not done the job in time, and may do it still, for nobody.
+        """
+        with socket.socket(socket.AF_UNIX) as asking, suppress(ConnectionError):
+            with _address(self._scratch) as address:
+                asking.connect(address)  # a process that just begins takes it up later
+            _say(asking, job)
+            if not select.select([asking], [], [], PATIENCE_S)[0]:
+                raise TimeoutError
+            return _line(asking)
+        return b""
+
+
+def _asked_of_another(job: dict[str, Any]) -> bytes:
+    """The answer of a process of its own, which ends with the job; nothing if it was killed."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = made_politely(lambda: _started(theirs))
+    with process, ours, suppress(ConnectionError):
+        _say(ours, job)
+        return _line(ours)
+    return b""
 
 
 class StandbyProcess:
@@ -85,13 +116,15 @@ class StandbyProcess:
 
     Args:
         scratch: the folder that the workers share.
+        is_idle: whether it takes only what time nobody else wants.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, is_idle: bool = True) -> None:
         self._listening = socket.socket(socket.AF_UNIX)
         with _address(scratch) as address:
             self._listening.bind(address)
         self._listening.listen()  # outlives the process: who asks meanwhile waits
+        self._is_idle = is_idle
         self._process: subprocess.Popen[bytes] | None = None
         self.was_started = False
 
@@ -100,12 +133,7 @@ class StandbyProcess:
         self.was_started = True
         ours, theirs = socket.socketpair()
         with theirs:
-            handles = self._listening.fileno(), theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "recbench.serving.standby", *map(str, handles)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=handles,
-            )
+            self._process = _started(self._listening, theirs, is_idle=self._is_idle)
         return ours
 
     def stop(self) -> int | None:
@@ -113,7 +141,7 @@ class StandbyProcess:
         process, self._process = self._process, None
         if process is None:
             return None
-        process.terminate()
+        process.kill()  # it may be stopped, and has nothing to bring in order
         return process.wait()
 
     def close(self) -> None:
@@ -123,24 +151,51 @@ class StandbyProcess:
 
 
 def main() -> None:
-    """What the process does as long as there is somebody to do it for."""
-    from recbench.priority import lower_process
-
+    """What a process does: one job, or all of them as long as there is somebody to do them for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever keeps it
-    lower_process()
+    *options, handles = sys.argv[1:]
+    if IDLE in options:
+        lower_process()
     logging.basicConfig(level=logging.INFO, format="[next release] %(levelname)s %(message)s")
     logging.getLogger("faiss").setLevel(logging.ERROR)
-    listening, keeper = (socket.socket(fileno=int(handle)) for handle in sys.argv[1:])
+    links = [socket.socket(fileno=int(handle)) for handle in handles.split(",")]
+    if len(links) == 1:
+        _do(*links, ends_with_it=True)
+        return
+    listening, keeper = links
     _import_all()
     while True:
         readable, _, _ = select.select([listening, keeper], [], [])
         if keeper in readable:  # it says nothing: it is gone
             return
         asked, _ = listening.accept()
-        with asked, suppress(ConnectionError):  # a worker that was killed hears nothing
-            line = _line(asked)
-            if line:
-                asked.sendall(json.dumps({"refused": _done(**json.loads(line))}).encode() + b"\n")
+        with asked:
+            _do(asked)
+
+
+def _do(asked: socket.socket, *, ends_with_it: bool = False) -> None:
+    """One job; a worker that was killed, or has waited for too long, hears nothing."""
+    line = _line(asked)
+    if not line or _is_gone(asked):
+        return
+    if ends_with_it:
+        threading.Thread(target=_end_with, args=[asked], daemon=True).start()
+    told = _done(**json.loads(line))
+    try:
+        _say(asked, told)
+    except ConnectionError:
+        if told["folder"] is not None:
+            shutil.rmtree(told["folder"], ignore_errors=True)
+
+
+def _started(*links: socket.socket, is_idle: bool = False) -> subprocess.Popen[bytes]:
+    handles = [link.fileno() for link in links]
+    options = [IDLE] if is_idle else []
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, *options, ",".join(map(str, handles))],
+        stdin=subprocess.DEVNULL,
+        pass_fds=handles,
+    )
 
 
 @contextmanager
@@ -161,6 +216,10 @@ def _import_all() -> None:
         import_module("faiss")
 
 
+def _say(link: socket.socket, what: dict[str, Any]) -> None:
+    link.sendall(json.dumps(what).encode() + b"\n")
+
+
 def _line(link: socket.socket) -> bytes:
     """Up to the end of the line; nothing if the other one has gone before."""
     with link.makefile("rb") as file:
@@ -168,19 +227,31 @@ def _line(link: socket.socket) -> bytes:
     return line if line.endswith(b"\n") else b""
 
 
-def _done(registry: str, release: str, folder: str, precision: str) -> str | None:
-    """None, or why there is no such release to serve."""
+def _is_gone(asked: socket.socket, patience_s: float | None = 0.0) -> bool:
+    """Whether who asked has gone: they say nothing more."""
+    return bool(select.select([asked], [], [], patience_s)[0])
+
+
+def _end_with(asked: socket.socket) -> None:
+    _is_gone(asked, None)
+    os._exit(1)
+
+
+def _done(registry: str, release: str, scratch: str, precision: str) -> dict[str, str | None]:
+    """Where it is laid out, or why it is not."""
     from recbench.refresh.registry import Registry
     from recbench.serving.prepare import laid_out_here
 
+    releases = Registry(Path(registry))
     try:
-        laid_out_here(Registry(Path(registry)), release, Path(folder), precision=precision)
+        folder = laid_out_here(releases, release, Path(scratch), precision=precision)
     except InputError as error:
-        return str(error)
+        return {"folder": None, "refused": str(error)}
     except Exception:
         logger.exception("%s cannot be laid out", release)
-        return f"{release} cannot be laid out, the log above says why"
-    return None
+        why = f"{release} cannot be laid out, the log above says why"
+        return {"folder": None, "refused": why}
+    return {"folder": str(folder), "refused": None}
 
 
 if __name__ == "__main__":

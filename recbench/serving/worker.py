@@ -6,7 +6,7 @@ import gc
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -115,7 +115,9 @@ class _Worker(uvicorn.Server):
             self._cores.look()
         if self._options.real_time:
             self._real_time = RealTime(self._loop.call_later)
-        self._helper = Helper(is_urgent=self._options.real_time)
+        self._helper, self._users_helper = (
+            Helper(is_urgent=self._options.real_time) for _ in range(2)
+        )
         await super().startup(sockets=[])
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel.fileno(), self._take_connection)
@@ -126,7 +128,8 @@ class _Worker(uvicorn.Server):
         self._loop.remove_reader(self._channel.fileno())
         for task in self._tasks:
             task.cancel()
-        self._helper.close()
+        for helper in (self._helper, self._users_helper):
+            helper.close()
         await super().shutdown(sockets)
         await self._loop.run_in_executor(None, self._exposures.close)
         if self._users is not None:
@@ -167,18 +170,27 @@ class _Worker(uvicorn.Server):
         return made
 
     async def _look(self) -> None:
-        """Take in new releases and snapshots for ever, one at a time."""
+        """Take in new releases and snapshots for ever; neither waits for the other."""
+        await self._taken_in(self._renew_users)  # whoever is ready has read them
+        await asyncio.gather(*map(self._keep_looking, (self._renew_users, self._renew_release)))
+
+    async def _keep_looking(self, renew: Callable[[], Awaitable[None]]) -> None:
         while True:
-            try:
-                await self._renew()
-            except Exception:  # such as a file system that is away: look again
-                logger.exception("Looking for news failed")
+            await self._taken_in(renew)
             await asyncio.sleep(self._options.look_s)
 
-    async def _renew(self) -> None:
-        """Load what is new; beside the requests only once there is something to serve."""
+    async def _taken_in(self, renew: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await renew()
+        except Exception:  # such as a file system that is away: look again
+            logger.exception("Looking for news failed")
+
+    async def _renew_users(self) -> None:
         if self._users is not None and self._users.is_stale():
-            await self._helper.do(self._users.renew)
+            await self._users_helper.do(self._users.renew)
+
+    async def _renew_release(self) -> None:
+        """Load what is new; beside the requests only once there is something to serve."""
         if is_new := self._live.is_stale():
             await self._helper.do(self._load)
             await asyncio.sleep(0)  # the reference has moved now

@@ -53,6 +53,12 @@ def serves(service, worker, release):
     return service.metric(f'recbench_release_info{{worker="{worker}",release="{release}"}}')
 
 
+def laying_out(service):
+    """The processes that lay out what is served next."""
+    children = psutil.Process(service.process.pid).children()
+    return [one for one in children if "recbench.serving.standby" in one.cmdline()]
+
+
 def test_no_request_fails_and_none_is_mixed_while_releases_change(serve, registry, served_toy):
     service = serve("--workers", "2")
     lists, failures, stop = [], [], threading.Event()
@@ -225,6 +231,28 @@ def test_a_snapshot_is_read_again_when_the_follower_has_saved_it(serve, tmp_path
     path.write_bytes(b"damaged")
     service.until(lambda: "no whole snapshot" in service.said)
     assert items_of(service.recommend(user_id=2)) == [20]
+
+
+def test_a_snapshot_is_read_while_a_release_waits_to_be_laid_out(
+    serve, registry, served_toy, tmp_path
+):
+    path = tmp_path / "online.safetensors"
+    service = serve("--snapshot", str(path))
+    first = registry.current()
+    service.until(lambda: laying_out(service))
+    (process,) = laying_out(service)
+    process.suspend()  # as if others took all the time
+    second = publish(registry, served_toy, 1).manifest.release
+    service.until(lambda: service.get("/release").json["loading"])
+    state = OnlineState(SHIPPED_FEATURES)
+    state.update(clicked(2, 40, ago=timedelta(seconds=5)))
+    state.snapshot(path)
+    service.until(lambda: service.recommend(user_id=2)["fallback"] is None)
+    told = service.get("/release").json
+    assert (told["release"], told["loading"]) == (first, True)
+    process.resume()
+    service.until(lambda: serves(service, 0, second))
+    assert service.stop() == 0
 
 
 @pytest.mark.slow

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 
 import numpy as np
@@ -32,6 +34,11 @@ MODULE = "recbench.serving.standby"
 @pytest.fixture
 def release(seal_toy):
     return seal_toy(tombstones=(3,)).release
+
+
+@pytest.fixture
+def manifest(release):
+    return release.folder / "manifest.json"
 
 
 def lists(served):
@@ -77,8 +84,8 @@ def scratch(tmp_path):
 
 @pytest.fixture
 def kept(scratch):
-    """The process that lays out, as the service keeps it."""
-    process = StandbyProcess(scratch)
+    """The process that lays out, as the service keeps it, though tests leave it no idle time."""
+    process = StandbyProcess(scratch, is_idle=False)
     yield process
     process.close()
 
@@ -89,13 +96,40 @@ def standby(scratch, kept):
         yield Standby(scratch)
 
 
+@pytest.fixture
+def worker(kept):
+    """A thread for who asks; it ends with the test, whatever has become of that."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+        kept.close()  # who still waits hears so
+
+
 def standbys():
-    return [one for one in psutil.Process().children() if MODULE in one.cmdline()]
+    """Ours that run; the dead wait here for whoever started them."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.ZombieProcess):
+            if MODULE in child.cmdline():
+                found.append(child)
+    return found
+
+
+def fifo_in_place_of(file):
+    """To read it takes for ever, or as long as it is written to."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+def write_on(writing):
+    """As long as anybody reads."""
+    while True:
+        os.write(writing, b" ")
+        time.sleep(0.01)
 
 
 @contextmanager
 def once_read(fifo):
-    """Begins when somebody reads it; they get nothing as long as it goes on."""
+    """Begins when somebody reads it; they get only what is written as long as it goes on."""
     while True:
         try:
             writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
@@ -104,7 +138,7 @@ def once_read(fifo):
         else:
             break
     try:
-        yield
+        yield writing
     finally:
         os.close(writing)
 
@@ -145,12 +179,9 @@ def test_the_process_that_lays_out_stays_for_the_next_release(seal_toy, scratch,
     assert process == first
 
 
-def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(
-    release, scratch, kept, monkeypatch, caplog
-):
-    monkeypatch.setattr(standby_module, "PATIENCE_S", 0.1)
+def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(release, scratch, kept, worker):
     registry = Registry(release.folder.parent)
-    with ThreadPoolExecutor(1) as worker, kept.start() as keeper:
+    with kept.start() as keeper:
         (first,) = standbys()
         first.suspend()
         asked = worker.submit(
@@ -158,7 +189,6 @@ def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(
         )
         wait([asked], timeout=0.5)
         assert not asked.done()
-        assert "has waited 0 s for time that nobody else wants" in caplog.text
         first.kill()
         assert keeper.recv(1) == b""  # so whoever keeps it knows
         assert kept.stop() == -signal.SIGKILL
@@ -166,24 +196,94 @@ def test_who_asks_a_process_that_is_killed_waits_for_the_next_one(
             assert lists(asked.result()) == lists(ServedRelease.load(release))
 
 
-def test_a_release_that_kills_what_lays_it_out_is_refused(release, scratch, kept):
+def test_who_waits_for_too_long_has_it_laid_out_by_another(
+    seal_toy, scratch, standby, monkeypatch, caplog
+):
+    first, second = (
+        seal_toy(created=f"2026-01-02T00:00:0{number}+00:00").release for number in range(2)
+    )
+    registry = Registry(first.folder.parent)
+    (kept,) = standbys()
+    kept.suspend()  # as if others took all the time
+    with monkeypatch.context() as patched:
+        patched.setattr(standby_module, "PATIENCE_S", 0.1)
+        served = prepared(registry, first.manifest.release, scratch, standby=standby)
+    assert lists(served) == lists(ServedRelease.load(first))
+    assert f"{first.manifest.release} has waited 0 s for time that nobody else" in caplog.text
+    assert standbys() == [kept]
+    kept.resume()
+    served = prepared(registry, second.manifest.release, scratch, standby=standby)
+    assert lists(served) == lists(ServedRelease.load(second))
+    assert standbys() == [kept]
+    assert [path.name for path in scratch.glob("*/")] == [second.manifest.release]
+
+
+@pytest.fixture
+def asking(release, scratch):
+    """Starts a process that asks for the release."""
+    path = release.folder.parent
+    asks = f"from pathlib import Path\nfrom {MODULE} import Standby\n"
+    asks += f"standby = Standby(Path({str(scratch)!r}))\n"
+    asks += f"standby.lay_out(Path({str(path)!r}), {release.manifest.release!r}, precision='fp32')"
+    processes = []
+
+    def start(first=""):
+        processes.append(subprocess.Popen([sys.executable, "-c", f"{first}\n{asks}"]))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_what_nobody_waits_for_any_more_is_removed(
+    release, manifest, scratch, standby, asking, monkeypatch
+):
+    path, text = release.folder.parent, manifest.read_bytes()
+    to_be_laid_out = path, release.manifest.release
+    fifo_in_place_of(manifest)
+    process = asking()
+    with once_read(manifest) as writing:
+        process.kill()  # while it is worked at
+        process.wait()
+        with monkeypatch.context() as patched:
+            patched.setattr(standby_module, "PATIENCE_S", 0.1)
+            patched.setattr(standby_module, "_asked_of_another", lambda _: b"")
+            with pytest.raises(ReleaseError, match="ended, killed"):  # before it is worked at
+                standby.lay_out(*to_be_laid_out, precision="fp32")
+        manifest.unlink()
+        manifest.write_bytes(text)
+        os.write(writing, text)
+    folder = standby.lay_out(*to_be_laid_out, precision="fp32")
+    assert list(scratch.glob(".draft-*")) == [folder]
+    assert lists(open_laid_out(folder)) == lists(ServedRelease.load(release))
+
+
+def test_the_other_process_ends_with_who_asked_it(manifest, kept, asking):
+    fifo_in_place_of(manifest)
+    process = asking(f"import {MODULE} as module\nmodule.PATIENCE_S = 0.1")
+    with once_read(manifest) as writing:  # what is kept was never started
+        process.kill()
+        with pytest.raises(BrokenPipeError):
+            write_on(writing)
+
+
+def test_a_release_that_kills_what_lays_it_out_is_refused(release, manifest, scratch, kept, worker):
     registry = Registry(release.folder.parent)
-    manifest = release.folder / "manifest.json"
-    manifest.unlink()
-    os.mkfifo(manifest)  # to read it takes for ever
-    with ThreadPoolExecutor(1) as worker:
-        asked = worker.submit(
-            prepared, registry, release.manifest.release, scratch, standby=Standby(scratch)
-        )
-        for _ in range(2):
-            with kept.start() as keeper:
-                (process,) = standbys()
-                with once_read(manifest):
-                    process.kill()
-                    assert keeper.recv(1) == b""
-                kept.stop()
-        with pytest.raises(ReleaseError, match="is not laid out: the process that was at it ended"):
-            asked.result()
+    fifo_in_place_of(manifest)
+    asked = worker.submit(
+        prepared, registry, release.manifest.release, scratch, standby=Standby(scratch)
+    )
+    for _ in range(2):
+        with kept.start() as keeper:
+            (process,) = standbys()
+            with once_read(manifest):
+                process.kill()
+                assert keeper.recv(1) == b""
+            kept.stop()
+    with pytest.raises(ReleaseError, match="is not laid out: the process that was at it ended"):
+        asked.result()
 
 
 def test_what_lays_out_ends_with_whoever_keeps_it(scratch, kept):

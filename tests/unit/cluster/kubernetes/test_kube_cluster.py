@@ -1,5 +1,8 @@
 """``KubeCluster`` opens, scales and closes what we specify, with no more than the Role's rights."""
 
+import asyncio
+import time
+
 import pytest
 from distributed import Client
 
@@ -8,6 +11,7 @@ from recbench.cluster.kubernetes.access import rights_to_open_clusters
 from recbench.cluster.kubernetes.dask import other_workers_spec
 
 SETTINGS = KubernetesSettings()
+WATCHED_LAST = ("kubernetes.dask.org", "daskworkergroups", "list")  # while a cluster begins
 
 
 @pytest.fixture
@@ -23,6 +27,9 @@ def kube_cluster(api, start, free_port, monkeypatch):
     start("dask", "scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard")
 
     async def address(*_, **__):  # of the service, whose name nobody could look up here
+        deadline = time.monotonic() + 60
+        while WATCHED_LAST not in api.asked and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)  # else it may be through before it has watched all there is
         return f"tcp://127.0.0.1:{port}"
 
     monkeypatch.setattr(kubecluster, "get_scheduler_address", address)
