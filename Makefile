@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 tests/in_memory.sh $(BIN)/pytest --dist worksteal
 marked = $$(grep -rlE --include='test_*.py' 'mark\.($(1))\b' tests)
 NOTEBOOK_KEYS := 'metadata.papermill cell.metadata.papermill metadata.widgets'
 
-.PHONY: help demo test test-slow check check-all lab soak env env-obp env-peers env-flink lock clean
+.PHONY: help demo test test-slow test-busy check check-all lab soak env env-obp env-peers env-flink lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -54,6 +54,11 @@ check-all: env ## the linters and what `make test` leaves out; artifacts/ keeps 
 test-slow: env ## what `make test` leaves out, but for what must run alone
 	RECBENCH_ARTIFACTS="$(CURDIR)/artifacts" $(PYTEST) -n $(SLOW_WORKERS) \
 	  -m "(slow or browser) and not alone" $(call marked,slow|browser)
+
+test-busy: env ## the test suite beside two busy loops: what counts on time or luck shows there
+	@loops=(); trap 'kill "$${loops[@]}"' EXIT; \
+	for _ in 1 2; do $(BIN)/python -c 'while True: pass' & loops+=($$!); done; \
+	$(MAKE) test
 
 soak: env ## the service at half its maximum rate for SOAK_S seconds (1800): no error, memory flat
 	$(BIN)/recbench bench soak --seconds $(SOAK_S)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from recbench.priority import HELPING, be_urgent, lower_thread
 from recbench.serving.cores import anywhere
 
-__all__ = ["Helper", "lower_helpers", "made_politely"]
+__all__ = ["POLITE", "Helper", "lower_helpers", "made_politely"]
 
 Made = TypeVar("Made")
 POLITE = 10  # nice value: a tenth of the weight of a request's thread

@@ -22,13 +22,13 @@ from typing import Any
 
 from recbench.errors import InputError, ReleaseError
 from recbench.priority import lower_process
-from recbench.serving.idle import made_politely
+from recbench.serving.idle import POLITE, made_politely
 
 __all__ = ["Standby", "StandbyProcess", "main"]
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 20.0  # of who waits for time that nobody else wants
+PATIENCE_S = 30.0  # of who waits for time that nobody else wants
 IDLE = "--idle"
 
 
@@ -45,7 +45,7 @@ class Standby:
     def lay_out(self, registry: Path, release: str, *, precision: str) -> Path:
         """Verify a release and lay it out; returns the new folder, one in that of the workers.
 
-        Where nobody leaves it any time, another process does so, with little of the others'.
+        Where nobody leaves that process any time, another one does it with a little of theirs.
 
         Raises:
             ReleaseError: it is damaged, cannot be laid out, or the process was killed twice
@@ -73,10 +73,11 @@ class Standby:
             line = self._asked(job)
         except TimeoutError:
             logger.warning(
-                "%s has waited %.0f s for time that nobody else wants: this machine has none, or "
-                "hardly any. A process of low but ordinary priority lays it out",
+                "%s has waited %.0f s to be laid out in time that nobody else wants. This machine "
+                "has hardly any: it is done at nice %d",
                 job["release"],
                 PATIENCE_S,
+                POLITE,
             )
             line = _asked_of_another(job)
         if not line:

@@ -209,7 +209,7 @@ def test_who_waits_for_too_long_has_it_laid_out_by_another(
         patched.setattr(standby_module, "PATIENCE_S", 0.1)
         served = prepared(registry, first.manifest.release, scratch, standby=standby)
     assert lists(served) == lists(ServedRelease.load(first))
-    assert f"{first.manifest.release} has waited 0 s for time that nobody else" in caplog.text
+    assert f"{first.manifest.release} has waited 0 s to be laid out" in caplog.text
     assert standbys() == [kept]
     kept.resume()
     served = prepared(registry, second.manifest.release, scratch, standby=standby)
