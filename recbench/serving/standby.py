@@ -181,12 +181,22 @@ def _do(asked: socket.socket, *, ends_with_it: bool = False) -> None:
         return
     if ends_with_it:
         threading.Thread(target=_end_with, args=[asked], daemon=True).start()
-    told = _done(**json.loads(line))
+    job = json.loads(line)
+    folder = refused = None
     try:
-        _say(asked, told)
+        folder = _laid_out(**job)
+    except InputError as error:
+        refused = str(error)
+    except Exception:
+        if _is_gone(asked):  # and with it, perhaps, the folder
+            return
+        logger.exception("%s cannot be laid out", job["release"])
+        refused = f"{job['release']} cannot be laid out, the log above says why"
+    try:
+        _say(asked, {"folder": None if folder is None else str(folder), "refused": refused})
     except ConnectionError:
-        if told["folder"] is not None:
-            shutil.rmtree(told["folder"], ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(*links: socket.socket, is_idle: bool = False) -> subprocess.Popen[bytes]:
@@ -238,21 +248,11 @@ def _end_with(asked: socket.socket) -> None:
     os._exit(1)
 
 
-def _done(registry: str, release: str, scratch: str, precision: str) -> dict[str, str | None]:
-    """Where it is laid out, or why it is not."""
+def _laid_out(registry: str, release: str, scratch: str, precision: str) -> Path:
     from recbench.refresh.registry import Registry
     from recbench.serving.prepare import laid_out_here
 
-    releases = Registry(Path(registry))
-    try:
-        folder = laid_out_here(releases, release, Path(scratch), precision=precision)
-    except InputError as error:
-        return {"folder": None, "refused": str(error)}
-    except Exception:
-        logger.exception("%s cannot be laid out", release)
-        why = f"{release} cannot be laid out, the log above says why"
-        return {"folder": None, "refused": why}
-    return {"folder": str(folder), "refused": None}
+    return laid_out_here(Registry(Path(registry)), release, Path(scratch), precision=precision)
 
 
 if __name__ == "__main__":

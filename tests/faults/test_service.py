@@ -143,17 +143,12 @@ def test_on_a_full_disk_the_old_release_stays_until_there_is_room(
 
 def test_what_lays_releases_out_is_replaced_when_it_is_killed(serve, registry, served_toy):
     service = serve()
-
-    def standbys():
-        family = psutil.Process(service.process.pid).children()
-        return [one for one in family if "recbench.serving.standby" in one.cmdline()]
-
-    service.until(standbys)
-    (killed,) = standbys()
+    service.until(lambda: laying_out(service))
+    (killed,) = laying_out(service)
     killed.kill()
     release = publish(registry, served_toy, 1).manifest.release
     service.until(lambda: service.get("/release").json["release"] == release)
-    (instead,) = standbys()
+    (instead,) = laying_out(service)
     assert instead != killed
 
 

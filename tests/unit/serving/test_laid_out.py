@@ -108,8 +108,10 @@ def standbys():
     """Ours that run; the dead wait here for whoever started them."""
     found = []
     for child in psutil.Process().children():
-        with suppress(psutil.ZombieProcess):
-            if MODULE in child.cmdline():
+        with suppress(psutil.NoSuchProcess):
+            while not (command := child.cmdline()):  # it has just begun
+                time.sleep(0.001)
+            if MODULE in command:
                 found.append(child)
     return found
 
@@ -237,8 +239,9 @@ def asking(release, scratch):
         process.wait()
 
 
-def test_what_nobody_waits_for_any_more_is_removed(
-    release, manifest, scratch, standby, asking, monkeypatch
+@pytest.mark.parametrize("cleared", [False, True])
+def test_what_nobody_waits_for_any_more_leaves_nothing_and_is_not_told(
+    capfd, release, manifest, scratch, standby, asking, monkeypatch, cleared
 ):
     path, text = release.folder.parent, manifest.read_bytes()
     to_be_laid_out = path, release.manifest.release
@@ -252,11 +255,15 @@ def test_what_nobody_waits_for_any_more_is_removed(
             patched.setattr(standby_module, "_asked_of_another", lambda _: b"")
             with pytest.raises(ReleaseError, match="ended, killed"):  # before it is worked at
                 standby.lay_out(*to_be_laid_out, precision="fp32")
+        if cleared:  # as by who has the next release laid out
+            for draft in scratch.glob(".draft-*"):
+                draft.rmdir()
         manifest.unlink()
         manifest.write_bytes(text)
         os.write(writing, text)
     folder = standby.lay_out(*to_be_laid_out, precision="fp32")
     assert list(scratch.glob(".draft-*")) == [folder]
+    assert "ERROR" not in capfd.readouterr().err
     assert lists(open_laid_out(folder)) == lists(ServedRelease.load(release))
 
 
