@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recbench.datasets.world.closed_loop import run
@@ -16,8 +16,16 @@ from recbench.simulation.recommended import RecommendedPolicy
 from recbench.simulation.refreshing import DAILY, QUARTERLY, Cadence, RefreshedPolicy
 from recbench.simulation.split import SplitPolicy
 
+# Users see no counters here: those count a click when it is made, which is before it is known, and
+# would differ where it is made and never known.
 TINY = WorldSettings(
-    days=0.5, n_users=25, n_live=60, item_half_life_h=2.0, label_delay_s=900.0, slate=5
+    days=0.5,
+    n_users=25,
+    n_live=60,
+    item_half_life_h=2.0,
+    label_delay_s=900.0,
+    slate=5,
+    social_gain=0.0,
 )
 TICK_S = 600.0
 
@@ -114,6 +122,7 @@ def shown_before(world, policy, cut_h):
 
 @pytest.mark.parametrize("name", list(policies()))
 @settings(max_examples=3, deadline=None)
+@example(cut_h=2.0, seed=473)
 @given(cut_h=st.floats(1.0, 11.0), seed=st.integers(0, 1_000))
 def test_what_is_shown_does_not_depend_on_what_is_to_come(name, cut_h, seed):
     world = World.drawn(TINY, seed=seed)
