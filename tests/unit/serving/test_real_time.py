@@ -99,7 +99,7 @@ def test_a_service_answers_at_real_time_priority_but_under_more_than_it_bears(se
     try:
         service.until(lambda: service.metric("recbench_real_time") == 1)
         urgent = [thread for _, thread, policy in threads(service) if policy == os.SCHED_RR]
-        assert len(urgent) == 3  # who hands out connections, who answers, and its helper
+        assert len(urgent) == 4  # who hands out connections, who answers, and its two helpers
         later = served_toy.seal(registry, created="2026-01-03T00:00:00+00:00").release.manifest
         registry.publish(later.release)
         service.until(lambda: service.recommend(user_id=1, k=2)["release"] == later.release)
