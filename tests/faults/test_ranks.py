@@ -168,7 +168,8 @@ import sys, time
 from distributed import LocalCluster
 if __name__ == "__main__":
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://",
-                      host="127.0.0.1", scheduler_port=int(sys.argv[1]), dashboard_address=None):
+                      host="127.0.0.1", scheduler_port=int(sys.argv[1]),
+                      dashboard_address="127.0.0.1:0"):
         time.sleep(300)
 """
 

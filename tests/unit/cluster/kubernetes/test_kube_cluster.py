@@ -24,7 +24,9 @@ def api(serve_api):
 def kube_cluster(api, start, free_port, monkeypatch):
     kubecluster = pytest.importorskip("dask_kubernetes.operator.kubecluster.kubecluster")
     port = free_port()
-    start("dask", "scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard")
+    start(
+        "dask", "scheduler", "--host=127.0.0.1", f"--port={port}", "--dashboard-address=127.0.0.1:0"
+    )
 
     async def address(*_, **__):  # of the service, whose name nobody could look up here
         deadline = time.monotonic() + 60

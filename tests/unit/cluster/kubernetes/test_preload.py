@@ -17,7 +17,7 @@ NAMES = ("recbench-gpu-worker-1", *DEFAULT)
 async def _to_close(n, *, busy_key=None):
     """Names of the workers that a scheduler gives away when asked for ``n`` of three."""
     async with (
-        Scheduler(host="127.0.0.1", port=0, dashboard_address=None) as scheduler,
+        Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler,
         Client(scheduler.address, asynchronous=True) as client,
     ):
         await preload.dask_setup(scheduler)
@@ -49,7 +49,7 @@ def test_a_worker_that_runs_a_rank_is_not_given_away():
 
 async def _wanted():
     """Workers wanted without any work: as the operator asks, and as a LocalCluster does."""
-    async with Scheduler(host="127.0.0.1", port=0, dashboard_address=None) as scheduler:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
         await preload.dask_setup(scheduler)
         return scheduler.adaptive_target(), scheduler.handlers["adaptive_target"]()
 
