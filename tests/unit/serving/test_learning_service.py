@@ -117,7 +117,9 @@ def learn(place, broker, *options):
     return read_snapshot(place / "policy.safetensors")[0]
 
 
-def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, place):
+def test_what_is_clicked_is_shown_first_once_it_was_learnt_and_is_not_learnt_twice(
+    service, broker, place
+):
     before = asked(service, N)
     firsts = [answer["items"][0] for answer in before]
     best = {item["item_id"] for item in firsts if item["propensity"] > 0.5}
@@ -142,9 +144,6 @@ def test_what_is_clicked_is_shown_first_after_it_was_learnt(service, broker, pla
     liked = [item for item in after if item["item_id"] == LIKED]
     assert len(liked) > 30
     assert all(item["propensity"] == pytest.approx(chance) for item in liked)
-
-
-def test_learner_that_is_started_again_learns_nothing_twice(service, broker, place):
     until_logged(place, broker, service)
     told = learn(place, broker)
     again = learn(place, broker)
