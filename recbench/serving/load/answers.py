@@ -68,19 +68,20 @@ class Answers:
     def summary(self) -> dict[str, float]:
         """Counts, rates and latencies; latencies are those of answered requests.
 
-        ``offered_per_s`` counts what was due, ``answered_per_s`` what was answered, both over the
-        time until the last reply. ``late_p99_ms`` is how late requests were sent, by the tool or
-        for want of a connection; it is part of every latency.
+        ``offered_per_s`` counts what was due, over the time until the last was, ``answered_per_s``
+        what was answered, over the time until the last reply. ``late_p99_ms`` is how late requests
+        were sent, by the tool or for want of a connection; it is part of every latency.
         """
         answered, seconds = self.answered, float(self.frame["done_s"].max() or 0.0)  # type: ignore[arg-type]  # a float column
         late_ms = (self.frame["sent_s"] - self.frame["due_s"]).to_numpy() * 1e3
+        due_s = float(self.frame["due_s"].max() or 0.0)  # type: ignore[arg-type]  # as above
         per_s = 1 / seconds if seconds else 0.0
         return {
             "requests": len(self.frame),
             "errors": len(self.frame) - len(answered),
             "fallbacks": len(answered) - answered["fallback"].null_count(),
             "seconds": seconds,
-            "offered_per_s": len(self.frame) * per_s,
+            "offered_per_s": len(self.frame) / due_s if due_s else 0.0,
             "answered_per_s": len(answered) * per_s,
             **latency_percentiles(answered["latency_ms"].to_numpy()),
             "late_p99_ms": latency_percentiles(late_ms)["p99_ms"],
