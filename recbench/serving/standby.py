@@ -7,7 +7,7 @@ and a machine that is busy answering leaves little time: what is published would
 import json
 import logging
 import os
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -92,11 +92,10 @@ class Standby:
             TimeoutError: it has not done the job in time, and may do it still, for nobody.
         """
         with socket.socket(socket.AF_UNIX) as asking, suppress(ConnectionError):
+            asking.settimeout(PATIENCE_S)
             with _address(self._scratch) as address:
                 asking.connect(address)  # a process that just begins takes it up later
             _say(asking, job)
-            if not select.select([asking], [], [], PATIENCE_S)[0]:
-                raise TimeoutError
             return _line(asking)
         return b""
 
@@ -166,8 +165,7 @@ def main() -> None:
     listening, keeper = links
     _import_all()
     while True:
-        readable, _, _ = select.select([listening, keeper], [], [])
-        if keeper in readable:  # it says nothing: it is gone
+        if keeper in _readable(listening, keeper, wait_s=None):  # it says nothing: it is gone
             return
         asked, _ = listening.accept()
         with asked:
@@ -238,13 +236,21 @@ def _line(link: socket.socket) -> bytes:
     return line if line.endswith(b"\n") else b""
 
 
-def _is_gone(asked: socket.socket, patience_s: float | None = 0.0) -> bool:
+def _readable(*links: socket.socket, wait_s: float | None) -> set[Any]:
+    """Those with something to read, or whose other end has gone."""
+    with selectors.DefaultSelector() as looking:  # a busy service's handles may be large numbers
+        for link in links:
+            looking.register(link, selectors.EVENT_READ)
+        return {key.fileobj for key, _ in looking.select(wait_s)}
+
+
+def _is_gone(asked: socket.socket) -> bool:
     """Whether who asked has gone: they say nothing more."""
-    return bool(select.select([asked], [], [], patience_s)[0])
+    return bool(_readable(asked, wait_s=0.0))
 
 
 def _end_with(asked: socket.socket) -> None:
-    _is_gone(asked, None)
+    _readable(asked, wait_s=None)
     os._exit(1)
 
 

@@ -1,6 +1,7 @@
 """What is laid out for the workers answers as what was loaded from the release itself."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -218,6 +219,30 @@ def test_who_waits_for_too_long_has_it_laid_out_by_another(
     assert lists(served) == lists(ServedRelease.load(second))
     assert standbys() == [kept]
     assert [path.name for path in scratch.glob("*/")] == [second.manifest.release]
+
+
+@pytest.fixture
+def many_files():
+    """As of a service that has many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    copies = [os.dup(0) for _ in range(1_100)]
+    yield
+    for copy in copies:
+        os.close(copy)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+def test_who_asks_may_have_many_files_open(
+    release, scratch, standby, many_files, monkeypatch, by_another
+):
+    if by_another:
+        monkeypatch.setattr(standby_module, "PATIENCE_S", 0.1)
+        standbys()[0].suspend()
+    registry = Registry(release.folder.parent)
+    served = prepared(registry, release.manifest.release, scratch, standby=standby)
+    assert lists(served) == lists(ServedRelease.load(release))
 
 
 @pytest.fixture
