@@ -74,7 +74,7 @@ class Answers:
         """
         answered, seconds = self.answered, float(self.frame["done_s"].max() or 0.0)  # type: ignore[arg-type]  # a float column
         late_ms = (self.frame["sent_s"] - self.frame["due_s"]).to_numpy() * 1e3
-        due_s = float(self.frame["due_s"].max() or 0.0)  # type: ignore[arg-type]  # as above
+        due_s = float(self.frame["due_s"].max() or 0.0)  # type: ignore[arg-type]  # a float column
         per_s = 1 / seconds if seconds else 0.0
         return {
             "requests": len(self.frame),
