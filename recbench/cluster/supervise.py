@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import psutil
@@ -77,7 +78,7 @@ def _watched(
             charge()
             held = _memory_bytes(process)
             if limit and held > limit:
-                said = f"it held {held / 2**20:.0f} MiB of {limit / 2**20:.0f} MiB"
+                said = f"it held {ceil(held / 2**20)} MiB of {limit >> 20} MiB"
                 return RankEnd(kind="memory", said=said)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from math import ceil
 from types import TracebackType
 from typing import Self
 
@@ -62,9 +63,8 @@ class PeakMemory:
     def _kill_above_limit(self, pid: int, held: int) -> None:
         if self._limit_bytes is None or held <= self._limit_bytes or self.exceeded is not None:
             return
-        self.exceeded = (
-            f"held {_mebibytes(held)}, more than the {_mebibytes(self._limit_bytes)} it may"
-        )
+        held_mib, limit_mib = ceil(held / 2**20), self._limit_bytes >> 20  # never the same figure
+        self.exceeded = f"held {held_mib} MiB, more than the {limit_mib} MiB it may"
         for process in _tree(pid):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -84,7 +84,3 @@ def _resident_bytes(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
-
-
-def _mebibytes(n_bytes: int) -> str:
-    return f"{n_bytes / 2**20:.0f} MiB"

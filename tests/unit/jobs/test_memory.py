@@ -41,7 +41,18 @@ def test_a_tree_above_its_limit_is_killed_with_the_figures():
     )
     with PeakMemory(limit_bytes=40 * 2**20) as memory, child:
         memory.watch(child.pid)
-        child.wait(timeout=30)
+        child.wait(timeout=120)
 
     assert child.returncode == -9
     assert memory.exceeded.endswith(" MiB, more than the 40 MiB it may")
+
+
+def test_a_tree_a_byte_above_its_limit_is_not_said_to_hold_what_it_may(monkeypatch):
+    limit = 40 * 2**20
+    monkeypatch.setattr("recbench.jobs.memory._resident_bytes", lambda process: limit + 1)
+    child = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE)
+    with PeakMemory(limit_bytes=limit) as memory, child:
+        memory.watch(child.pid)
+        child.wait(timeout=120)
+
+    assert memory.exceeded == "held 41 MiB, more than the 40 MiB it may"
