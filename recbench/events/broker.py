@@ -33,7 +33,9 @@ __all__ = ["EMBEDDED_CLUSTER", "Broker", "embedded_broker", "open_broker", "tans
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S, START_S = 5.0, 20.0
+ANSWER_S = 5.0  # where connecting fails
+SLOW_S = 30.0  # of a broker that takes connections
+START_S = 60.0
 EMBEDDED_CLUSTER = "recbench-"  # how the cluster id of an embedded broker begins
 LOOPBACK = "127.0.0.1"
 NOTE, LOG = "broker.json", "broker.log"
@@ -115,7 +117,7 @@ class Broker:
         admin = self._admin()
         new = NewTopic(topic, partitions, config={"retention.ms": "-1"})
         try:
-            admin.create_topics([new], request_timeout=ANSWER_S)[topic].result()
+            admin.create_topics([new], request_timeout=SLOW_S)[topic].result()
         except KafkaException as error:
             why = error.args[0]
             if why.code() == KafkaError.TOPIC_ALREADY_EXISTS:
@@ -124,22 +126,35 @@ class Broker:
             raise InputError(f"{where} refuses to make the topic `{topic}`: {why.str()}") from error
         return True
 
-    def _admin(self) -> AdminClient:
+    def _admin(self, **more: Any) -> AdminClient:
         try:
-            return AdminClient(self.client_settings())
+            return AdminClient(self.client_settings() | more)
         except KafkaException as error:
             why = error.args[0].str()
             raise InputError(f"librdkafka refuses the settings (-X): {why}") from error
 
     def _metadata(self) -> Any:
-        admin = self._admin()
-        try:
-            return admin.list_topics(timeout=ANSWER_S)
-        except KafkaException as error:
-            raise InputError(
-                f"No broker answers at {self.bootstrap_servers}: {error.args[0].str()}. Start one, "
-                "or leave out --bootstrap-servers for an embedded one"
-            ) from error
+        failures: list[str] = []  # of connecting
+
+        def heard(error: KafkaError) -> None:
+            logger.info("%s", error)
+            if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says no more than that there is none
+                failures.append(error.str())
+
+        admin = self._admin(error_cb=heard)
+        until = time.monotonic() + SLOW_S
+        while True:
+            try:
+                return admin.list_topics(timeout=ANSWER_S)
+            except KafkaException as error:
+                admin.poll(0)  # calls `heard`
+                if not failures and time.monotonic() < until:
+                    continue
+                why = failures[-1] if failures else error.args[0].str()
+                raise InputError(
+                    f"No broker answers at {self.bootstrap_servers}: {why}. Start one, or leave "
+                    "out --bootstrap-servers for an embedded one"
+                ) from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from recbench import priority
 from recbench.errors import InputError
 from recbench.serving.load import Target, closed_loop, load_process, open_loop
+from recbench.serving.load.exchange import exchange
 
 BODIES = [json.dumps({"user_id": user, "k": 1}).encode() for user in range(5)]
 
@@ -108,15 +109,30 @@ def test_nobody_there_is_refused_without_a_storm_of_attempts():
     assert len(answers.frame) <= 2 * 4  # a refused connection rests for a tenth of a second
 
 
-def test_a_kept_connection_that_the_server_ended_meanwhile_is_no_failure(serve):
+def test_a_kept_connection_that_the_server_ended_meanwhile_is_no_failure(serve, monkeypatch):
+    monkeypatch.setattr("recbench.serving.load.exchange.IDLE_S", 0.0)
     server = serve()
+    ended = []
 
     class Impatient(server.RequestHandlerClass):
-        timeout = 0.3  # seconds that a connection may be idle
+        def handle(self):
+            self.handle_one_request()  # and keeps to itself that there will be no other
 
-    server.RequestHandlerClass = Impatient
-    answers = open_loop(Target(port=server.server_port), BODIES, per_s=1, seconds=4, connections=1)
-    assert answers.errors() == {}
+    def shut_down(request, shut=server.shutdown_request):
+        shut(request)
+        ended.append(request)
+
+    server.RequestHandlerClass, server.shutdown_request = Impatient, shut_down
+
+    def due(number, now_s):
+        if number == 3 or now_s > 60:
+            return None
+        return now_s if len(ended) == number else now_s + 0.01
+
+    target = Target(port=server.server_port)
+    requests = [target.request(body) for body in BODIES]
+    done, _ = exchange(target, requests, due, connections=1, timeout_s=60.0, last_s=60.0)
+    assert [(one.error, one.status) for one in done] == [(None, 200)] * 3
 
 
 def test_the_token_goes_along(serve):
