@@ -8,9 +8,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-__all__ = ["one_at_a_time", "sha256_of", "sync_directory", "whole_file", "write_json"]
+__all__ = [
+    "is_free",
+    "one_at_a_time",
+    "sha256_of",
+    "sync_directory",
+    "whole_file",
+    "write_json",
+]
 
 
 @contextmanager
@@ -38,6 +45,15 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def is_free(stream: IO[Any]) -> bool:
+    """Whether no other process holds this open file's lock; we do from now on, until it is closed."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sync_directory(folder: Path) -> None:

@@ -1,11 +1,11 @@
 """What the commands that read and write topics share: the broker's options, and how they stop."""
 
-import fcntl
 import os
 import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,17 +79,22 @@ def plain_name(what: str, name: str) -> str:
     return name
 
 
+GLANCE_S = 1.0  # whoever only looks whether there is a holder has the lock for a moment
+
+
 @contextmanager
 def sole_holder(path: Path, *, what: str) -> Iterator[None]:
     """Hold ``path`` as long as this process lives; a second holder is refused."""
     from recbench.errors import InputError
+    from recbench.files import is_free
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{what} is running already, and holds {path}") from error
+        until = time.monotonic() + GLANCE_S
+        while not is_free(held):
+            if time.monotonic() > until:
+                raise InputError(f"{what} is running already, and holds {path}")
+            time.sleep(0.02)
         yield
 
 

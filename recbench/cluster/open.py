@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "open_cluster"]
 
 KINDS = ("local", "cuda", "kubernetes")
-CONNECT_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 30
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,8 +45,9 @@ class _Messages(Listener):
         self._stream = stream
 
     def send(self, **message: Any) -> None:
-        self._stream.write(json.dumps(message).encode() + b"\n")
-        self._stream.flush()
+        with suppress(BrokenPipeError):  # nobody watches any more: standard input has ended, too
+            self._stream.write(json.dumps(message).encode() + b"\n")
+            self._stream.flush()
 
     def on_cell(self, cell: int, n_cells: int) -> None:
         self.send(cell=[cell, n_cells])

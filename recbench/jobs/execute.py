@@ -20,6 +20,7 @@ __all__ = ["Execution", "execute"]
 
 SCHEME = "whole-file://"
 START_TIMEOUT_S = 120
+IOPUB_TIMEOUT_S = 120  # of a kernel that answered, until its output has come
 BAR_EVERY_S = 10.0  # between two lines of one bar in a log
 
 
@@ -101,6 +102,7 @@ def _run_cells(notebook: NotebookNode, output: Path, **options: Any) -> None:
         language="python",
         progress_bar=False,
         start_timeout=START_TIMEOUT_S,
+        iopub_timeout=IOPUB_TIMEOUT_S,
         **options,
     )
 

@@ -49,6 +49,7 @@ BASELINES = {"ItemKNN": ItemKNN, "EASE": EASE, "ALS": ALS}
 MODELS = (MODEL, *BASELINES)
 PROCESS, CPU_S, STEPS = "process", "cpu_s", "steps"
 ENDED = ("COMPLETE", "PRUNED")
+YOUNG_S = 60.0  # a trial so young may not have said yet whose it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,8 +265,14 @@ def _lives(trial: "FrozenTrial") -> bool:
     """Whether the process of a running trial is still there; one elsewhere is believed to be."""
     told = trial.user_attrs.get(PROCESS)
     if told is None:
-        return False
+        begun = trial.datetime_start
+        return begun is not None and time.time() - begun.timestamp() < YOUNG_S
     pid, created, host = told
     if host != os.uname().nodename:
         return True
-    return psutil.pid_exists(pid) and bool(abs(psutil.Process(pid).create_time() - created) < 1.0)
+    try:
+        found = psutil.Process(pid)
+        is_same = abs(found.create_time() - created) < 1.0
+        return is_same and bool(found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from recbench.files import is_free
+
 __all__ = ["scratch_folder"]
 
 PREFIX, OWNED = "recbench-serve-", ".owned"
@@ -28,13 +30,22 @@ def scratch_folder() -> Iterator[Path]:
         place = MEMORY
     for left in place.glob(f"{PREFIX}*"):
         _remove_if_orphaned(left)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-    with (folder / OWNED).open("w") as owned:
+    folder, owned = _owned_folder(place)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        owned.close()
+
+
+def _owned_folder(place: Path) -> tuple[Path, IO[str]]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        owned = (folder / OWNED).open("w")
         fcntl.flock(owned, fcntl.LOCK_EX)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        if (folder / OWNED).exists():  # not taken for orphaned before we held it
+            return folder, owned
+        owned.close()
 
 
 def _has_room(place: Path) -> bool:
@@ -46,15 +57,7 @@ def _has_room(place: Path) -> bool:
 def _remove_if_orphaned(folder: Path) -> None:
     try:
         with (folder / OWNED).open("r+") as owned:
-            if _is_free(owned):
+            if is_free(owned):
                 shutil.rmtree(folder, ignore_errors=True)
     except OSError:  # it is somebody else's, or just begins or ends
         return
-
-
-def _is_free(owned: IO[str]) -> bool:
-    try:
-        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 import nbformat
 import pytest
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 START_S = 90
 RUN_S = 180
 END_S = 60
+CUT_OFF = (urllib.error.URLError, ConnectionError, HTTPException, TimeoutError)
 NAME = "tiny.ipynb"
 CODE = "print('k is', k, type(k).__name__)\nassert k != 13, 'unlucky'"
 READY = """name => {
@@ -89,7 +91,7 @@ class Server:
             try:
                 if answer := what():
                     return answer
-            except (urllib.error.URLError, ConnectionError):
+            except CUT_OFF:
                 pass
             time.sleep(0.3)
         pytest.fail(f"waited {within_s} s")
@@ -248,7 +250,7 @@ def test_the_lab_ends_though_it_is_still_answering(lab, place):
         (place / "notebooks" / f"{number}.txt").touch()
 
     def ask():
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        with contextlib.suppress(*CUT_OFF):
             lab.ask("/api/contents")
 
     asking = [threading.Thread(target=ask) for _ in range(4)]

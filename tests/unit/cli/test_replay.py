@@ -40,7 +40,7 @@ def refused(*arguments):
     return leaving.value.code
 
 
-def received(broker, topic, n, *, timeout_s=30):
+def received(broker, topic, n, *, timeout_s=120):
     """The topic's first ``n`` messages as dictionaries, each with its ``partition``."""
     consumer = Consumer(broker.client_settings() | {"group.id": "t"})
     places = broker.partitions_of(topic)

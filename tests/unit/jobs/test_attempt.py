@@ -1,7 +1,7 @@
 """When an attempt is no longer wanted."""
 
 import os
-import threading
+import select
 
 import pytest
 
@@ -44,20 +44,18 @@ def test_a_cancelled_attempt_is_told_so(pipe):
     assert attempt._awaited_ending(reader, LEASE_S) == CANCEL
 
 
-def test_an_attempt_lives_as_long_as_it_is_wanted(pipe):
+def test_an_attempt_lives_as_long_as_it_is_wanted(pipe, monkeypatch):
     reader, writer, _ = pipe
-    endings = []
-    watch = threading.Thread(
-        target=lambda: endings.append(attempt._awaited_ending(reader, LEASE_S))
-    )
-    watch.start()
-    for _ in range(10):  # a second and more: two leases
-        watch.join(0.12)
-        assert not endings
-        os.write(writer, b".")
-    os.write(writer, b"c")
-    watch.join()
-    assert endings == [CANCEL]
+    patience = []
+
+    def wanted_ten_times(*waited_for, select=select.select):
+        patience.append(waited_for[-1])
+        os.write(writer, b"." if len(patience) <= 10 else b"c")
+        return select(*waited_for)
+
+    monkeypatch.setattr(attempt.select, "select", wanted_ten_times)
+    assert attempt._awaited_ending(reader, LEASE_S) == CANCEL
+    assert patience == [LEASE_S] * 11  # a lease begins anew with each byte
 
 
 def test_the_request_is_one_line_and_what_follows_is_left(pipe):

@@ -7,6 +7,7 @@ from recbench.errors import InputError
 from recbench.jobs import study
 from recbench.jobs.search import Search
 from recbench.jobs.space import Choice, Range, experiment_with, suggest
+from recbench.jobs.study import MODEL
 from recbench.settings import Experiment
 
 optuna = pytest.importorskip("optuna", reason="extra `tune` is not installed")
@@ -222,3 +223,12 @@ def test_dials_reach_their_part_of_the_settings():
     changed = experiment_with(Experiment(), {"encoder": "gru", "history_length": 9})
     assert (changed.towers.encoder, changed.features.history_length) == ("gru", 9)
     assert changed.training == Experiment().training
+
+
+def test_a_trial_that_has_just_begun_is_not_taken_for_dead(search):
+    from optuna.trial import TrialState
+
+    found = search(2)
+    number = found._trials(MODEL).ask().number  # as seen before its process has said whose it is
+    found.run()
+    assert found._trials(MODEL).trials[number].state == TrialState.RUNNING

@@ -30,15 +30,18 @@ home = Path(sys.argv[1])
 tracking.save_figure(Figure(), "curve")
 tracking.log_metrics({"loss": 0.5}, step=0)
 tracking.log_release("new", home / "new", parent=home / "old", facts={"data": "tiny"})
-if float(sys.argv[2]):
-    time.sleep(float(sys.argv[2]))
+if sys.argv[2] == "killed":
+    until = time.monotonic() + 200
+    (kept,) = Path(os.environ["RECBENCH_RUN_DIR"]).glob("wandb/offline-run-*/run-*.wandb")
+    while b"loss" not in kept.read_bytes() and time.monotonic() < until:
+        time.sleep(0.2)
     os.kill(os.getpid(), 9)
 table = pl.DataFrame({"model": ["a", "b"], "ndcg": [0.25, None]})
 tracking.log_summary({"ndcg": {"known": 0.25}}, tables={"result": table}, data={"tiny": 3})
 """
 
 
-def record(folder, *, killed_after_s=0):
+def record(folder, *, end="by itself"):
     """A job that records into ``folder``, in a process of its own; its exit code."""
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
@@ -48,8 +51,8 @@ def record(folder, *, killed_after_s=0):
     environment = os.environ | {"RECBENCH_RUN_DIR": str(folder), "HOME": str(folder.parent)}
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_SERVICE", "RECBENCH_TRACKING"):
         environment.pop(name, None)
-    command = [sys.executable, "-c", RECORD, str(folder.parent), str(killed_after_s)]
-    return subprocess.run(command, env=environment, timeout=60).returncode
+    command = [sys.executable, "-c", RECORD, str(folder.parent), end]
+    return subprocess.run(command, env=environment, timeout=240).returncode
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +133,7 @@ def test_a_run_that_was_sent_is_not_sent_again(sent, wandb_server):
 @pytest.mark.slow  # W&B's service writes every ten seconds or so
 def test_a_run_that_was_killed_is_sent_as_far_as_it_came_and_as_failed(tmp_path, wandb_server):
     folder = tmp_path / NAME
-    assert record(folder, killed_after_s=20) == -9
+    assert record(folder, end="killed") == -9
 
     (part,) = offline_runs(folder)
     assert send(part) is None

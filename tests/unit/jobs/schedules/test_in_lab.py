@@ -51,6 +51,7 @@ def test_both_kinds_stand_in_one_list_with_where_they_were_made(defined_in_lab, 
     defined_in_lab(*JOBS)
     defined_in_lab(identity="9-9", name="off", active=False)
 
+    before = datetime.now(UTC)
     rows = {row["name"]: row for row in listed("list")}
 
     assert {name: row["made_in"] for name, row in rows.items()} == {
@@ -59,7 +60,7 @@ def test_both_kinds_stand_in_one_list_with_where_they_were_made(defined_in_lab, 
         "off": "JupyterLab",
     }
     assert rows["off"]["next"] == "paused"
-    assert datetime.fromisoformat(rows["often"]["next"]) > datetime.now(UTC)
+    assert datetime.fromisoformat(rows["often"]["next"]) > before
     assert (rows["often"]["last"], rows["often"]["status"]) == ("2026-01-01 00:01:00Z", "failed")
     assert "Those of JupyterLab run while `recbench lab` does" in capsys.readouterr().out
 

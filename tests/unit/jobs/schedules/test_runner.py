@@ -25,6 +25,8 @@ folder, workspace, name, due, number = sys.argv[1:]
 store, due = ScheduleStore(Path(folder)), datetime.fromisoformat(due)
 schedule = store.read(name)
 do = Path(schedule.directory, "do").read_text()
+while do == "wait" and not Path(schedule.directory, "go").exists():
+    time.sleep(0.01)
 if do == "crash":
     sys.exit("no module named nonsense")
 with store.held(name, due, int(number)) as is_mine:
@@ -147,12 +149,14 @@ def test_a_runner_with_an_end_begins_nothing_that_falls_due_later(
 
 
 def test_a_schedule_that_is_removed_while_its_process_starts_is_forgotten(
-    runner, store, clock, quarterly, minutes
+    runner, store, clock, quarterly, minutes, do, tmp_path
 ):
     store.add(quarterly())
+    do("wait")
     clock.now = minutes(15)
     runner.step()
     store.remove("refresh")
+    (tmp_path / "go").touch()
     until_idle(runner)
 
     assert store.names() == []
