@@ -48,7 +48,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def is_free(stream: IO[Any]) -> bool:
-    """Whether no other process holds this open file's lock; we do from now on, until it is closed."""
+    """Whether no other process holds the lock of this open file; then we do, until it is closed."""
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

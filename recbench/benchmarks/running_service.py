@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,12 +15,12 @@ from typing import Self
 import psutil
 
 from recbench.errors import JobError
+from recbench.loopback import LOOPBACK, free_port
 from recbench.serving import standby
 from recbench.serving.load import Target
 
 __all__ = ["RunningService"]
 
-LOOPBACK = "127.0.0.1"
 START_S, STOP_S = 120.0, 15.0
 LOG = "service.log"
 # Ends with the process that started it, even if that is killed.
@@ -72,7 +71,7 @@ class RunningService:
         Raises:
             JobError: as ``start``.
         """
-        port = _free_port()
+        port = free_port()
         began = time.perf_counter()
         with (workspace / LOG).open("ab") as log:
             process = subprocess.Popen(
@@ -154,12 +153,6 @@ class RunningService:
             return [parent, *parent.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(process: psutil.Process) -> bool:

@@ -28,6 +28,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from recbench.errors import InputError
 from recbench.files import write_json
+from recbench.loopback import LOOPBACK, free_port
 
 __all__ = ["EMBEDDED_CLUSTER", "Broker", "embedded_broker", "open_broker", "tansu_binary"]
 
@@ -37,7 +38,6 @@ ANSWER_S = 5.0  # where connecting fails
 SLOW_S = 30.0  # of a broker that takes connections
 START_S = 60.0
 EMBEDDED_CLUSTER = "recbench-"  # how the cluster id of an embedded broker begins
-LOOPBACK = "127.0.0.1"
 NOTE, LOG = "broker.json", "broker.log"
 UNREADABLE = (FileNotFoundError, json.JSONDecodeError, KeyError)  # a note that tells nothing
 # Runs the binary so that it dies with the thread that started it, even if that is killed.
@@ -242,7 +242,7 @@ def _started(folder: Path) -> Iterator[Broker]:
 
 
 def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", Broker]:
-    address = f"{LOOPBACK}:{_free_port()}"
+    address = f"{LOOPBACK}:{free_port()}"
     cluster = EMBEDDED_CLUSTER + uuid.uuid4().hex[:12]  # no one else's offsets are taken for ours
     url = f"tcp://{address}"
     arguments = ["broker", "--cluster-id", cluster, "--listener-url", url]
@@ -300,12 +300,6 @@ def tansu_binary(folder: Path) -> Path:
             draft.chmod(draft.stat().st_mode | stat.S_IXUSR)
             draft.replace(copy)
         return copy
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

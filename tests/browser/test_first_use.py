@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from recbench import columns as c
+from recbench.loopback import free_port
 from recbench.refresh import Registry
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -62,14 +62,12 @@ def lab(page, start_lab, tmp_path):
 @pytest.fixture
 def port():
     """A free one; a terminal's command outlives the lab, so who serves there is ended."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     yield number
     for process in psutil.process_iter(["cmdline"]):
         if f"serve --port {number}" in " ".join(process.info["cmdline"] or []):
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 def in_terminal(page, command):

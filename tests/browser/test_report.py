@@ -83,4 +83,4 @@ def test_the_report_needs_neither_network_nor_kernel_and_begins_with_the_summary
     page.screenshot(path=tmp_path / "report.png", full_page=True)
     assert [url for url in asked if not url.startswith(("data:", report.as_uri()))] == []
     child.get_by_role("link").click()
-    assert page.get_by_role("heading", name="child: succeeded").is_visible()
+    page.get_by_role("heading", name="child: succeeded").wait_for()

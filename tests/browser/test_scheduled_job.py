@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import nbformat
 import pytest
 
 from recbench.jobs.manifest import Manifest
+from recbench.loopback import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 START_S = 90
@@ -41,9 +41,7 @@ class Server:
     """A lab in ``place``; knows its address, and asks its scheduler what it knows."""
 
     def __init__(self, place):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.token = secrets.token_hex(16)
         self.address = f"http://127.0.0.1:{port}"
         environment = os.environ | {

@@ -15,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka import Producer
 
-from recbench.events.broker import Broker, _free_port, tansu_binary
+from recbench.events.broker import Broker, tansu_binary
 from recbench.events.stream_tables import StreamTables
+from recbench.loopback import free_port
 
 START = datetime.now(UTC) - timedelta(hours=1)
 
@@ -25,7 +26,7 @@ class Line:
     """A connection to the broker that can be cut and mended: a TCP relay on its address."""
 
     def __init__(self, target):
-        self.port, self._target = _free_port(), target
+        self.port, self._target = free_port(), target
         self._thread, self._cut = None, threading.Event()
 
     def mend(self):
@@ -72,7 +73,7 @@ class Line:
 @pytest.fixture
 def line(tmp_path):
     """A broker that is reached over a line only."""
-    port = _free_port()
+    port = free_port()
     line = Line(port)
     line.mend()
     url = "tcp://127.0.0.1:{}"

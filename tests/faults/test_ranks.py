@@ -6,7 +6,6 @@ one. Each test asks for the weights of an undisturbed training and for each exam
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from recbench.cluster.open import open_cluster
 from recbench.cluster.ranks import ranks_on
 from recbench.cluster.warm import WarmWorkers, warm_workers
 from recbench.jobs.build import Cut, batches_for, new_towers
+from recbench.loopback import free_port
 from recbench.settings import Experiment, TowerSettings, TrainingSettings
 from recbench.tables.log import EventLog
 from recbench.training.fit import fit
@@ -178,9 +178,7 @@ class Standalone:
     """A scheduler with a worker in a process of its own, at one address each time."""
 
     def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self.address = f"tcp://127.0.0.1:{self.port}"
 

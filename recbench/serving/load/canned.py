@@ -10,7 +10,7 @@ from recbench.errors import JobError
 
 __all__ = ["canned_server"]
 
-START_S = 20.0
+START_S = 120.0
 
 
 class _Canned(asyncio.Protocol):

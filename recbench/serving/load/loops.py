@@ -15,7 +15,7 @@ from recbench.serving.load.target import Target
 
 __all__ = ["closed_loop", "load_process", "open_loop"]
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 MOST_REQUESTS = 1_000_000  # of one load: all replies are kept until it ends
 MOST_SECONDS = 3_600.0
 MOST_CONNECTIONS = 512  # `select` looks at no descriptor above 1023

@@ -13,6 +13,7 @@ from recbench.events.broker import embedded_broker
 from recbench.features.online import OnlineState
 from recbench.features.online.redis_store import RedisStore
 from recbench.features.shipped import SHIPPED_FEATURES
+from recbench.loopback import free_port
 from recbench.tables.lake import LakeTable
 
 QUICK_GROUP = ["-X", "session.timeout.ms=1500", "-X", "heartbeat.interval.ms=400"]
@@ -36,9 +37,7 @@ def redis_url(tmp_path):
     server = shutil.which("redis-server")
     if server is None:
         pytest.skip("needs redis-server, of Debian's package of that name")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
@@ -47,6 +46,7 @@ def redis_url(tmp_path):
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except ConnectionRefusedError:
+                assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         yield f"redis://127.0.0.1:{port}/0"

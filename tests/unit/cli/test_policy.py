@@ -42,7 +42,7 @@ def send(broker, topic, events):
     producer = Producer(broker.client_settings())
     for event in events:
         producer.produce(topic, json.dumps(event).encode())
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def learn(broker, topic, *options):

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,6 +10,7 @@ import pytest
 from recbench.datasets import download as downloading
 from recbench.datasets.download import checksum_of, download, verify
 from recbench.errors import DownloadError
+from recbench.loopback import free_port
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
 HALF = len(CONTENT) // 2
@@ -179,8 +179,7 @@ def test_a_missing_page_is_told(fetch, server, cached):
 
 
 def test_nobody_there_is_told(fetch):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     with pytest.raises(DownloadError, match=f":{port}/data.zip could not be fetched: .*refused"):
         fetch(url=f"http://127.0.0.1:{port}/data.zip")
 

@@ -32,6 +32,12 @@ USERS = (1, 2, 3, 99)
 MODULE = "recbench.serving.standby"
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """What is kept lays releases out, however long it takes to start."""
+    monkeypatch.setattr(standby_module, "PATIENCE_S", 600.0)
+
+
 @pytest.fixture
 def release(seal_toy):
     return seal_toy(tombstones=(3,)).release
@@ -254,7 +260,8 @@ def asking(release, scratch):
     asks += f"standby.lay_out(Path({str(path)!r}), {release.manifest.release!r}, precision='fp32')"
     processes = []
 
-    def start(first=""):
+    def start(patience_s=600.0):
+        first = f"import {MODULE} as module\nmodule.PATIENCE_S = {patience_s}"
         processes.append(subprocess.Popen([sys.executable, "-c", f"{first}\n{asks}"]))
         return processes[-1]
 
@@ -294,7 +301,7 @@ def test_what_nobody_waits_for_any_more_leaves_nothing_and_is_not_told(
 
 def test_the_other_process_ends_with_who_asked_it(manifest, kept, asking):
     fifo_in_place_of(manifest)
-    process = asking(f"import {MODULE} as module\nmodule.PATIENCE_S = 0.1")
+    process = asking(patience_s=0.1)
     with once_read(manifest) as writing:  # what is kept was never started
         process.kill()
         with pytest.raises(BrokenPipeError):

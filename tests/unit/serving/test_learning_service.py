@@ -69,7 +69,7 @@ def click(place, broker, lists):
             event = {"user_id": 1_000 + number, "item_id": LIKED, "ts": time.time_ns() // 1_000}
             event["request_id"] = int(answer["request_id"])
             producer.produce(topic(place, "acts"), json.dumps(event).encode())
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def until_logged(place, broker, service):
@@ -81,7 +81,7 @@ def until_logged(place, broker, service):
     parts = [TopicPartition(topic(place, "shown"), n, OFFSET_BEGINNING) for n in (0, 1)]
     consumer.assign(parts)
     while n_read < queued:
-        row = consumer.poll(30)
+        row = consumer.poll(120)
         assert row is not None
         n_read += json.loads(row.value())["user_id"] != NOBODY
     consumer.close()
@@ -97,7 +97,7 @@ def pass_windows(place, broker, *, ahead_s):
     later = {"user_id": NOBODY, "item_id": 0, "ts": time.time_ns() // 1_000 + int(ahead_s * 1e6)}
     for what, partition in (("shown", 0), ("shown", 1), ("acts", 0)):
         producer.produce(topic(place, what), json.dumps(later).encode(), partition=partition)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def learn(place, broker, *options):

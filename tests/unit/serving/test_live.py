@@ -1,6 +1,7 @@
 """The reference moves when the pointer has moved, and never to a release that cannot serve."""
 
 import sys
+import types
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_release_without_the_precision_is_refused_with_the_reason(registry, pu
 
 def test_a_corrupted_release_is_refused_and_tried_again_later(registry, publish, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
     live = LiveRelease(registry)
     first = publish()
     live.renew()

@@ -47,7 +47,7 @@ def test_what_somebody_still_uses_is_waited_for(monkeypatch):
     assert thread.is_alive()
     assert array[SIZE // 2] == 1
     using.clear()
-    thread.join(10)
+    thread.join(60)
     assert array[SIZE // 2] == 0
 
 

@@ -15,8 +15,9 @@ LIST = {"release": "r1", "fallback": None, "items": [{"item_id": 7, "score": 0.5
 
 
 @pytest.fixture
-def answering():
+def answering(monkeypatch):
     """Starts a server that gives one answer; returns its address and what it was asked."""
+    monkeypatch.setattr("recbench.widgets.answer.LIMIT_S", 120)
     servers = []
 
     def start(status, body):

@@ -6,7 +6,6 @@ What is created there exists; a cluster runs as soon as it is created. It starts
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -50,18 +49,6 @@ def start(tmp_path):
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-@pytest.fixture
-def free_port():
-    """Finds a port of the loopback interface that nobody listens on."""
-
-    def find():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
-    return find
 
 
 class KubernetesApi:

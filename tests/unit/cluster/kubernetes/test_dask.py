@@ -11,6 +11,7 @@ import pytest
 
 from recbench.cluster.kubernetes import KubernetesSettings, dask_cluster_spec
 from recbench.cluster.kubernetes.dask import GPU, autoscaler_spec, other_workers_spec
+from recbench.loopback import free_port
 
 PATIENCE_S = 60
 NAME = "recbench-default-worker-0123456789"
@@ -50,9 +51,7 @@ def answer(port, path, *, of):
     raise AssertionError(f"It has ended with {of.returncode}; see its log")
 
 
-def test_scheduler_and_worker_start_as_the_pods_start_them(
-    scheduler, worker, start, free_port, tmp_path
-):
+def test_scheduler_and_worker_start_as_the_pods_start_them(scheduler, worker, start, tmp_path):
     port, http = free_port(), free_port()
     process = start(
         *(arg.replace("0.0.0.0", "127.0.0.1") for arg in scheduler["args"]),

@@ -9,6 +9,7 @@ from distributed import Client
 from recbench.cluster.kubernetes import KubernetesSettings, dask_cluster_spec
 from recbench.cluster.kubernetes.access import rights_to_open_clusters
 from recbench.cluster.kubernetes.dask import other_workers_spec
+from recbench.loopback import free_port
 
 SETTINGS = KubernetesSettings()
 WATCHED_LAST = ("kubernetes.dask.org", "daskworkergroups", "list")  # while a cluster begins
@@ -21,7 +22,7 @@ def api(serve_api):
 
 
 @pytest.fixture
-def kube_cluster(api, start, free_port, monkeypatch):
+def kube_cluster(api, start, monkeypatch):
     kubecluster = pytest.importorskip("dask_kubernetes.operator.kubecluster.kubecluster")
     port = free_port()
     start(

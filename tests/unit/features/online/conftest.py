@@ -7,14 +7,14 @@ import time
 
 import pytest
 
+from recbench.loopback import free_port
+
 
 class RedisServer:
     """A redis-server on a free port that keeps nothing on disk; it can be stopped and started."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder, self._process = folder, None
 
@@ -27,7 +27,7 @@ class RedisServer:
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
+        while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
                     client.sendall(b"PING\r\n")
