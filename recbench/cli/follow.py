@@ -15,6 +15,7 @@ from recbench.cli.output import json_option, save_json
 from recbench.cli.streams import (
     StatusShown,
     broker_options,
+    count_or_unknown,
     librdkafka_settings,
     plain_name,
     sole_holder,
@@ -164,5 +165,6 @@ def _line(status: "FollowStatus") -> str:
     away = f", broker unreachable: {status.unreachable}" if status.unreachable else ""
     return (
         f"{status.n_backfilled:,} events backfilled, {status.n_events:,} followed, "
-        f"{status.events_per_s:,.0f}/s, lag {status.lag:,}, watermark {watermark}{away}"
+        f"{status.events_per_s:,.0f}/s, lag {count_or_unknown(status.lag)}, "
+        f"watermark {watermark}{away}"
     )

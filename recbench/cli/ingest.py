@@ -15,6 +15,7 @@ from recbench.cli.output import json_option, save_json
 from recbench.cli.streams import (
     StatusShown,
     broker_options,
+    count_or_unknown,
     librdkafka_settings,
     plain_name,
     sole_holder,
@@ -225,6 +226,6 @@ def _line(status: "IngestStatus") -> str:
     }
     return (
         f"{status.state}: {status.n_events:,} events, {status.messages_per_s:,.0f}/s, "
-        f"lag {status.lag:,}, watermark {watermark}"
+        f"lag {count_or_unknown(status.lag)}, watermark {watermark}"
         + "".join(f", {count:,} {name}" for name, count in counts.items() if count)
     )

@@ -12,6 +12,7 @@ from recbench.cli.policy_floors import floors
 from recbench.cli.streams import (
     StatusShown,
     broker_options,
+    count_or_unknown,
     librdkafka_settings,
     sole_holder,
     stopped_by_signals,
@@ -192,5 +193,5 @@ def _line(status: "LearningStatus") -> str:
         f"{told['n_events']:,.0f} decisions learnt, {mean:.4f} earned by each, "
         f"{told['n_pending']:,} wait, {told['n_late']:,} actions late, "
         f"{told['n_unknown']:,} on nothing known, {status.rows_per_s:,.0f} rows/s, "
-        f"lag {status.lag:,}{away}"
+        f"lag {count_or_unknown(status.lag)}{away}"
     )

@@ -17,6 +17,7 @@ import click
 __all__ = [
     "StatusShown",
     "broker_options",
+    "count_or_unknown",
     "librdkafka_settings",
     "plain_name",
     "sole_holder",
@@ -96,6 +97,11 @@ def sole_holder(path: Path, *, what: str) -> Iterator[None]:
                 raise InputError(f"{what} is running already, and holds {path}")
             time.sleep(0.02)
         yield
+
+
+def count_or_unknown(n: int | None) -> str:
+    """``12,345``, or ``unknown``."""
+    return "unknown" if n is None else f"{n:,}"
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ FINISHED = 416  # the server's word for a range that starts at the end
 
 
 def download(
-    url: str, target: Path, *, checksum: str | None, timeout_s: float = 10.0, show: bool = True
+    url: str, target: Path, *, checksum: str | None, timeout_s: float = 30.0, show: bool = True
 ) -> Path:
     """``target`` with the content of ``url``; a file that is there already is not fetched again.
 

@@ -56,7 +56,7 @@ class FollowStatus:
     n_duplicates: int = 0
     n_dead_letters: int = 0
     n_late: int = 0
-    lag: int = 0
+    lag: int | None = None  # None: not known
     events_per_s: float = 0.0
     watermark: datetime | None = None
     unreachable: str | None = None

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 UNREACHABLE = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}
 MOST_AT_ONCE = 10_000
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 ASK_S, ASK_EVERY_S = 0.2, 1.0
 SETTINGS: dict[str, str | int | bool] = {
     "enable.auto.commit": False,
@@ -155,10 +155,14 @@ class TopicReader:
             self.at[partition] = int(ends[-1]) + 1
         return fresh
 
-    def lag(self) -> int:
-        """Messages in the broker that were not read yet, as far as its last answers told."""
-        ends = {partition: self._end(partition) for partition in self.at}
-        return sum(max(end - self.at[p], 0) for p, end in ends.items() if end is not None)
+    def lag(self) -> int | None:
+        """Messages in the broker that were not read yet; None before it told where all held end."""
+        lag = 0
+        for partition, at in self.at.items():
+            if (end := self._end(partition)) is None:
+                return None
+            lag += max(end - at, 0)
+        return lag
 
     def is_at_end(self) -> bool:
         """Whether every partition held was read up to where it ended at the first answer."""

@@ -29,7 +29,7 @@ class IngestStatus:
     n_late: int = 0
     n_overtaken: int = 0  # batches dropped because another ingester was first
     n_commits: int = 0
-    lag: int = 0  # messages in the broker that were not read yet
+    lag: int | None = None  # messages in the broker that were not read yet; None: not known
     messages_per_s: float = 0.0
     version: int | None = None  # of the events table
     watermark: datetime | None = None
@@ -50,7 +50,7 @@ class IngestStatus:
     def observe(
         self,
         *,
-        lag: int,
+        lag: int | None,
         watermark_us: int | None,
         partitions: Sequence[int],
         unreachable: str | None,

@@ -42,7 +42,7 @@ class LearningStatus:
 
     n_rows: int = 0  # since it was started
     n_dead_letters: int = 0
-    lag: int = 0
+    lag: int | None = None  # None: not known
     rows_per_s: float = 0.0
     unreachable: str | None = None
     told: Mapping[str, Any] = field(default_factory=dict)  # as of ``Learner.told``
@@ -156,7 +156,7 @@ class StreamLearning:
         now = time.monotonic()
         passed = min(now - self._stepped_at.get(source, now), LONGEST_S)
         self._stepped_at[source] = now
-        is_whole = not reader.unreachable and not reader.lag()
+        is_whole = not reader.unreachable and reader.lag() == 0
         for partition in reader.at:
             place = f"{source}[{partition}]"
             is_quiet = is_whole and partition not in brought
@@ -190,7 +190,9 @@ class StreamLearning:
         self._reported_at, status = at, self.status
         status.rows_per_s = (status.n_rows - before) / max(at - then, 1e-9)
         status._seen = (at, status.n_rows)
-        status.lag = sum(reader.lag() for reader in readers.values())
+        lags = [reader.lag() for reader in readers.values()]
+        known = [lag for lag in lags if lag is not None]
+        status.lag = sum(known) if len(known) == len(lags) else None
         away = (reader.unreachable for reader in readers.values())
         status.unreachable = next((why for why in away if why), None)
         status.told, status.warnings = self.learner.told(), self.learner.warnings()

@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from confluent_kafka import Producer
 
@@ -18,8 +19,6 @@ from recbench.events.stream_tables import StreamTables
 START = datetime.now(UTC) - timedelta(hours=1)
 N_PARTITIONS = 4
 QUICK_GROUP = ["-X", "session.timeout.ms=1500", "-X", "heartbeat.interval.ms=400"]
-
-COMMITTED_S = 15.0  # more than a start and a batch take beside other tests
 
 
 def message(number):
@@ -65,12 +64,20 @@ def version(workspace):
     return events.version if events.exists else None
 
 
-def commits(workspace, known):
+def commits(workspace, known, *, sender, n_events):
     """Wait for another version than those; false where none comes, as all has been read."""
-    until = time.monotonic() + COMMITTED_S
-    while (is_old := version(workspace) in known) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not is_old
+    until = time.monotonic() + 120
+    while version(workspace) in known:
+        if not sender.is_alive() and version(workspace) and n_read(workspace) == n_events:
+            return False
+        assert time.monotonic() < until, "nothing is committed"
+        time.sleep(0.1)
+    return True
+
+
+def n_read(workspace):
+    read = StreamTables(workspace / "lake" / "events", "any").events.read()
+    return read.select(pl.len()).collect().item()
 
 
 def assert_every_event_once(workspace, n_events, *, n_bad):
@@ -98,7 +105,7 @@ def test_twenty_kills_while_200_000_events_flow(broker, tmp_path):
     for number in range(n_kills):
         with start(broker, tmp_path, "--compact-every", "1s") as ingester:
             if goes_on and number % 2:  # it comes to commit, however slow its start is here
-                goes_on = commits(tmp_path, versions)
+                goes_on = commits(tmp_path, versions, sender=sender, n_events=n_events)
                 time.sleep(rng.uniform(0, 1))
             else:
                 time.sleep(rng.uniform(0.5, 4.5))

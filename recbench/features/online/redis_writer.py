@@ -27,8 +27,9 @@ class RedisWriter:
     """Holds the state in memory and writes what changes, with the positions, in one transaction.
 
     A key with an expiry says who writes. Every transaction is made only while that key, watched,
-    names this writer: one that was paused for longer writes nothing more. What Redis holds is what
-    counts: after a failure the state is read from there again.
+    names this writer, or nobody and nothing was written by another one: who was paused for longer
+    than that and has been replaced writes nothing more. What Redis holds is what counts: after a
+    failure the state is read from there again.
     """
 
     def __init__(
@@ -73,50 +74,65 @@ class RedisWriter:
             if pipe.get(self._keys.writer) == self._token:
                 pipe.multi()
                 pipe.delete(self._keys.writer)
-                pipe.execute()
+                _executed(pipe)  # or it has expired meanwhile
 
     def _ready(self) -> OnlineState:
         """The state as Redis has it, once nobody else may write."""
-        client, key = self._link.client, self._keys.writer
-        new = client.set(key, self._token, nx=True, px=self._lock_ms)
-        if not new and (holder := client.get(key)) != self._token:
+        if (holder := self._holder()) != self._token:
             if self._state is not None:
                 raise self._replaced()
             raise InputError(
                 f"{self._keys.name!r} in Redis at {self._link.address} has a writer, "
-                f"{(holder or b'?').decode()}; close it, or wait until its lock expires"
+                f"{holder.decode()}; close it, or wait until its lock expires"
             )
-        raw = client.get(self._keys.head)
+        raw = self._link.client.get(self._keys.head)
         head = None if raw is None else json.loads(raw)
-        commits = 0 if head is None else head["commits"]
         if self._state is None:
-            self._state, self._commits = self._loaded(head), commits
-        elif commits != self._commits:
+            self._state, self._commits = self._loaded(head), _commits(head)
+        else:
+            self._require_own(head)
+        return self._state
+
+    def _holder(self) -> bytes:
+        """Whose the lock is: ours for the whole of its time, where nobody else has it."""
+        client, key = self._link.client, self._keys.writer
+        while not client.set(key, self._token, nx=True, px=self._lock_ms):
+            if (holder := client.get(key)) is None:
+                continue  # it has just expired
+            if holder == self._token:
+                client.pexpire(key, self._lock_ms)
+            return bytes(holder)
+        return self._token
+
+    def _require_own(self, head: Mapping[str, Any] | None) -> None:
+        """Refuse to go on from what another writer has left."""
+        if (commits := _commits(head)) != self._commits:
             raise JobError(
                 f"{self._keys.name!r} in Redis at {self._link.address} is at commit {commits}, but "
                 f"this writer made {self._commits}; read on from its `positions`"
             )
-        return self._state
 
     def _commit(self, state: OnlineState, changes: Changes) -> None:
         n_strings = {name: len(held) for name, held in state.tables.types.strings.items()}
         head = state.header() | {"commits": self._commits + 1, "n_strings": n_strings}
         commands = [*self._commands(state, changes), ["SET", self._keys.head, json.dumps(head)]]
         with self._link.client.pipeline() as pipe:
-            pipe.watch(self._keys.writer)
-            if pipe.get(self._keys.writer) != self._token:
-                raise self._replaced()
-            pipe.multi()
-            for command in commands:
-                pipe.execute_command(*command)
-            pipe.pexpire(self._keys.writer, self._lock_ms)
-            try:
-                pipe.execute()
-            except redis.WatchError as error:
-                if error.__context__ is not None:
-                    raise  # the connection broke: the link tells
-                raise self._replaced() from error
+            while not self._written(pipe, commands):
+                continue  # the lock expired, or went to another one: it is looked at again
         self._commits, self._n_strings = self._commits + 1, n_strings
+
+    def _written(self, pipe: Any, commands: Sequence[Sequence[Any]]) -> bool:
+        """Whether the transaction was made; a lock that nobody took meanwhile is ours again."""
+        pipe.watch(self._keys.writer, self._keys.head)
+        holder, raw = pipe.get(self._keys.writer), pipe.get(self._keys.head)
+        if holder not in {self._token, None}:
+            raise self._replaced()
+        self._require_own(None if raw is None else json.loads(raw))
+        pipe.multi()
+        for command in commands:
+            pipe.execute_command(*command)
+        pipe.set(self._keys.writer, self._token, px=self._lock_ms)
+        return _executed(pipe)
 
     def _commands(self, state: OnlineState, changes: Changes) -> list[list[Any]]:
         keys, types = self._keys, state.tables.types
@@ -153,3 +169,18 @@ class RedisWriter:
             f"{self._keys.name!r} in Redis at {self._link.address} was taken over by another "
             f"writer after {self._lock_ms} ms without an update; nothing was written"
         )
+
+
+def _executed(pipe: Any) -> bool:
+    """Whether the transaction was made; False: what it watches has changed."""
+    try:
+        pipe.execute()
+    except redis.WatchError as error:
+        if error.__context__ is not None:
+            raise  # the connection broke: the link tells
+        return False
+    return True
+
+
+def _commits(head: Mapping[str, Any] | None) -> int:
+    return 0 if head is None else int(head["commits"])

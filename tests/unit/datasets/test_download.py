@@ -39,7 +39,7 @@ class Answer(BaseHTTPRequestHandler):
         server = self.server
         asked = self.headers.get("Range")
         server.ranges.append(asked)
-        server.stalls.wait(5)
+        server.stalls.wait()
         condition = self.headers.get("If-Range")
         start = 0
         if asked and server.knows_ranges and condition in {None, server.tag}:

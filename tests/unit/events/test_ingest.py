@@ -32,12 +32,20 @@ def event(number, **fields):
 def make_ingest(broker, tmp_path):
     """A function that makes an ingester of a topic into ``tmp_path``."""
 
-    def make(topic, *, on_status=lambda _: None, group="g", skip_deleted=False, **limits):
+    def make(
+        topic,
+        *,
+        on_status=lambda _: None,
+        group="g",
+        settings=QUICK_GROUP,
+        skip_deleted=False,
+        **limits,
+    ):
         source = f"{broker.cluster_id()}/{topic}"
         return Ingest(
             StreamTables(tmp_path / topic, source),
             open_reader=lambda ownership: TopicReader(
-                broker.client_settings() | QUICK_GROUP,
+                broker.client_settings() | settings,
                 topic,
                 group=f"{group}-{topic}",
                 ownership=ownership,
@@ -90,10 +98,10 @@ def test_the_watermark_and_the_lag_are_told_while_it_runs(make_topic, send, make
 
     def note(status):
         seen.append(status.to_json())
-        if status.n_events == 50:
+        if (status.n_events, status.partitions) == (50, [0]):
             stop.set()
 
-    make_ingest(topic, on_status=note, seconds=0.2).run(stop)
+    make_ingest(topic, on_status=note, seconds=0.2, settings={}).run(stop)
     assert (seen[0]["state"], seen[-1]["state"]) == ("waiting for partitions", "stopped")
     assert seen[-1]["lag"] == 0
     assert seen[-1]["partitions"] == [0]
@@ -161,7 +169,7 @@ def test_who_is_overtaken_starts_over_where_the_lake_is(
     send(topic, [(event(n), 0) for n in range(10)])
     tables = tables_of(broker, tmp_path, topic)
     stop = threading.Event()
-    ingest = make_ingest(topic, seconds=0.2, on_status=lambda _: None)
+    ingest = make_ingest(topic, seconds=0.2, settings={})
     running = threading.Thread(target=ingest.run, args=(stop,))
     running.start()
     _until(lambda: ingest.status.n_events == 10)

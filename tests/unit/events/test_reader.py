@@ -26,6 +26,17 @@ def test_a_partition_that_comes_back_is_not_taken_for_one_made_anew(broker, make
     reader.close()
 
 
+def test_how_far_it_is_behind_is_unknown_until_the_broker_has_told(broker, make_topic, send):
+    topic = make_topic()
+    send(topic, [(b"1", 0)] * 10)
+    ownership = Ownership(lambda _: {}, lambda: None, lambda: None)
+    reader = TopicReader(broker.client_settings(), topic, group=None, ownership=ownership)
+    before = reader.lag()
+    assert _read(reader, until=lambda: reader.at == {0: 10}) == [b"1"] * 10
+    assert (before, reader.lag()) == (None, 0)
+    reader.close()
+
+
 def _read(reader, *, until, seconds=200):
     values = []
     deadline = time.monotonic() + seconds

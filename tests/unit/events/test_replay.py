@@ -165,9 +165,14 @@ def test_what_is_sent_is_received_each_user_in_one_partition(broker, make_topic)
 def test_a_replay_at_a_speed_takes_its_time_and_can_be_stopped(broker, make_topic):
     topic = make_topic()
     plan = delivery_plan(events([0, 2, 4, 9_999]), Disorder())
-    stop, began = threading.Event(), time.monotonic()
-    threading.Timer(1.0, stop.set).start()
-    sent = send(broker, topic, plan, speed=10.0, stop=stop)
+    stop, began, told = threading.Event(), time.monotonic(), []
+
+    def note(n):
+        told.append(n)
+        if sum(told) == 3:
+            stop.set()
+
+    sent = send(broker, topic, plan, speed=10.0, stop=stop, on_sent=note)
     assert sent.n_events == 3
     assert time.monotonic() - began >= 0.4
     assert len(received(broker, topic, partitions=1, n=3)) == 3

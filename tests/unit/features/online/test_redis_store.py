@@ -196,6 +196,56 @@ def test_a_writer_learns_that_another_one_came_and_went(redis_url):
         assert first.lookup(c.USER_ID, 1, at_us=START_US + 3 * SECOND) == {"n": 3}
 
 
+def test_a_lock_that_expires_while_an_update_is_made_is_ours_again(redis_url, monkeypatch):
+    def slowly(*arguments, apply=OnlineState.apply, **more):
+        time.sleep(0.1)
+        return apply(*arguments, **more)
+
+    monkeypatch.setattr(OnlineState, "apply", slowly)
+    with RedisStore(redis_url, [COUNT], lock_s=0.05) as store:
+        store.update(click(1, 0))
+        store.update(click(1, 1))
+        assert store.lookup(c.USER_ID, 1, at_us=START_US + 2 * SECOND) == {"n": 2}
+
+
+def test_who_comes_and_goes_while_an_update_is_made_is_noticed(redis_url, monkeypatch):
+    with RedisStore(redis_url, [COUNT]) as first:
+        first.update(click(1, 0))
+
+        def meanwhile(*arguments, apply=OnlineState.apply, **more):
+            monkeypatch.setattr(OnlineState, "apply", apply)
+            first._link.client.delete("online:writer")  # as if it had expired
+            with RedisStore(redis_url, [COUNT]) as second:
+                second.update(click(1, 1))
+            return apply(*arguments, **more)
+
+        monkeypatch.setattr(OnlineState, "apply", meanwhile)
+        with pytest.raises(JobError, match="is at commit 2, but this writer made 1"):
+            first.update(click(1, 2))
+        assert first.lookup(c.USER_ID, 1, at_us=START_US + 3 * SECOND) == {"n": 2}
+
+
+def test_a_lock_that_expires_within_the_transaction_is_looked_at_again(redis_url, monkeypatch):
+    with RedisStore(redis_url, [COUNT]) as store:
+        store.update(click(1, 0))
+        pipeline = store._link.client.pipeline
+
+        def watched(*arguments):
+            pipe = pipeline(*arguments)
+            execute = pipe.execute
+
+            def late(*arguments):
+                store._link.client.delete("online:writer")
+                return execute(*arguments)
+
+            pipe.execute = late
+            return pipe
+
+        monkeypatch.setattr(store._link.client, "pipeline", watched)
+        store.update(click(1, 1))
+        assert store.lookup(c.USER_ID, 1, at_us=START_US + 2 * SECOND) == {"n": 2}
+
+
 def test_the_lock_is_looked_at_inside_the_transaction(redis_url, monkeypatch):
     with RedisStore(redis_url, [COUNT]) as store:
         store.update(click(1, 0))
