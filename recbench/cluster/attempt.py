@@ -131,7 +131,8 @@ class Attempt:
     def _look_for_beats(self) -> None:
         for number, future in enumerate(self.futures):
             count = self.store.add(f"beat/{number}", 0)
-            if count != self._beats[number] or future.status == "finished":
+            has_ended = future.status == "finished" or self.store.check([f"ended/{number}"])
+            if count != self._beats[number] or has_ended:
                 self._beats[number], self._silent_s[number] = count, 0.0
             limit = self.stale_s if count else START_S
             if self._silent_s[number] > limit:

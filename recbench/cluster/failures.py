@@ -1,5 +1,6 @@
 """What became of work on a cluster, in words that say what to do next."""
 
+import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explained", "memory_endings"]
 
+TOLD_S = 2.0
 MEMORY_TOPIC = "worker-restart-memory"  # of the nannies' events
 
 
@@ -25,6 +27,10 @@ def explained(error: "KilledWorker | CancelledError", client: "Client") -> str:
         return f"it was cancelled: {error}"
     n_workers = error.allowed_failures + 1
     endings = memory_endings(client)
+    until = time.monotonic() + TOLD_S
+    while 0 < len(endings) < n_workers and time.monotonic() < until:
+        time.sleep(0.05)  # a nanny's word of it can come after the failure itself
+        endings = memory_endings(client)
     if not endings:
         return (
             f"all {n_workers} workers that tried died, the last one at {error.last_worker.address}"

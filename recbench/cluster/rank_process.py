@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -69,11 +70,15 @@ def _work(orders: RankOrders) -> Any:
         world_size=orders.n_ranks,
         timeout=timedelta(seconds=orders.collective_timeout_s),
     )
-    _await_all(orders, store)
-    work = _read_work(Path(orders.work))
-    result = work(StoreRank(orders, store))
-    distributed.destroy_process_group()
-    return result
+    try:
+        _await_all(orders, store)
+        work = _read_work(Path(orders.work))
+        result = work(StoreRank(orders, store))
+        distributed.destroy_process_group()
+        return result
+    finally:
+        with suppress(Exception):  # the driver has gone
+            store.set(f"ended/{orders.number}", "")  # from now on its silence means nothing
 
 
 def _await_all(orders: RankOrders, store: Store) -> None:

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from recbench.jobs.run import RunFailedError, carry_out
 
 __all__ = ["main"]
 
+LOOK_S = 0.5
 LOST: tuple[Status, str] = ("killed", "whoever watched over it was lost")
 CANCEL: tuple[Status, str] = ("interrupted", "cancelled")
 
@@ -130,13 +132,20 @@ def _ended_when_unwanted(request: Request) -> Iterator[None]:
 
 
 def _awaited_ending(stream: int, lease_s: float | None) -> tuple[Status, str]:
-    while True:
-        ready, _, _ = select.select([stream], [], [], lease_s)
-        said = os.read(stream, 1024) if ready else b""
+    silent_s = 0.0
+    while lease_s is None or silent_s < lease_s:
+        looked_at = time.monotonic()
+        ready, _, _ = select.select([stream], [], [], LOOK_S)
+        if not ready:  # a machine that stood still has kept silent for all of them
+            silent_s += min(time.monotonic() - looked_at, 2 * LOOK_S)
+            continue
+        said = os.read(stream, 1024)
         if CANCELLED in said:
             return CANCEL
         if not said:
             return LOST
+        silent_s = 0.0
+    return LOST
 
 
 if __name__ == "__main__":

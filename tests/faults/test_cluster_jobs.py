@@ -227,7 +227,8 @@ def test_a_lost_scheduler_is_told_to_caller_and_folder(tmp_path, write_notebook)
 
 
 def test_a_kernel_above_its_workers_memory_ends_with_the_figures(client, tmp_path, write_notebook):
-    code = "print('filling', flush=True)\nheld = [b'x' * (20 << 20) for _ in range(1000)]"
+    code = "import time\nprint('filling', flush=True)\n"
+    code += "held = [b'x' * (20 << 20) for _ in range(30)]\ntime.sleep(600)"
     job = Job(client, write_notebook(tmp_path / "n.ipynb", code), tmp_path).ended()
 
     assert job.manifest.status == "killed"
@@ -240,7 +241,7 @@ def test_a_kernel_above_its_workers_memory_ends_with_the_figures(client, tmp_pat
     assert len(job.heard.attempts) == 1  # it would only happen again
     # nor when a worker is lost later, while somebody keeps the error and so the caller's frames
     tasks = client.cluster.scheduler.tasks
-    wait_for(lambda: not [key for key in tasks if key.startswith("job-")])
+    wait_for(lambda: not [key for key in list(tasks) if key.startswith("job-")])
     assert (job.folder / "log.txt").read_text() == "filling\n"
 
 
@@ -251,9 +252,10 @@ def test_a_task_above_its_workers_memory_ends_with_the_figures(client, monkeypat
 
     def hoard():
         held = []
-        while True:
+        for _ in range(60):
             held.append(b"x" * (10 << 20))
             time.sleep(0.005)
+        time.sleep(600)
 
     with pytest.raises(KilledWorker) as raised:
         client.submit(hoard).result(timeout=WAIT_S)

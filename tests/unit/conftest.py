@@ -1,6 +1,7 @@
 """A tiny study that tests of models, training, export and jobs share."""
 
 import shutil
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -181,10 +182,17 @@ def rank_client():
 
 @pytest.fixture(scope="session")
 def ranks(rank_client):
-    """``ranks(n)`` is a cluster of n ranks, real processes."""
-    from recbench.cluster.ranks import ranks_on
+    """``ranks(n)`` is a cluster of n ranks, real processes; all workers are warm."""
+    from dataclasses import replace
 
-    return lambda n: ranks_on(rank_client, minimum=n, maximum=n)
+    from recbench.cluster.ranks import ranks_on
+    from recbench.cluster.warm import WarmWorkers, warm_workers
+
+    rank_client.register_plugin(WarmWorkers())
+    while len(warm_workers(rank_client).usable) < 3:
+        time.sleep(0.05)
+    # a machine that does other things holds a rank up, too
+    return lambda n: replace(ranks_on(rank_client, minimum=n, maximum=n), stale_s=60.0)
 
 
 @pytest.fixture

@@ -35,3 +35,10 @@ def test_a_lost_connection_and_a_cancellation_are_told_apart():
     lost.reason = "scheduler-connection-lost"
     assert "connection to the scheduler was lost" in explained(lost, client())
     assert explained(CancelledError("by hand"), client()) == "it was cancelled: by hand"
+
+
+def test_what_a_nanny_tells_a_moment_later_is_waited_for():
+    told = iter([[(0.0, {"worker": "w", "pid": 1, "rss": 385 * MIB})]])
+    late = client(385, 396)
+    answers = SimpleNamespace(get_events=lambda topic: next(told, late.get_events(topic)))
+    assert "they held 385, 396 MiB of 400 MiB" in explained(killed(1), answers)

@@ -2,11 +2,12 @@
 
 import importlib.util
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster, Security
+from distributed import Event, LocalCluster, Security
 
 from recbench.cluster.open import open_cluster
 from recbench.errors import InputError
@@ -54,8 +55,11 @@ def test_processes_and_spilled_files_go_with_the_block():
 
 def _trackers():
     """Multiprocessing's own helper, which lives as long as the interpreter."""
-    children = psutil.Process().children(recursive=True)
-    return {child for child in children if "resource_tracker" in " ".join(child.cmdline())}
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            found |= {child} if "resource_tracker" in " ".join(child.cmdline()) else set()
+    return found
 
 
 @pytest.mark.slow
@@ -64,10 +68,12 @@ def test_a_policy_decides_how_many_workers_there_are():
         return 2 if state.work else 1
 
     with open_cluster("local", minimum=1, maximum=2, policy=policy) as client:
-        futures = [client.submit(time.sleep, 4, pure=False) for _ in range(3)]
-        client.wait_for_workers(2, timeout=30)
-        client.gather(futures)
-        deadline = time.monotonic() + 30
+        over = Event("over", client=client)
+        futures = [client.submit(over.wait, 120, pure=False) for _ in range(3)]
+        client.wait_for_workers(2, timeout=120)
+        over.set()
+        assert all(client.gather(futures))
+        deadline = time.monotonic() + 120
         while len(client.scheduler_info()["workers"]) > 1:
             assert time.monotonic() < deadline
             time.sleep(0.1)

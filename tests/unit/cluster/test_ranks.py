@@ -79,7 +79,7 @@ def test_no_rank_outlives_its_call(ranks, run):
 
     with pytest.raises(Enough):
         run(ranks(2), linger, on_told=told)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while any(psutil.pid_exists(process) for process in processes):
         assert time.monotonic() < until
         time.sleep(0.05)

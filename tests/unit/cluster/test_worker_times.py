@@ -24,7 +24,7 @@ def worker(alive_s, cpu_s, *, nthreads=1, last_seen=1000.0):
 
 @pytest.fixture
 def scheduler(monkeypatch):
-    monkeypatch.setattr(worker_times.time, "time", lambda: 1002.0)
+    monkeypatch.setattr(worker_times, "time", types.SimpleNamespace(time=lambda: 1002.0))
     return Scheduler()
 
 

@@ -1,7 +1,7 @@
 """When an attempt is no longer wanted."""
 
 import os
-import select
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,18 +44,46 @@ def test_a_cancelled_attempt_is_told_so(pipe):
     assert attempt._awaited_ending(reader, LEASE_S) == CANCEL
 
 
-def test_an_attempt_lives_as_long_as_it_is_wanted(pipe, monkeypatch):
-    reader, writer, _ = pipe
-    patience = []
+@pytest.fixture
+def looks(monkeypatch):
+    """``looks(*after)``: each look ends so many seconds later; one at a byte by what it is."""
 
-    def wanted_ten_times(*waited_for, select=select.select):
-        patience.append(waited_for[-1])
-        os.write(writer, b"." if len(patience) <= 10 else b"c")
-        return select(*waited_for)
+    def set_to(reader, *what):
+        clock, left = [0.0], list(what)
 
-    monkeypatch.setattr(attempt.select, "select", wanted_ten_times)
-    assert attempt._awaited_ending(reader, LEASE_S) == CANCEL
-    assert patience == [LEASE_S] * 11  # a lease begins anew with each byte
+        def select(*_):
+            found = left.pop(0)
+            if isinstance(found, bytes):
+                monkeypatch.setattr(attempt.os, "read", lambda *_: found)
+                return [reader], [], []
+            clock[0] += found
+            return [], [], []
+
+        monkeypatch.setattr(attempt, "select", SimpleNamespace(select=select))
+        monkeypatch.setattr(attempt, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        return left
+
+    return set_to
+
+
+LOOK_S = attempt.LOOK_S
+
+
+def test_an_attempt_lives_as_long_as_it_is_wanted(looks):
+    silent = [LOOK_S] * 9
+    looks(0, *silent, b".", *silent, b".", *silent, b"c")
+    assert attempt._awaited_ending(0, 10 * LOOK_S) == CANCEL
+
+
+def test_ten_looks_of_silence_are_its_end(looks):
+    left = looks(0, *[LOOK_S] * 10, b".")
+    assert attempt._awaited_ending(0, 10 * LOOK_S) == LOST
+    assert left == [b"."]
+
+
+def test_a_machine_that_stood_still_has_kept_nobody_silent(looks):
+    looks(0, 1_000.0, 1_000.0, b".", 1_000.0, b"c")
+    assert attempt._awaited_ending(0, 10 * LOOK_S) == CANCEL
 
 
 def test_the_request_is_one_line_and_what_follows_is_left(pipe):

@@ -190,6 +190,12 @@ def test_a_checkpoint_goes_on_with_any_number_of_ranks(tiny_towers, tiny_batches
     assert len(list(tmp_path.glob("step-*"))) <= 2  # older ones go
 
 
+def very_slowly(_):
+    """It takes longer than a driver takes to see how many ranks there should be."""
+    time.sleep(1.0)
+    return time.time()
+
+
 def slowly(_):
     """A measure that always grows and takes its time, so that a change of ranks finds them busy."""
     time.sleep(0.3)
@@ -241,7 +247,7 @@ def test_ranks_grow_and_shrink_at_checkpoints(tiny_towers, tiny_batches, ranks, 
             return cluster.run_ranks(work, on_told=told, **options)
 
     options = {"checkpoint": tmp_path, "checkpoint_every": 15, "cluster": Resized()}
-    options |= {"evaluate": slowly, "evaluate_every": 15, "patience": steps}
+    options |= {"evaluate": very_slowly, "evaluate_every": 15, "patience": steps}
     fitted = fit(tiny_towers(), tiny_batches, max_steps=steps, **options)
     assert fitted.steps == steps
     n_ranks = [path.stem.split("-")[-1] for path in sorted((tmp_path / "trained").iterdir())]
