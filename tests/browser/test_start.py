@@ -47,7 +47,9 @@ def opened(page, start_lab, run_all, tmp_path, releases):
 
 def listed(explorer, number=0):
     """The item ids of one of the explorer's tables."""
-    rows = explorer.locator(".rb-shown table").nth(number).locator("tbody tr").all()
+    table = explorer.locator(".rb-shown table").nth(number)
+    table.locator("tbody tr").first.wait_for()  # its cells come with it
+    rows = table.locator("tbody tr").all()
     column = 1 if number == 0 else 0
     return [row.locator("td").nth(column).text_content() for row in rows]
 

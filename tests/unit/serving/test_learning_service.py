@@ -145,6 +145,7 @@ def test_what_is_clicked_is_shown_first_once_it_was_learnt_and_is_not_learnt_twi
     assert len(liked) > 30
     assert all(item["propensity"] == pytest.approx(chance) for item in liked)
     until_logged(place, broker, service)
+    pass_windows(place, broker, ahead_s=2 * WINDOW_S + 50)
     told = learn(place, broker)
     again = learn(place, broker)
     assert told["n_events"] == 2 * N + 2 * 60  # with what was shown since
@@ -154,7 +155,7 @@ def test_what_is_clicked_is_shown_first_once_it_was_learnt_and_is_not_learnt_twi
 
 def test_switch_gives_the_lists_back_to_the_tower(service, place):
     (place / "off").touch()
-    time.sleep(0.7)  # it is looked at twice a second
+    service.until(lambda: asked(service, 1)[0]["items"][0]["propensity"] is None)
     for answer in asked(service, 30):
         assert [item["propensity"] for item in answer["items"]] == [None, None]
         assert answer["items"][0]["item_id"] != LIKED
