@@ -39,6 +39,7 @@ def local_cluster(
     from distributed import Client, LocalCluster
 
     from recbench.cluster.adaptive import ScalingPlugin
+    from recbench.cluster.nanny import PatientNanny
     from recbench.cluster.worker_times import keep_gone
 
     if policy is None:
@@ -54,6 +55,7 @@ def local_cluster(
             dashboard_address="127.0.0.1:0",
             local_directory=spilled,
             memory_limit=memory,
+            worker_class=PatientNanny,
             preload=["recbench.cluster.undisturbed"],
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]  # Dask's

@@ -8,6 +8,7 @@ from recbench.cluster import charging
 from recbench.cluster.charges import CHARGES_VARIABLE, charges_in
 from recbench.cluster.charging import Account, Ledger
 from recbench.cluster.energy import WorkerJoules
+from recbench.cluster.nanny import PatientNanny
 from recbench.cluster.ranks import ranks_on
 from recbench.cluster.run_client import RunClient
 
@@ -120,7 +121,11 @@ def burn(seconds):
 def address():
     """Of the scheduler of one worker process."""
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        n_workers=1,
+        threads_per_worker=1,
+        worker_class=PatientNanny,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         yield cluster.scheduler_address
 

@@ -1,6 +1,7 @@
 """A cluster by its name: the same client, whatever is behind it."""
 
 import importlib.util
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from distributed import Event, LocalCluster, Security
+from distributed.process import AsyncProcess
 
 from recbench.cluster.open import open_cluster
 from recbench.errors import InputError
@@ -60,6 +62,16 @@ def _trackers():
         with suppress(psutil.Error):  # it has just ended
             found |= {child} if "resource_tracker" in " ".join(child.cmdline()) else set()
     return found
+
+
+def test_a_worker_that_has_not_gone_when_it_was_killed_is_waited_for(monkeypatch):
+    def impatient(process, timeout=None, join=AsyncProcess.join):
+        return join(process, None if timeout is None else 0.0)
+
+    with open_cluster("local", minimum=1, maximum=1) as client:
+        (pid,) = client.run(os.getpid).values()
+        monkeypatch.setattr(AsyncProcess, "join", impatient)
+    assert not psutil.pid_exists(pid)
 
 
 @pytest.mark.slow

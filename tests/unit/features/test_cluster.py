@@ -26,11 +26,13 @@ def client():
     """Four worker processes on this machine, reached over the loopback."""
     from distributed import Client, LocalCluster
 
+    from recbench.cluster.nanny import PatientNanny
+
     with (
         LocalCluster(
             n_workers=4,
             threads_per_worker=1,
-            processes=True,
+            worker_class=PatientNanny,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None,

@@ -173,10 +173,16 @@ def test_trials_run_on_a_cluster(search, forking):
     import dask
     from distributed import Client, LocalCluster
 
+    from recbench.cluster.nanny import PatientNanny
+
     with (
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+            n_workers=2,
+            threads_per_worker=1,
+            worker_class=PatientNanny,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
         ) as cluster,
         Client(cluster) as client,
     ):
