@@ -225,23 +225,27 @@ def test_who_comes_and_goes_while_an_update_is_made_is_noticed(redis_url, monkey
         assert first.lookup(c.USER_ID, 1, at_us=START_US + 3 * SECOND) == {"n": 2}
 
 
+def before_execution(patch, store, do):
+    """Have ``do(client)`` done between the looks within a transaction and its execution."""
+    client = store._link.client
+
+    def watched(*arguments, pipeline=client.pipeline):
+        pipe = pipeline(*arguments)
+
+        def late(*arguments, execute=pipe.execute):
+            do(client)
+            return execute(*arguments)
+
+        pipe.execute = late
+        return pipe
+
+    patch.setattr(client, "pipeline", watched)
+
+
 def test_a_lock_that_expires_within_the_transaction_is_looked_at_again(redis_url, monkeypatch):
     with RedisStore(redis_url, [COUNT]) as store:
         store.update(click(1, 0))
-        pipeline = store._link.client.pipeline
-
-        def watched(*arguments):
-            pipe = pipeline(*arguments)
-            execute = pipe.execute
-
-            def late(*arguments):
-                store._link.client.delete("online:writer")
-                return execute(*arguments)
-
-            pipe.execute = late
-            return pipe
-
-        monkeypatch.setattr(store._link.client, "pipeline", watched)
+        before_execution(monkeypatch, store, lambda client: client.delete("online:writer"))
         store.update(click(1, 1))
         assert store.lookup(c.USER_ID, 1, at_us=START_US + 2 * SECOND) == {"n": 2}
 
@@ -264,21 +268,10 @@ def test_the_lock_is_looked_at_inside_the_transaction(redis_url, monkeypatch):
 def test_a_lock_that_changes_hands_within_the_transaction_stops_it(redis_url, monkeypatch):
     with RedisStore(redis_url, [COUNT]) as store:
         store.update(click(1, 0))
-        pipeline = store._link.client.pipeline
-
-        def watched(*arguments):
-            pipe = pipeline(*arguments)
-            execute = pipe.execute
-
-            def late(*arguments):
-                store._link.client.set("online:writer", "somebody else")
-                return execute(*arguments)
-
-            pipe.execute = late
-            return pipe
-
         with monkeypatch.context() as patch:
-            patch.setattr(store._link.client, "pipeline", watched)
+            before_execution(
+                patch, store, lambda client: client.set("online:writer", "somebody else")
+            )
             with pytest.raises(JobError, match="was taken over by another writer"):
                 store.update(click(1, 1), positions={"0": 1})
         assert store.positions == {}
