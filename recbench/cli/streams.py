@@ -26,6 +26,7 @@ __all__ = [
 
 LINES_APART = 10  # statuses for each line where lines do not move
 PLAIN = re.compile(r"[\w.-]+")
+GLANCE_S = 1.0  # whoever only looks whether there is a holder has the lock for a moment
 
 
 def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,9 +79,6 @@ def plain_name(what: str, name: str) -> str:
     if not PLAIN.fullmatch(name) or name.startswith("."):
         raise InputError(f"--{what} must be letters, digits, dots and dashes, got {name!r}")
     return name
-
-
-GLANCE_S = 1.0  # whoever only looks whether there is a holder has the lock for a moment
 
 
 @contextmanager

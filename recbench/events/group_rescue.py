@@ -22,7 +22,7 @@ __all__ = ["GroupRescue"]
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0  # who joins alone is served after 3 s
-ANSWER_S = 30.0
+ANSWER_S = 5.0
 
 
 class GroupRescue:

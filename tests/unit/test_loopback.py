@@ -1,6 +1,8 @@
 """Ports that servers are told."""
 
+import secrets
 import socket
+from types import SimpleNamespace
 
 from recbench import loopback
 from recbench.loopback import free_port
@@ -14,7 +16,9 @@ def test_it_can_be_bound_and_is_none_that_a_system_gives_by_itself():
 
 def test_one_that_is_taken_is_passed_over(monkeypatch):
     port = free_port()
-    drawn = iter([port, port, port + 1 if port < loopback.HIGHEST else port - 1])
-    monkeypatch.setattr(loopback.secrets, "randbelow", lambda _: next(drawn) - loopback.LOWEST)
+    first = iter([port - loopback.LOWEST] * 2)
+    drawn = SimpleNamespace(randbelow=lambda n: next(first, secrets.randbelow(n)))
+    monkeypatch.setattr(loopback, "secrets", drawn)
     with socket.create_server(("127.0.0.1", port)):
         assert free_port() != port
+    assert next(first, None) is None

@@ -9,6 +9,7 @@ from recbench.jobs import attempt
 from recbench.jobs.attempt import CANCEL, LOST
 
 LEASE_S = 0.5
+LOOK_S = attempt.LOOK_S
 
 
 @pytest.fixture
@@ -45,45 +46,42 @@ def test_a_cancelled_attempt_is_told_so(pipe):
 
 
 @pytest.fixture
-def looks(monkeypatch):
-    """``looks(*after)``: each look ends so many seconds later; one at a byte by what it is."""
+def awaited(pipe, monkeypatch):
+    """``awaited(*what)``: the ending, and what was not looked at any more, of a lease of ten looks.
 
-    def set_to(reader, *what):
+    Each look ends with so many seconds of silence, or with a byte.
+    """
+    reader, writer, _ = pipe
+
+    def ending(*what):
         clock, left = [0.0], list(what)
 
         def select(*_):
             found = left.pop(0)
             if isinstance(found, bytes):
-                monkeypatch.setattr(attempt.os, "read", lambda *_: found)
+                os.write(writer, found)
                 return [reader], [], []
             clock[0] += found
             return [], [], []
 
         monkeypatch.setattr(attempt, "select", SimpleNamespace(select=select))
         monkeypatch.setattr(attempt, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-        return left
+        return attempt._awaited_ending(reader, 10 * LOOK_S), left
 
-    return set_to
-
-
-LOOK_S = attempt.LOOK_S
+    return ending
 
 
-def test_an_attempt_lives_as_long_as_it_is_wanted(looks):
+def test_an_attempt_lives_as_long_as_it_is_wanted(awaited):
     silent = [LOOK_S] * 9
-    looks(0, *silent, b".", *silent, b".", *silent, b"c")
-    assert attempt._awaited_ending(0, 10 * LOOK_S) == CANCEL
+    assert awaited(*silent, b".", *silent, b".", *silent, b"c") == (CANCEL, [])
 
 
-def test_ten_looks_of_silence_are_its_end(looks):
-    left = looks(0, *[LOOK_S] * 10, b".")
-    assert attempt._awaited_ending(0, 10 * LOOK_S) == LOST
-    assert left == [b"."]
+def test_ten_looks_of_silence_are_its_end(awaited):
+    assert awaited(*[LOOK_S] * 10, b".") == (LOST, [b"."])
 
 
-def test_a_machine_that_stood_still_has_kept_nobody_silent(looks):
-    looks(0, 1_000.0, 1_000.0, b".", 1_000.0, b"c")
-    assert attempt._awaited_ending(0, 10 * LOOK_S) == CANCEL
+def test_a_machine_that_stood_still_has_kept_nobody_silent(awaited):
+    assert awaited(1_000.0, 1_000.0, b".", 1_000.0, b"c") == (CANCEL, [])
 
 
 def test_the_request_is_one_line_and_what_follows_is_left(pipe):
